@@ -1,0 +1,1 @@
+"""Commands for those who work on gradgpu: compile table, benchmarks, GPU report. Nothing else imports them."""

@@ -1,0 +1,216 @@
+"""`make bench`: gradgpu's time per step and per op beside PyTorch's and hand-written numpy's.
+
+Each implementation runs in a process of its own, all pinned to one core with one thread, and takes
+its turn in every round; ratios are formed within a round and reported as median and quartiles, so
+that a slow second of the machine touches all sides alike. Losses are compared before anything is timed.
+
+    python -m gradgpu._tools.bench [--rounds 15] [--case mlp-sgd …] [--output docs/bench.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from gradgpu._tools.bench_cases import CASES, IMPLEMENTATIONS, build
+
+__all__ = ["main"]
+
+_BLOCK_S = 0.1  # one turn of one implementation
+_ENV = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def _worker(implementation: str, case: str) -> None:
+    """Prints the first losses, then the seconds per step of a block for each line on stdin."""
+    built = build(implementation, case)
+    if built is None:
+        print("null", flush=True)
+        return
+    step, losses = built
+    print(json.dumps(losses()), flush=True)
+    count, elapsed = 1, 0.0
+    while elapsed < _BLOCK_S / 2:  # warms up, and finds how many steps fill a block
+        count *= 2
+        start = time.perf_counter()
+        for _ in range(count):
+            step()
+        elapsed = time.perf_counter() - start
+    count = max(1, round(count * _BLOCK_S / elapsed))
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        for _ in range(count):
+            step()
+        print((time.perf_counter() - start) / count, flush=True)
+
+
+def _pin(core: int) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
+
+
+class _Process:
+    """One implementation of one case, waiting for its turn."""
+
+    def __init__(self, implementation: str, case: str) -> None:
+        command = [sys.executable, "-m", "gradgpu._tools.bench", "--worker", implementation, case]
+        self.name = implementation
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **_ENV}
+        )
+        self.losses = self._read()
+
+    def _read(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"bench: the {self.name} process ended early (exit {self.process.wait()})")
+        return json.loads(line)
+
+    def turn(self) -> float:
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return float(self._read())
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def _quartiles(values: list[float]) -> tuple[float, float, float]:
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+def _compare(case: str, losses: dict[str, list[float]]) -> None:
+    first = losses["gradgpu"]
+    for name, other in losses.items():
+        if any(abs(a - b) > 1e-4 * max(1.0, abs(b)) for a, b in zip(first, other, strict=True)):
+            raise RuntimeError(f"bench: {case}: gradgpu computed {first}, {name} {other}; nothing was timed")
+
+
+def run_case(case: str, rounds: int) -> dict[str, Any]:
+    """Times one case; returns microseconds and ratios to PyTorch, each as (quartile, median, quartile)."""
+    processes = [_Process(name, case) for name in IMPLEMENTATIONS]
+    running = [p for p in processes if p.losses is not None]
+    _compare(case, {p.name: p.losses for p in running})
+    times: dict[str, list[float]] = {p.name: [] for p in running}
+    for _ in range(rounds):
+        for p in running:
+            times[p.name].append(p.turn())
+    for p in processes:
+        p.close()
+    ratios = {name: [t / base for t, base in zip(times[name], times["torch"])] for name in times}
+    return {
+        "us": {name: statistics.median(values) * 1e6 for name, values in times.items()},
+        "ratio": {name: _quartiles(values) for name, values in ratios.items()},
+    }
+
+
+def import_cost(rounds: int) -> tuple[float, float, float]:
+    """Milliseconds that `import gradgpu` adds to a process that has imported numpy."""
+    code = (
+        "import numpy, time; t = time.perf_counter(); import gradgpu; print((time.perf_counter() - t) * 1e3)"
+    )
+    command = [sys.executable, "-c", code]
+    run = lambda: float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    run()
+    return _quartiles([run() for _ in range(rounds)])
+
+
+def host_cost() -> str:
+    """Microseconds of an op on cuda beside CuPy's ufunc, on the device that there is."""
+    import gradgpu as gg
+
+    if not gg.cuda.is_available() or gg.cuda.is_simulated():
+        return "No CUDA device here: the host cost of an op on cuda beside CuPy's ufunc was not measured."
+    import cupy
+
+    cell: dict[str, list[float]] = {}
+    a = gg.ones(4, 4, device="cuda")
+    x = gg.ones(4, 4, device="cuda").requires_grad_()
+    b, ones = cupy.ones((4, 4), cupy.float32), gg.ones(4, 4, device="cuda")
+
+    def both() -> None:
+        x.grad = None
+        (x + a).backward(ones)
+
+    steps = {"cupy": lambda: b + b, "forward": lambda: a + a, "forward + backward": both}
+    for _ in range(15):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            for _ in range(500):
+                step()
+            cell.setdefault(name, []).append((time.perf_counter() - start) / 500)
+            gg.cuda.synchronize()
+    ratio = {n: statistics.median([t / c for t, c in zip(cell[n], cell["cupy"])]) for n in cell}
+    micro = {n: statistics.median(cell[n]) * 1e6 for n in cell}
+    return (
+        f"Host cost on {gg.cuda.get_device_name()}, 4×4 float32: CuPy's `b + b` {micro['cupy']:.1f} µs; "
+        f"gradgpu's `a + a` {micro['forward']:.1f} µs, {ratio['forward']:.2f} of CuPy's (bar 0.6); forward + "
+        f"backward {micro['forward + backward']:.1f} µs, {ratio['forward + backward']:.2f} (bar 1.5)."
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command; see the top of this file."""
+    parser = argparse.ArgumentParser(prog="python -m gradgpu._tools.bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--case", nargs="*", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--core", type=int, default=0, help="the core that every process is pinned to")
+    parser.add_argument("--host", action="store_true", help="only the host cost of an op on cuda")
+    parser.add_argument("--output", type=Path, help="also write the table to this Markdown file")
+    parser.add_argument("--worker", nargs=2, metavar=("IMPLEMENTATION", "CASE"), help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.worker:
+        _worker(*options.worker)
+        return
+    _pin(options.core)
+    if options.host:
+        print(host_cost())
+        return
+    import numpy
+    import torch
+
+    import gradgpu
+
+    lines = [
+        "# Benchmarks",
+        "",
+        f"`make bench` on {platform.machine()}, Python {platform.python_version()}, gradgpu {gradgpu.__version__}, "
+        f"PyTorch {torch.__version__}, numpy {numpy.__version__}: one thread, {options.rounds} interleaved rounds; "
+        "ratios to PyTorch eager are medians with quartiles.",
+        "",
+        "| case | PyTorch µs | gradgpu µs | gradgpu / PyTorch | bar | numpy by hand / PyTorch |",
+        "|---|---|---|---|---|---|",
+    ]
+    print("\n".join(lines), flush=True)
+    for case in options.case:
+        title, bar = CASES[case]
+        result = run_case(case, options.rounds)
+        shown = {n: f"{m:.2f} ({lo:.2f}–{hi:.2f})" for n, (lo, m, hi) in result["ratio"].items()}
+        row = (
+            f"| {title} | {result['us']['torch']:.1f} | {result['us']['gradgpu']:.1f} | {shown['gradgpu']} "
+            f"| {bar} | {shown.get('numpy', '–')} |"
+        )
+        print(row, flush=True)
+        lines.append(row)
+    low, middle, high = import_cost(options.rounds)
+    rest = ["", f"`import gradgpu` after numpy: {middle:.0f} ms ({low:.0f}–{high:.0f}); bar 60 ms.", "", host_cost()]
+    print("\n".join(rest))
+    lines += rest
+    if options.output:
+        options.output.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
