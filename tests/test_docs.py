@@ -1,0 +1,88 @@
+"""The documentation tells the truth: every example in a docstring and in README.md runs."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import gradgpu as gg
+
+ROOT = Path(__file__).parent.parent
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+# These import what is optional (CuPy) or are commands.
+NOT_IMPORTED = re.compile(r"gradgpu\.(_tools|cuda\.backend_cupy)\b")
+
+
+def modules():
+    yield gg
+    for info in pkgutil.walk_packages(gg.__path__, "gradgpu."):
+        if not NOT_IMPORTED.match(info.name) and not info.name.endswith("__main__"):
+            yield importlib.import_module(info.name)
+
+
+def examples() -> list[doctest.DocTest]:
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    found: dict[str, doctest.DocTest] = {}
+    for module in modules():
+        for test in finder.find(module, extraglobs={"gg": gg}):
+            if test.examples:
+                found.setdefault(test.name, test)
+    return list(found.values())
+
+
+def run(test: doctest.DocTest) -> None:
+    source = "".join(example.source for example in test.examples)
+    if "cuda" in source and not gg.cuda.is_available():
+        pytest.skip("this example uses 'cuda', and neither a GPU nor the simulator is in use")
+    report: list[str] = []
+    result = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=report.append)
+    assert result.failed == 0, "".join(report)
+
+
+@pytest.mark.parametrize("test", examples(), ids=lambda test: test.name)
+def test_docstring_example(test: doctest.DocTest) -> None:
+    run(test)
+
+
+def public_functions() -> list[str]:
+    return [
+        name
+        for name in gg.__all__
+        if inspect.isfunction(getattr(gg, name)) and getattr(gg, name).__module__.startswith("gradgpu.ops")
+    ]
+
+
+@pytest.mark.parametrize("name", public_functions())
+def test_public_function_has_a_docstring(name: str) -> None:
+    assert (getattr(gg, name).__doc__ or "").strip(), f"gg.{name} has no docstring"
+
+
+def code_blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_page_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pycon` blocks must print what they show; `python` blocks must run. One namespace a page."""
+    monkeypatch.chdir(tmp_path)
+    blocks = code_blocks(ROOT / name, "pycon")
+    assert blocks or name != "README.md"
+    if blocks:
+        run(doctest.DocTestParser().get_doctest("\n".join(blocks), {"gg": gg}, name, name, 0))
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"])
+def test_links_point_to_files(name: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text()):
+        if "://" not in target:
+            assert (ROOT / target).exists(), f"{name} links to {target}"
+
+
+def test_commands_in_the_readme_are_make_targets() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z-]+)", (ROOT / "README.md").read_text()))
+    assert {"demo", "test"} <= named <= targets
