@@ -36,7 +36,11 @@ def python(site: Path, code: str, **env: str) -> str:
     """Runs code with `site` first on the path and nothing else of the project in reach."""
     code = f"import sys; sys.path = [{str(site)!r}] + [p for p in sys.path if p not in ('', {str(ROOT)!r})]\n{code}"
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=site, text=True, capture_output=True, env={**os.environ, "PYTHONPATH": "", **env}
+        [sys.executable, "-c", code],
+        cwd=site,
+        text=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": "", **env},
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
@@ -44,7 +48,9 @@ def python(site: Path, code: str, **env: str) -> str:
 
 def test_wheel_holds_every_file(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    kernels = {f"gradgpu/kernels/{p.name}" for p in (ROOT / "kernels").iterdir() if p.suffix in (".cu", ".cuh")}
+    kernels = {
+        f"gradgpu/kernels/{p.name}" for p in (ROOT / "kernels").iterdir() if p.suffix in (".cu", ".cuh")
+    }
     package = {
         p.relative_to(ROOT).as_posix()
         for p in (ROOT / "gradgpu").rglob("*")
@@ -89,7 +95,7 @@ def test_installed_kernels_are_found(installed: Path, tmp_path: Path) -> None:
     code = """
 from pathlib import Path
 from gradgpu.cuda import compile
-folder = Path(compile.KERNELS)
+folder = Path(compile.KERNELS_DIR)
 assert folder == Path(sys.path[0], "gradgpu", "kernels"), folder
 print((folder / "common.cuh").is_file())
 """

@@ -205,7 +205,12 @@ def main(argv: list[str] | None = None) -> None:
         print(row, flush=True)
         lines.append(row)
     low, middle, high = import_cost(options.rounds)
-    rest = ["", f"`import gradgpu` after numpy: {middle:.0f} ms ({low:.0f}–{high:.0f}); bar 60 ms.", "", host_cost()]
+    rest = [
+        "",
+        f"`import gradgpu` after numpy: {middle:.0f} ms ({low:.0f}–{high:.0f}); bar 60 ms.",
+        "",
+        host_cost(),
+    ]
     print("\n".join(rest))
     lines += rest
     if options.output:

@@ -8,6 +8,7 @@ what is timed is known to compute the same numbers.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,7 @@ def _weights(sizes: tuple[int, ...]) -> list[np.ndarray]:
     """Weight and bias of each Linear layer, as PyTorch lays them out: (out, in) and (out,)."""
     rng = np.random.default_rng(0)
     arrays = []
-    for fan_in, fan_out in zip(sizes[:-1], sizes[1:]):
+    for fan_in, fan_out in itertools.pairwise(sizes):
         bound = fan_in**-0.5
         arrays.append(rng.uniform(-bound, bound, (fan_out, fan_in)).astype(np.float32))
         arrays.append(rng.uniform(-bound, bound, fan_out).astype(np.float32))
@@ -44,19 +45,24 @@ def _data(case: str) -> tuple[tuple[int, ...], np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     if case == "mlp-sgd":
         return (784, 128, 10), rng.random((32, 784), dtype=np.float32), rng.integers(0, 10, 32)
-    return (64, 64, 64, 1), rng.standard_normal((16, 64), dtype=np.float32), rng.random((16, 1), dtype=np.float32)
+    return (
+        (64, 64, 64, 1),
+        rng.standard_normal((16, 64), dtype=np.float32),
+        rng.random((16, 1), dtype=np.float32),
+    )
 
 
-def _library_training(lib: Any, case: str) -> tuple[Step, Step]:
+def _library_training(lib: Any, case: str, device: str) -> tuple[Step, Step]:
     sizes, inputs, targets = _data(case)
     nn = lib.nn
     layers: list[Any] = []
-    for fan_in, fan_out in zip(sizes[:-1], sizes[1:]):
+    for fan_in, fan_out in itertools.pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     model = nn.Sequential(*layers[:-1])
     arrays = iter(_weights(sizes))
     model.load_state_dict({name: lib.from_numpy(next(arrays)) for name in model.state_dict()})
-    x, y = lib.from_numpy(inputs), lib.from_numpy(targets)
+    model.to(device)
+    x, y = lib.from_numpy(inputs).to(device), lib.from_numpy(targets).to(device)
     if case == "mlp-sgd":
         criterion, optimizer = nn.CrossEntropyLoss(), lib.optim.SGD(model.parameters(), lr=0.1)
     else:
@@ -72,11 +78,11 @@ def _library_training(lib: Any, case: str) -> tuple[Step, Step]:
     return step, lambda: [step().item() for _ in range(5)]
 
 
-def _library_op(lib: Any, case: str) -> tuple[Step, Step]:
+def _library_op(lib: Any, case: str, device: str) -> tuple[Step, Step]:
     rng = np.random.default_rng(2)
-    a = lib.from_numpy(rng.standard_normal((4, 4), dtype=np.float32)).requires_grad_()
-    b = lib.from_numpy(rng.standard_normal((4, 4), dtype=np.float32)).requires_grad_()
-    g = lib.from_numpy(rng.standard_normal((4, 4), dtype=np.float32))
+    a, b, g = (lib.from_numpy(rng.standard_normal((4, 4), dtype=np.float32)).to(device) for _ in range(3))
+    a.requires_grad_()
+    b.requires_grad_()
     forward = {
         "add": lambda: a + b,
         "mul": lambda: a * b,
@@ -181,12 +187,13 @@ def _numpy_mlp_adam() -> tuple[Step, Step]:
     return step, lambda: [float(step()) for _ in range(5)]
 
 
-def build(implementation: str, case: str) -> tuple[Step, Step] | None:
+def build(implementation: str, case: str, device: str = "cpu") -> tuple[Step, Step] | None:
     """The step and the check of one case, or None where there is no such implementation.
 
     Args:
         implementation: one of `IMPLEMENTATIONS`.
         case: a key of `CASES`.
+        device: where the tensors of gradgpu and PyTorch live; numpy's are on the CPU.
     """
     if implementation == "numpy":
         return {"mlp-sgd": _numpy_mlp_sgd, "mlp-adam": _numpy_mlp_adam}.get(case, lambda: None)()
@@ -196,4 +203,4 @@ def build(implementation: str, case: str) -> tuple[Step, Step] | None:
         lib.set_num_threads(1)
     else:
         import gradgpu as lib
-    return (_library_training if case.startswith("mlp") else _library_op)(lib, case)
+    return (_library_training if case.startswith("mlp") else _library_op)(lib, case, device)
