@@ -1,0 +1,245 @@
+"""`make kernels`: compiles every kernel for every dtype and architecture, without a GPU, and tabulates the result.
+
+Each text that gradgpu would hand to the compiler goes through NVRTC to machine code; ptxas reports
+registers, shared memory, spills and stack frames of each kernel. The table is written to
+docs/kernels.md. Spills and stack frames (arrays that went to slow local memory) fail the command.
+Reports are kept in .cache/ by content, so that a second run compiles what has changed.
+
+    python -m gradgpu._tools.kernels [--jobs 2] [--arch 75 90 …] [--only NAME] [--output docs/kernels.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = ["ARCHITECTURES", "Report", "Unit", "compile_report", "main", "parse_log", "units"]
+
+ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+class Unit(NamedTuple):
+    """One text for the compiler."""
+
+    file: str
+    variant: str  # the dtypes, as in kernel names: f32, or f32,i64
+    text: str
+    entries: frozenset[str]  # functions that gradgpu launches from it
+
+
+class Report(NamedTuple):
+    """What ptxas says of one kernel; sizes in bytes."""
+
+    name: str
+    registers: int
+    shared: int
+    stack: int
+    spills: int
+
+
+def units() -> list[Unit]:
+    """Every text that gradgpu compiles: each `Kernel` for each of its dtypes, and every pointwise operation."""
+    import gradgpu  # noqa: F401  (its op files register their kernels)
+    from gradgpu.cuda.elementwise import all_kernels
+    from gradgpu.cuda.launch import KERNELS
+
+    found: dict[str, Unit] = {}
+
+    def add(file: str, variant: str, text: str, entries: Iterable[str]) -> None:
+        before = found.get(text)
+        known = before.entries if before else frozenset()
+        found[text] = Unit(file, before.variant if before else variant, text, known | frozenset(entries))
+
+    for kernel in KERNELS:
+        for dtypes in kernel.combinations():
+            variant = ",".join(d.suffix for d in dtypes) or "–"
+            add(kernel.file, variant, kernel.source(dtypes), [kernel.entry(dtypes)])
+    for pointwise in all_kernels():
+        entries = [pointwise.entry(shape) for shape in ("vector", "rows", "strided", "wide")]
+        add("pointwise.cu", pointwise.suffix, pointwise.text(), entries)
+    return list(found.values())
+
+
+def parse_log(log: str) -> list[Report]:
+    """Reads what `--ptxas-options=-v` prints.
+
+    >>> parse_log('''ptxas info    : Compiling entry function 'k_f32' for 'sm_90'
+    ... ptxas info    : Function properties for k_f32
+    ... ptxas         .     16 bytes stack frame, 8 bytes spill stores, 4 bytes spill loads
+    ... ptxas info    : Used 30 registers, used 1 barriers, 256 bytes smem''')
+    [Report(name='k_f32', registers=30, shared=256, stack=16, spills=12)]
+    """
+    reports = []
+    for part in re.split(r"Compiling entry function '", log)[1:]:
+        name = part.split("'", 1)[0]
+        # Functions that were not inlined have property lines of their own: the largest frame counts.
+        frames = re.findall(
+            r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", part
+        )
+        registers = re.search(r"Used (\d+) registers", part)
+        if not frames or registers is None:
+            raise ValueError(f"the compiler's report on {name} was not understood:\n{part}")
+        shared = re.search(r"(\d+) bytes smem", part)
+        stack = max(int(frame) for frame, _, _ in frames)
+        spills = sum(int(stores) + int(loads) for _, stores, loads in frames)
+        reports.append(Report(name, int(registers[1]), int(shared[1]) if shared else 0, stack, spills))
+    return reports
+
+
+def compile_report(text: str, arch: int) -> list[Report]:
+    """Compiles a text to machine code of one architecture and returns what ptxas says of its kernels.
+
+    Raises:
+        RuntimeError: it does not compile; the message is the compiler's.
+    """
+    from cupy_backends.cuda.libs import nvrtc
+
+    # As CuPy compiles it: -ftz is its choice for every kernel.
+    options = ["-std=c++17", "-ftz=true", f"--gpu-architecture=sm_{arch}", "--ptxas-options=-v"]
+    program = nvrtc.createProgram(text, "kernel.cu", [], [])
+    try:
+        nvrtc.compileProgram(program, [*options, *_include_options()])
+    except nvrtc.NVRTCError as error:
+        raise RuntimeError(f"sm_{arch}: {error}\n{nvrtc.getProgramLog(program)}") from error
+    reports = parse_log(nvrtc.getProgramLog(program))
+    nvrtc.destroyProgram(program)
+    return reports
+
+
+def _include_options() -> list[str]:
+    """Where cuda_fp16.h lies: the headers that CuPy passes to the compiler."""
+    from cupy._environment import get_cuda_path
+    from cupy.cuda import compiler  # noqa: F401  (loads NVRTC as CuPy finds it)
+
+    cuda = get_cuda_path()
+    folders = [os.path.join(cuda, "include")] if cuda else []
+    folders += [str(p) for base in sys.path for p in Path(base or ".").glob("nvidia/*/include")]
+    return [f"-I{folder}" for folder in folders]
+
+
+def _task(job: tuple[str, int, str]) -> list[list[Any]] | str:
+    """Compiles one text in a worker process; the report, or the compiler's message."""
+    text, arch, cached = job
+    try:
+        reports = [list(r) for r in compile_report(text, arch)]
+    except (RuntimeError, ValueError) as error:
+        return str(error)
+    partial = Path(f"{cached}.{os.getpid()}")
+    partial.write_text(json.dumps(reports))
+    partial.rename(cached)
+    return reports
+
+
+def compile_all(
+    wanted: list[Unit], archs: Iterable[int], jobs: int, cache: Path
+) -> Iterator[tuple[Unit, int, list[Report] | str]]:
+    """Yields (unit, architecture, reports or error message), from the cache where the text is known."""
+    from cupy_backends.cuda.libs import nvrtc
+
+    version = ".".join(map(str, nvrtc.getVersion()))
+    cache.mkdir(parents=True, exist_ok=True)
+    todo: list[tuple[Unit, int, str]] = []
+    for unit in wanted:
+        for arch in archs:
+            digest = hashlib.sha256(f"{version} {arch}\n{unit.text}".encode()).hexdigest()[:32]
+            path = cache / f"{digest}.json"
+            if path.exists():
+                yield unit, arch, [Report(*r) for r in json.loads(path.read_text())]
+            else:
+                todo.append((unit, arch, str(path)))
+    if not todo:
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        results = pool.imap(_task, [(u.text, arch, path) for u, arch, path in todo], chunksize=4)
+        for (unit, arch, _), result in zip(todo, results):
+            yield unit, arch, result if isinstance(result, str) else [Report(*r) for r in result]
+
+
+def _span(values: list[int]) -> str:
+    return f"{min(values)}" if min(values) == max(values) else f"{min(values)}–{max(values)}"
+
+
+def _table(file: str, rows: dict[str, dict[str, list[Report]]]) -> list[str]:
+    """One file's table: a row a kernel, a column a set of dtypes, registers over all architectures."""
+    variants = list(dict.fromkeys(v for columns in rows.values() for v in columns))
+    lines = [
+        f"## {file}",
+        "",
+        f"| kernel | shared | {' | '.join(variants)} |",
+        "|---" * (len(variants) + 2) + "|",
+    ]
+    for kernel, columns in sorted(rows.items()):
+        shared = [r.shared for reports in columns.values() for r in reports]
+        cells = [_span([r.registers for r in columns[v]]) if v in columns else "" for v in variants]
+        lines.append(f"| {kernel} | {_span(shared)} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command; see the top of this file. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gradgpu._tools.kernels", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--arch", type=int, nargs="*", default=list(ARCHITECTURES))
+    parser.add_argument(
+        "--only", metavar="NAME", help="files and kernels whose name contains this; writes no table"
+    )
+    parser.add_argument("--output", type=Path, default=_ROOT / "docs" / "kernels.md")
+    parser.add_argument("--cache", type=Path, default=_ROOT / ".cache" / "kernels")
+    options = parser.parse_args(argv)
+    wanted = units()
+    if options.only:
+        wanted = [u for u in wanted if options.only in u.file or any(options.only in e for e in u.entries)]
+    start, compiled = time.perf_counter(), 0
+    print(f"kernels: {len(wanted)} programs for {len(options.arch)} architectures", flush=True)
+    problems: list[str] = []
+    tables: dict[str, dict[str, dict[str, list[Report]]]] = {}
+    for unit, arch, reports in compile_all(wanted, options.arch, options.jobs, options.cache):
+        where = f"{unit.file} [{unit.variant}] sm_{arch}"
+        if isinstance(reports, str):
+            problems.append(f"{where}: does not compile: {reports}")
+            continue
+        missing = unit.entries - {r.name for r in reports}
+        problems += [f"{where}: has no kernel {name}" for name in sorted(missing)]
+        for r in reports:
+            compiled += 1
+            suffix = "_" + unit.variant.split(",")[0]
+            row = tables.setdefault(unit.file, {}).setdefault(r.name.removesuffix(suffix), {})
+            row.setdefault(unit.variant, []).append(r)
+            if r.stack or r.spills:
+                problems.append(f"{where}: {r.name}: {r.stack} bytes of stack, {r.spills} bytes spilled")
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not options.only:
+        page = [
+            "# Kernels",
+            "",
+            "Written by `make kernels`: every kernel, compiled for every dtype that it takes and for "
+            + ", ".join(f"sm_{arch}" for arch in options.arch)
+            + ". Cells are registers a thread, the least and the most over the architectures; *shared* is "
+            "static shared memory in bytes.",
+            "",
+            f"{compiled} kernels compiled; {len(problems)} of them spill, keep a stack frame or fail to compile.",
+            "",
+            *(line for file in sorted(tables) for line in _table(file, tables[file])),
+        ]
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text("\n".join(page).rstrip() + "\n")
+    seconds = time.perf_counter() - start
+    print(f"kernels: {compiled} compiled in {seconds:.0f} s, {len(problems)} problems")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
