@@ -114,7 +114,7 @@ class Bad(Sample):
 class OpSamples:
     """A public function, its samples and what they are held against.
 
-    Args:
+    Attributes:
         name: name of the op (that of its `Op` where there is one).
         function: the public function.
         samples: calls that must work on every device, dtype and layout.
@@ -126,6 +126,7 @@ class OpSamples:
         differentiable: whether gradients are checked.
         second_order: whether gradients of gradients are checked; False only where documented.
         tolerance: {dtype: (rtol, atol)} where the op needs other than the default tolerances.
+        same_dtype: whether floating results have the dtype under test (casts do not).
         layouts: whether inputs in other memory layouts are tried; False for functions that see no memory.
         ops: names of other `Op`s that these samples exercise (fused backward kernels are found by
             themselves; name what only an attribute or a shape reaches).
@@ -140,6 +141,7 @@ class OpSamples:
     differentiable: bool = True
     second_order: bool = True
     tolerance: dict[str, tuple[float, float]] = field(default_factory=dict)
+    same_dtype: bool = True
     layouts: bool = True
     ops: Sequence[str] = ()
     family: str = ""

@@ -1,0 +1,309 @@
+"""Derivatives held against finite differences.
+
+`gradcheck` compares the gradient that the tape computes with central differences of the function;
+`gradgradcheck` does the same for the gradient itself. The slow mode compares whole Jacobians, entry
+by entry; the fast mode compares one random projection of each, v·J·u, at the cost of two calls of
+the function and one backward for each input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Tensor
+
+__all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
+
+
+class GradcheckError(RuntimeError):
+    """Raised by `gradcheck` and `gradgradcheck` where a derivative is wrong."""
+
+
+def gradcheck(
+    func: Callable[..., Any],
+    inputs: Tensor | Sequence[Any],
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    fast_mode: bool = False,
+) -> bool:
+    """Check gradients computed by the tape against central differences.
+
+    Args:
+        func: function of the inputs that returns a tensor or a tuple of tensors. It is called many
+            times and must give the same result for the same inputs.
+        inputs: its arguments; those that are floating tensors with `requires_grad` are checked,
+            and should be float64: differences have about half of the digits of the dtype.
+        eps: step of the differences, (f(x + eps) - f(x - eps)) / (2 eps).
+        atol, rtol: an entry passes if |analytical - numerical| <= atol + rtol * |numerical|.
+        raise_exception: raise `GradcheckError` on a failure, instead of returning False.
+        nondet_tol: how far two backward passes through one graph may differ.
+        fast_mode: compare a random projection of each Jacobian instead of each of its entries.
+
+    Returns:
+        True if every derivative passes.
+
+    Raises:
+        ValueError: no input requires a gradient.
+        GradcheckError: names output, input, entry, both values and how many entries are wrong.
+
+    Example:
+        >>> import gradgpu as gg
+        >>> x = gg.tensor([0.1, 0.2], dtype=gg.float64, requires_grad=True)
+        >>> gg.autograd.gradcheck(lambda x: x * x, x)
+        True
+    """
+    inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    try:
+        _Check(func, inputs, eps, atol, rtol, nondet_tol).run(fast_mode)
+    except GradcheckError:
+        if raise_exception:
+            raise
+        return False
+    return True
+
+
+def gradgradcheck(
+    func: Callable[..., Any],
+    inputs: Tensor | Sequence[Any],
+    grad_outputs: Tensor | Sequence[Tensor] | None = None,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    fast_mode: bool = False,
+) -> bool:
+    """Check gradients of gradients against central differences of the gradient.
+
+    Args:
+        func, inputs, eps, atol, rtol, raise_exception, nondet_tol, fast_mode: as in `gradcheck`.
+        grad_outputs: gradients of the outputs to start from; drawn from a fixed random stream if
+            None. They are inputs of the check too: the gradient is linear in them.
+
+    Returns:
+        True if every second derivative passes.
+
+    Example:
+        >>> import gradgpu as gg
+        >>> x = gg.tensor([0.1, 0.2], dtype=gg.float64, requires_grad=True)
+        >>> gg.autograd.gradgradcheck(lambda x: x * x * x, x)
+        True
+    """
+    inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    if grad_outputs is None:
+        rng = np.random.default_rng(0)
+        grad_outputs = tuple(
+            _like(y, rng.standard_normal(y.shape)) for y in _tensors(func(*inputs)) if y.requires_grad
+        )
+    elif isinstance(grad_outputs, Tensor):
+        grad_outputs = (grad_outputs,)
+    seeds = tuple(g if g.requires_grad else g.detach().requires_grad_() for g in grad_outputs)
+    count = len(seeds)
+
+    def gradient(*args: Any) -> tuple[Tensor, ...]:
+        xs, gs = args[: len(args) - count], args[len(args) - count :]
+        ys = [y for y in _tensors(func(*xs)) if y.requires_grad]
+        wanted = [x for x in xs if _is_checked(x)]
+        grads = _grad(ys, wanted, gs, create_graph=True, allow_unused=True)
+        return tuple(g for g in grads if g is not None)
+
+    gradient.__name__ = f"gradient of {_name(func)}"
+    return gradcheck(
+        gradient,
+        inputs + seeds,
+        eps=eps,
+        atol=atol,
+        rtol=rtol,
+        raise_exception=raise_exception,
+        nondet_tol=nondet_tol,
+        fast_mode=fast_mode,
+    )
+
+
+class _Check:
+    """One call of gradcheck: the function, its inputs, and the tolerances."""
+
+    def __init__(
+        self, func: Callable[..., Any], inputs: tuple, eps: float, atol: float, rtol: float, nondet_tol: float
+    ):
+        self.func, self.inputs = func, inputs
+        self.eps, self.atol, self.rtol, self.nondet_tol = eps, atol, rtol, nondet_tol
+        self.checked = [i for i, x in enumerate(inputs) if _is_checked(x)]
+        if not self.checked:
+            raise ValueError(
+                "gradcheck needs at least one floating-point tensor with requires_grad=True among its inputs"
+            )
+        self.wanted = [inputs[i] for i in self.checked]
+
+    def run(self, fast: bool) -> None:
+        outputs = _tensors(self.func(*self.inputs))
+        if not outputs:
+            raise ValueError(f"gradcheck: {_name(self.func)} returned no tensor")
+        self._check_repeatable(outputs)
+        if fast and self._projections_agree(outputs):
+            return
+        # A failed projection says that something is wrong, not what: the Jacobians say it.
+        self._compare_jacobians(outputs)
+        if fast:
+            raise GradcheckError(
+                f"gradcheck: a random projection of the Jacobian of {_name(self.func)} is wrong though each entry "
+                f"is within atol={self.atol}, rtol={self.rtol}; use fast_mode=False if that is enough"
+            )
+
+    def _compare_jacobians(self, outputs: list[Tensor]) -> None:
+        numerical = {i: self._numerical(i, outputs) for i in self.checked}
+        for o, y in enumerate(outputs):
+            analytical = self._analytical(y) if y.requires_grad else None
+            for k, i in enumerate(self.checked):
+                got = np.zeros_like(numerical[i][o]) if analytical is None else analytical[k]
+                self._compare(got, numerical[i][o], o, y, i, y.requires_grad)
+
+    def _numerical(self, i: int, outputs: list[Tensor]) -> list[np.ndarray]:
+        """Jacobians [elements of input i, elements of output], one an output."""
+        base = _array(self.inputs[i])
+        jacobians = [np.zeros((base.size, y.numel())) for y in outputs]
+        for element in range(base.size):
+            step = np.zeros(base.size)
+            step[element] = self.eps
+            for jacobian, row in zip(jacobians, self._difference(i, base, step.reshape(base.shape)), strict=True):
+                jacobian[element] = row.reshape(-1)
+        return jacobians
+
+    def _difference(self, i: int, base: np.ndarray, step: np.ndarray) -> list[np.ndarray]:
+        """(f(x + step) - f(x - step)) / (2 eps) for a step in input i."""
+        above, below = self._values(i, base + step), self._values(i, base - step)
+        return [(a - b) / (2 * self.eps) for a, b in zip(above, below, strict=True)]
+
+    def _values(self, i: int, array: np.ndarray) -> list[np.ndarray]:
+        inputs = list(self.inputs)
+        inputs[i] = _like(self.inputs[i], array).requires_grad_()
+        return [_array(y) for y in _tensors(self.func(*inputs))]
+
+    def _analytical(self, y: Tensor) -> list[np.ndarray]:
+        """Jacobians [elements of input, elements of y], one an input, by a backward for each element of y."""
+        jacobians = [np.zeros((x.numel(), y.numel())) for x in self.wanted]
+        for element in range(y.numel()):
+            seed = np.zeros(y.numel())
+            seed[element] = 1
+            for jacobian, g in zip(jacobians, self._backward([y], [seed.reshape(y.shape)]), strict=True):
+                jacobian[:, element] = g.reshape(-1)
+        return jacobians
+
+    def _backward(self, ys: list[Tensor], seeds: list[np.ndarray]) -> list[np.ndarray]:
+        seed_tensors = [_like(y, seed) for y, seed in zip(ys, seeds, strict=True)]
+        grads = _grad(ys, self.wanted, seed_tensors, retain_graph=True, allow_unused=True)
+        found = []
+        for i, x, g in zip(self.checked, self.wanted, grads, strict=True):
+            if g is None:
+                found.append(np.zeros(x.shape))
+                continue
+            for what in ("shape", "dtype", "device"):
+                if getattr(g, what) != getattr(x, what):
+                    raise GradcheckError(
+                        f"gradcheck: the gradient of {_name(self.func)} for input {i} has {what} "
+                        f"{getattr(g, what)}, the input has {getattr(x, what)}"
+                    )
+            found.append(_array(g))
+        return found
+
+    def _check_repeatable(self, outputs: list[Tensor]) -> None:
+        ys = [y for y in outputs if y.requires_grad]
+        if not ys:
+            return
+        seeds = [np.ones(y.shape) for y in ys]
+        for i, a, b in zip(self.checked, self._backward(ys, seeds), self._backward(ys, seeds), strict=True):
+            if a.size and not np.all((np.abs(a - b) <= self.nondet_tol) | (np.isnan(a) & np.isnan(b)) | (a == b)):
+                raise GradcheckError(
+                    f"gradcheck: backward of {_name(self.func)} is not repeatable: two passes through one graph gave "
+                    f"gradients of input {i} that differ by {np.nanmax(np.abs(a - b)):.3g} (nondet_tol={self.nondet_tol})"
+                )
+
+    def _projections_agree(self, outputs: list[Tensor]) -> bool:
+        rng = np.random.default_rng(0)
+        us = [_unit(rng, self.inputs[i].shape) for i in self.checked]
+        for o, y in enumerate(outputs):
+            v = _unit(rng, y.shape)
+            analytical = self._backward([y], [v]) if y.requires_grad else [np.zeros(x.shape) for x in self.wanted]
+            for i, u, g in zip(self.checked, us, analytical, strict=True):
+                numerical = float((self._difference(i, _array(self.inputs[i]), self.eps * u)[o] * v).sum())
+                # The projection of errors of size atol in every entry is at most atol * sum|u| * sum|v|.
+                bound = self.atol * float(np.abs(u).sum() * np.abs(v).sum()) + self.rtol * abs(numerical)
+                if not abs(float((g * u).sum()) - numerical) <= bound:
+                    return False
+        return True
+
+    def _compare(self, got: np.ndarray, want: np.ndarray, o: int, y: Tensor, i: int, linked: bool) -> None:
+        if not got.size:
+            return
+        difference = np.abs(got - want)
+        excess = difference - (self.atol + self.rtol * np.abs(want))
+        wrong = ~(excess <= 0)
+        if not wrong.any():
+            return
+        x = self.inputs[i]
+        worst = np.unravel_index(np.argmax(np.where(np.isnan(excess), np.inf, excess)), got.shape)
+        at_x = ", ".join(map(str, np.unravel_index(worst[0], x.shape)))
+        at_y = ", ".join(map(str, np.unravel_index(worst[1], y.shape)))
+        hints = []
+        if not linked:
+            hints.append("the output does not require grad, so its gradient is taken as zero")
+        elif not got.any():
+            hints.append("every analytical entry is zero: the gradient may be cut (detach, no_grad, numpy)")
+        if x.dtype.itemsize < 8:
+            hints.append(f"input {i} is {x.dtype}: finite differences need float64")
+        raise GradcheckError(
+            f"gradcheck: {_name(self.func)}: d output {o} (shape {tuple(y.shape)}) / d input {i} (shape "
+            f"{tuple(x.shape)}): {int(wrong.sum())} of {wrong.size} entries differ by more than atol={self.atol} + "
+            f"rtol={self.rtol} * |numerical|.\n"
+            f"worst: d output[{at_y}] / d input[{at_x}]: analytical {got[worst]:.8g}, numerical {want[worst]:.8g}, "
+            f"difference {difference[worst]:.3g}" + "".join(f"\n{hint}" for hint in hints)
+        )
+
+
+def _is_checked(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.requires_grad and x.is_floating_point()
+
+
+def _tensors(result: Any) -> list[Tensor]:
+    """The tensors among a function's results, in order, out of any nesting of tuples and lists."""
+    if isinstance(result, Tensor):
+        return [result]
+    if isinstance(result, (tuple, list)):
+        return [y for part in result for y in _tensors(part)]
+    return []
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.detach().cpu().numpy().astype(np.float64)
+
+
+def _grad(*args: Any, **kwargs: Any) -> tuple:
+    from . import grad
+
+    return grad(*args, **kwargs)
+
+
+def _like(x: Tensor, array: np.ndarray) -> Tensor:
+    """`array` as a new tensor with the dtype and the device of x."""
+    from ..ops.creation import tensor
+
+    return tensor(array, dtype=x.dtype, device=x.device)
+
+
+def _unit(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
+    # No entry near zero, lest an error there stay unseen; both signs, lest errors cancel in a sum.
+    direction = rng.uniform(0.5, 1.0, tuple(shape)) * rng.choice([-1.0, 1.0], tuple(shape))
+    norm = float(np.sqrt((direction**2).sum()))
+    return direction / norm if norm else direction
+
+
+def _name(func: Callable[..., Any]) -> str:
+    return getattr(func, "__name__", type(func).__name__)
