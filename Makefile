@@ -16,11 +16,14 @@ PYTEST_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLBACKEND := Agg
 
+comma := ,
+empty :=
+space := $(empty) $(empty)
 ifdef PY
 need  =
 else
 PY   := .venv/bin/python
-need  = $(foreach extra,$(1),.venv/.has-$(extra))
+need  = .venv/.has-$(subst $(space),+,$(strip $(1)))
 endif
 
 .PHONY: help demo test test-gpu lint kernels notebooks bench gpu-report clean
@@ -34,45 +37,40 @@ help: ## list the targets
 	@echo "== making .venv with $(PYTHON)"
 	@$(PYTHON) -m venv .venv
 
-.venv/.has-core: .venv/bin/python pyproject.toml
-	@echo "== installing gradgpu into .venv"
-	@.venv/bin/python -m pip install --quiet --editable .
-	@touch $@
-
-.venv/.has-%: .venv/.has-core
-	@echo "== installing gradgpu[$*] into .venv"
-	@.venv/bin/python -m pip install --quiet --editable '.[$*]'
+.venv/.has-%: .venv/bin/python pyproject.toml
+	@echo "== installing gradgpu[$(subst +,$(comma),$*)] into .venv"
+	@.venv/bin/python -m pip install --quiet --editable '.[$(subst +,$(comma),$*)]'
 	@touch $@
 
 # No GPU, no CuPy: the tests of 'cuda' run in the project's simulator, and say so.
 gpu = $(PY) -c 'import sys, cupy; sys.exit(not cupy.cuda.is_available())' 2>/dev/null
 simulate = if ! $(gpu); then export GRADGPU_CUDASIM=1; echo "== no GPU here: 'cuda' is the simulator"; fi
 
-demo: $(call need,core demo $(if $(GPU),$(CUPY))) ## train two nets on handwritten digits (DEVICE=cpu|cuda)
+demo: $(call need,demo $(if $(GPU),$(CUPY))) ## train two nets on handwritten digits (DEVICE=cpu|cuda)
 	@$(PY) -m gradgpu.demo $(if $(filter-out auto,$(DEVICE)),--device $(DEVICE)) $(DEMO_ARGS)
 
-test: $(call need,core test demo notebooks $(CUPY)) ## every test on cpu and cuda (the simulator where there is no GPU)
+test: $(call need,test demo notebooks $(CUPY)) ## every test on cpu and cuda (the simulator where there is no GPU)
 	@$(simulate); $(PY) -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
-test-gpu: $(call need,core test demo $(CUPY)) ## the cuda tests on the GPU that is here; never in the simulator
+test-gpu: $(call need,test demo $(CUPY)) ## the cuda tests on the GPU that is here; never in the simulator
 	@$(gpu) || { echo "no CUDA device is available to CuPy; 'make test' uses the simulator"; exit 1; }
 	@GRADGPU_CUDASIM= $(PY) -m pytest -m cuda $(PYTEST_ARGS)
 
-lint: $(call need,core lint) ## style (ruff) and types (mypy)
+lint: $(call need,lint) ## style (ruff) and types (mypy)
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-kernels: $(call need,core $(CUPY)) ## compile every kernel for every dtype and architecture; table in docs/kernels.md
+kernels: $(call need,$(or $(CUPY),test)) ## compile every kernel for every dtype and architecture; table in docs/kernels.md
 	@$(PY) -m gradgpu._tools.kernels --jobs $(JOBS)
 
-notebooks: $(call need,core test notebooks) ## run the notebooks from start to end
+notebooks: $(call need,test notebooks $(if $(GPU),$(CUPY))) ## run the notebooks from start to end
 	@$(simulate); $(PY) -m pytest tests/test_notebooks.py $(PYTEST_ARGS)
 
-bench: $(call need,core bench) ## time per step and per op beside PyTorch and hand-written numpy
+bench: $(call need,bench) ## time per step and per op beside PyTorch and hand-written numpy
 	@$(PY) -m gradgpu._tools.bench $(BENCH_ARGS)
 
-gpu-report: $(call need,core test demo $(CUPY)) ## tests and measurements on the GPU that is here; docs/gpu-report.md
+gpu-report: $(call need,test demo $(CUPY)) ## tests and measurements on the GPU that is here; docs/gpu-report.md
 	@$(PY) -m gradgpu._tools.gpu_report $(REPORT_ARGS)
 
 clean: ## remove .venv, caches and everything that was built
