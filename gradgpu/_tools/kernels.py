@@ -53,6 +53,8 @@ def units() -> list[Unit]:
     import gradgpu  # noqa: F401  (its op files register their kernels)
     from gradgpu.cuda.elementwise import all_kernels
     from gradgpu.cuda.launch import KERNELS
+    from gradgpu.ops.pointwise_op import Pointwise
+    from gradgpu.ops.registry import OPS
 
     found: dict[str, Unit] = {}
 
@@ -65,6 +67,9 @@ def units() -> list[Unit]:
         for dtypes in kernel.combinations():
             variant = ",".join(d.suffix for d in dtypes) or "–"
             add(kernel.file, variant, kernel.source(dtypes), [kernel.entry(dtypes)])
+    for op in OPS.values():
+        if isinstance(op, Pointwise):
+            op.all_kernels()
     for pointwise in all_kernels():
         entries = [pointwise.entry(shape) for shape in ("vector", "rows", "strided", "wide")]
         add("pointwise.cu", pointwise.suffix, pointwise.text(), entries)

@@ -1,0 +1,71 @@
+"""The commands behind `make kernels` and `make bench` measure what they say."""
+
+import numpy as np
+import pytest
+
+from gradgpu._tools import bench_cases, kernels
+
+STACK = """extern "C" __global__ void k_f32(float* x, int n) {
+    float a[64];
+    for (int i = 0; i < n; ++i) a[(i * 7) % 64] = x[i];
+    x[0] = a[n];
+}"""
+
+
+@pytest.fixture
+def nvrtc():
+    return pytest.importorskip(
+        "cupy_backends.cuda.libs.nvrtc", reason="the compiler comes with gradgpu[cuda12]"
+    )
+
+
+def test_stack_frame_is_reported(nvrtc) -> None:
+    (report,) = kernels.compile_report(STACK, 90)
+    assert report.name == "k_f32"
+    assert report.stack >= 64 * 4
+    assert report.registers > 0
+
+
+def test_message_of_a_kernel_that_does_not_compile(nvrtc) -> None:
+    with pytest.raises(RuntimeError, match="sm_90.*undefined"):
+        kernels.compile_report("__global__ void k() { nothing = 1; }", 90)
+
+
+def test_units_cover_every_kernel_and_file() -> None:
+    units = kernels.units()
+    files = {p.name for p in (kernels._ROOT / "kernels").glob("*.cu")}
+    assert {u.file for u in units} == files
+    assert len({u.text for u in units}) == len(units)
+
+
+def test_combined_program_gives_the_same_report_as_each_alone(nvrtc) -> None:
+    pointwise = [u for u in kernels.units() if u.file == "pointwise.cu"]
+    batch = next(kernels.batches(pointwise, 3))
+    assert len(batch) == 3
+    together = {r.name: r for r in kernels.compile_report(kernels.combined(batch), 80)}
+    alone = {r.name: r for u in batch for r in kernels.compile_report(u.text, 80)}
+    assert together == alone
+
+
+def test_batches_hold_every_unit_once_and_no_name_twice() -> None:
+    pointwise = [u for u in kernels.units() if u.file == "pointwise.cu"]
+    groups = list(kernels.batches(pointwise, 16))
+    assert sorted(u.text for g in groups for u in g) == sorted(u.text for u in pointwise)
+    for group in groups:
+        names = [name for u in group for name in u.entries]
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("case", ["mlp-sgd", "mlp-adam"])
+def test_benchmark_computes_what_hand_written_numpy_computes(case: str) -> None:
+    (_, ours), (_, by_hand) = bench_cases.build("gradgpu", case), bench_cases.build("numpy", case)
+    np.testing.assert_allclose(ours(), by_hand(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("case", ["add", "mul", "matmul", "relu"])
+def test_benchmark_of_an_op_runs_forward_and_backward(case: str) -> None:
+    step, check = bench_cases.build("gradgpu", case)
+    total, gradient = check()
+    step()
+    assert np.isfinite([total, gradient]).all()
+    assert gradient != 0
