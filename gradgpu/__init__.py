@@ -1,0 +1,61 @@
+"""gradgpu: autograd on CUDA kernels that a person can read.
+
+A `Tensor` runs each operation in numpy on 'cpu' or in a hand-written CUDA kernel on 'cuda'; one
+tape serves both. Names and semantics are PyTorch's.
+
+>>> import gradgpu as gg
+>>> x = gg.tensor([2., 3., 4.], requires_grad=True)
+>>> y = 3 * x + 2
+>>> y.backward(gg.tensor([1., 1., 1.]))
+>>> x.grad
+tensor([3., 3., 3.])
+"""
+
+from __future__ import annotations
+
+import warnings as _warnings
+
+# Infinities and NaN are values here, as in PyTorch: numpy need not warn of what gradgpu computes.
+_warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"gradgpu\.")
+
+from . import autograd, cuda, ops  # noqa: E402
+from .autograd import (  # noqa: E402
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from .devices import device, get_default_device, set_default_device  # noqa: E402
+from .dtypes import (  # noqa: E402
+    bfloat16,
+    bool,
+    can_cast,
+    double,
+    dtype,
+    finfo,
+    float,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    half,
+    iinfo,
+    int,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    promote_types,
+    result_type,
+    set_default_dtype,
+    short,
+    uint8,
+)
+from .ops import *  # noqa: E402, F403
+from .printing import set_printoptions  # noqa: E402
+from .tensor import Size, Tensor, is_tensor  # noqa: E402
+
+__version__ = "0.1.0"

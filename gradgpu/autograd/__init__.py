@@ -1,0 +1,154 @@
+"""Automatic differentiation: `backward`, `grad`, modes, custom functions, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..tensor import Tensor, run_backward
+from .modes import (
+    detect_anomaly,
+    enable_grad,
+    inference_mode,
+    is_anomaly_enabled,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_detect_anomaly,
+    set_grad_enabled,
+)
+
+
+def _many(x: Any) -> tuple:
+    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
+
+
+def _root_gradients(tensors: Sequence[Tensor], gradients: Sequence[Any]) -> list[Tensor]:
+    from ..ops.creation import ones_like
+
+    if len(gradients) != len(tensors):
+        raise RuntimeError(f"got {len(tensors)} tensors and {len(gradients)} gradients")
+    made = []
+    for i, (t, g) in enumerate(zip(tensors, gradients)):
+        if not t.requires_grad:
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        if g is None:
+            if t.numel() != 1:
+                raise RuntimeError(
+                    f"grad can be implicitly created only for scalar outputs; this one has shape {tuple(t.shape)}: "
+                    "pass gradient=..., or reduce it first, e.g. with .sum()"
+                )
+            g = ones_like(t)
+        elif not isinstance(g, Tensor):
+            raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
+        elif g.shape != t.shape:
+            raise RuntimeError(
+                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of {t.shape}."
+            )
+        if g.device != t.device:
+            raise RuntimeError(f"gradient {i} is on {g.device}, its tensor on {t.device}; use gradient.to('{t.device}')")
+        made.append(g if g.dtype is t.dtype else g.to(t.dtype))
+    return made
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    grad_variables: Any = None,
+    inputs: Any = None,
+) -> None:
+    """Adds the gradients of `tensors` (weighted by `grad_tensors`) to the `.grad` of the leaves they depend on.
+
+    See `Tensor.backward` for the arguments.
+    """
+    several = _many(tensors)
+    gradients = _many(grad_tensors if grad_tensors is not None else grad_variables)
+    if grad_tensors is None and grad_variables is None:
+        gradients = (None,) * len(several)
+    roots = _root_gradients(several, gradients)
+    targets = None if inputs is None else _many(inputs)
+    if targets is not None and not targets:
+        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    for t in targets or ():
+        if not t.requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+        if not t.is_leaf:
+            t.retain_grad()
+    run_backward(several, roots, create_graph if retain_graph is None else retain_graph, create_graph, targets, True)
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple:
+    """The gradients of `outputs` with respect to `inputs`, as a tuple; `.grad` of leaves stays as it is.
+
+    Args:
+        grad_outputs: one weight tensor an output (may be None for scalars).
+        retain_graph, create_graph: as in `Tensor.backward`.
+        allow_unused: give None for inputs that outputs do not depend on, instead of raising.
+        is_grads_batched: `grad_outputs` have a leading batch dimension; one gradient an entry, stacked.
+        materialize_grads: give zeros instead of None.
+
+    >>> import gradgpu as gg
+    >>> x = gg.tensor(3., requires_grad=True)
+    >>> gg.autograd.grad(x * x, x)
+    (tensor(6.),)
+    """
+    several, targets = _many(outputs), _many(inputs)
+    if materialize_grads and allow_unused is False:
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
+    for t in targets:
+        if not t.requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    keep = create_graph if retain_graph is None else retain_graph
+    weights = (None,) * len(several) if grad_outputs is None else _many(grad_outputs)
+    if is_grads_batched:
+        from ..ops.join import stack
+
+        count = next(w.shape[0] for w in weights if w is not None)
+        rows = [
+            grad(
+                several, targets, [None if w is None else w[i] for w in weights], keep or i < count - 1, create_graph,
+                True, False, True,
+            )
+            for i in range(count)
+        ]  # fmt: skip
+        return tuple(stack(column) for column in zip(*rows))
+    found = run_backward(several, _root_gradients(several, weights), keep, create_graph, targets)
+    for i, (g, t) in enumerate(zip(found, targets)):
+        if g is None:
+            if materialize_grads:
+                from ..ops.creation import zeros_like
+
+                found[i] = zeros_like(t)
+            elif not allow_unused:
+                raise RuntimeError(
+                    "One of the differentiated Tensors appears to not have been used in the graph. "
+                    "Set allow_unused=True if this is the desired behavior."
+                )
+    return tuple(found)
+
+
+def Variable(data: Any, requires_grad: bool = False, volatile: bool = False) -> Tensor:
+    """PyTorch's historic wrapper: the tensor itself, with `requires_grad` set."""
+    if requires_grad:
+        return data.detach().requires_grad_()
+    return data
+
+
+from .function import Function  # noqa: E402  (needs the names above)
+from .gradcheck import gradcheck, gradgradcheck  # noqa: E402
+
+__all__ = [
+    "Function", "Variable", "backward", "detect_anomaly", "enable_grad", "grad", "gradcheck", "gradgradcheck", "inference_mode",
+    "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled", "no_grad", "set_detect_anomaly", "set_grad_enabled",
+]  # fmt: skip

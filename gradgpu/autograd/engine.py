@@ -1,0 +1,384 @@
+"""The tape. Operations leave `Node`s; `run` walks them backward.
+
+A node holds its operation, its *edges* (one an input: the node that made the input, the leaf
+`Tensor` itself, or None where no gradient is wanted) and the values its gradient rule asked for.
+Tensors point at nodes and nodes at older nodes and leaves, so there are no reference cycles, and
+the walk is a loop over nodes in descending order of creation, so depth does not matter. All state
+of a pass is local to `run`: passes may nest and run in several threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from itertools import count
+from operator import attrgetter
+from sys import getrefcount
+from typing import Any
+
+from .modes import state
+
+next_sequence = count().__next__
+_by_sequence = attrgetter("seq")
+_deposit_lock = threading.Lock()  # two threads' backward may meet at one leaf
+
+
+class _Leaf:
+    """`Tensor._edge` of a leaf that requires grad. (The tensor itself would be a reference cycle.)"""
+
+    def __repr__(self) -> str:
+        return "LEAF"
+
+
+LEAF = _Leaf()
+
+
+class Extra:
+    """What few nodes have: hooks, a tensor that retains its grad, the place where the node was made."""
+
+    __slots__ = ("tensor_hooks", "pre_hooks", "post_hooks", "retain", "trace")
+
+    def __init__(self) -> None:
+        self.tensor_hooks: dict[int, Any] = {}
+        self.pre_hooks: dict[int, Any] = {}
+        self.post_hooks: dict[int, Any] = {}
+        self.retain: Any = None
+        self.trace: str | None = None
+
+
+class Node:
+    """One operation on the tape; what `Tensor.grad_fn` returns.
+
+    `saved` are the values for the gradient rule (None once freed), `checks` their version cells
+    and versions (None if no array was saved), `attrs` the operation's attributes.
+    """
+
+    __slots__ = ("op", "edges", "saved", "checks", "attrs", "extra", "seq", "__weakref__")
+    op: Any
+    edges: tuple
+    saved: Any
+    checks: Any
+    attrs: Any
+    extra: Extra | None
+    seq: int
+
+    def name(self) -> str:
+        """The operation's name with `Backward` after it, as PyTorch's `grad_fn.name()`."""
+        return self.op.node_name
+
+    @property
+    def next_functions(self) -> tuple:
+        """((node, output number), …), one entry an input; (None, 0) where no gradient flows."""
+        return tuple(_public_edge(edge) for edge in self.edges)
+
+    @property
+    def metadata(self) -> dict:
+        """What anomaly detection keeps: {'traceback_': text} of the forward call."""
+        return {"traceback_": self.extra.trace} if self.extra is not None and self.extra.trace else {}
+
+    def _with_extra(self) -> Extra:
+        if self.extra is None:
+            self.extra = Extra()
+        return self.extra
+
+    def register_hook(self, hook: Any) -> RemovableHandle:
+        """`hook(grad_inputs, grad_outputs)` after the node ran; may return new grad_inputs."""
+        return RemovableHandle(self._with_extra().post_hooks, hook)
+
+    def register_prehook(self, hook: Any) -> RemovableHandle:
+        """`hook(grad_outputs)` before the node runs; may return new grad_outputs."""
+        return RemovableHandle(self._with_extra().pre_hooks, hook)
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class AccumulateGrad:
+    """The end of the graph at a leaf, as `next_functions` shows it."""
+
+    def __init__(self, variable: Any):
+        self.variable = variable
+        self.next_functions: tuple = ()
+
+    def name(self) -> str:
+        return "AccumulateGrad"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AccumulateGrad) and other.variable is self.variable
+
+    def __hash__(self) -> int:
+        return hash((AccumulateGrad, id(self.variable)))
+
+
+class _SelectOp:
+    """Marks the node of one output of a many-output operation; its edge is the operation's node."""
+
+    node_name = "SelectOutput"
+
+
+SELECT = _SelectOp()
+
+
+def select_node(node: Node, index: int) -> Node:
+    """The node of output `index` of `node`."""
+    chosen = new_node(SELECT, (node,), index)
+    chosen.seq = node.seq + 0.5  # type: ignore[assignment]  # after its operation, before the next one
+    return chosen
+
+
+def new_node(op: Any, edges: tuple, saved: Any = (), checks: Any = None, attrs: Any = None) -> Node:
+    node = object.__new__(Node)
+    node.op, node.edges, node.saved, node.checks, node.attrs, node.extra = op, edges, saved, checks, attrs, None
+    node.seq = next_sequence()
+    if state.anomaly:
+        from .graph import forward_trace
+
+        node._with_extra().trace = forward_trace()
+    return node
+
+
+def _public_edge(edge: Any) -> tuple:
+    if edge is None:
+        return None, 0
+    if type(edge) is not Node:
+        return AccumulateGrad(edge), 0
+    return (edge.edges[0], edge.saved) if edge.op is SELECT else (edge, 0)
+
+
+class RemovableHandle:
+    """Returned by `register_hook`; `remove()` takes the hook away; also a context manager."""
+
+    _next = count().__next__
+
+    def __init__(self, hooks: dict[int, Any], hook: Any):
+        self.hooks, self.id = hooks, RemovableHandle._next()
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        """Takes the hook away; a second call does nothing."""
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.remove()
+
+
+def discover(roots: Sequence[Any]) -> list[Node]:
+    """Every node that the roots depend on, the latest first."""
+    stack = [root for root in roots if type(root) is Node]
+    seen = set(stack)
+    order = []
+    while stack:
+        node = stack.pop()
+        order.append(node)
+        for edge in node.edges:
+            if type(edge) is Node and edge not in seen:
+                seen.add(edge)
+                stack.append(edge)
+    order.sort(key=_by_sequence, reverse=True)
+    return order
+
+
+def run(
+    roots: Sequence[Any],
+    gradients: Sequence[Any],
+    *,
+    keep: bool,
+    create_graph: bool,
+    targets: Sequence[Any] | None = None,
+    deposit_targets: bool = False,
+) -> list[Any]:
+    """Sends `gradients` back from the edges `roots`.
+
+    Gradients are Tensors; inside, they are bare arrays unless `create_graph`. Without `targets`
+    every leaf that is reached gets its `.grad`. With `targets` (edges) only what leads to them is
+    computed; their gradients are returned (None where none arrived) and, if `deposit_targets`,
+    added to leaves' `.grad`. `keep` leaves saved values in place for another pass.
+    """
+    before = state.grad
+    state.grad = create_graph
+    try:
+        pending: dict[Any, Any] = {}
+        owned: set[Any] = set()  # sums made here, which may be added to in place
+        for root, gradient in zip(roots, gradients, strict=True):
+            g = gradient if create_graph else gradient._a
+            _send(pending, owned, root, g, create_graph)
+        order = discover(roots)
+        useful = None if targets is None else _leading_to(order, targets)
+        wanted = set(targets or ())
+        captured: dict[Any, Any] = {}
+        watch = state.anomaly
+        get = pending.get
+        for node in order:
+            g = pending.pop(node, None)
+            if g is None:
+                continue
+            extra = node.extra
+            if extra is not None:
+                g = _output_hooks(node, extra, g, create_graph)
+            if node in wanted:
+                captured[node] = g
+            edges = node.edges
+            if useful is not None:
+                edges = tuple([e if e in useful else None for e in edges])
+                if not any(e is not None for e in edges):
+                    continue
+            op = node.op
+            if op is SELECT:
+                parts = get(edges[0])
+                if parts is None:
+                    parts = pending[edges[0]] = [None] * edges[0].op.n_outputs_of(edges[0])
+                # Under create_graph a saved output comes back with a selecting node of its own: two may meet.
+                c = parts[node.saved]
+                parts[node.saved] = g if c is None else c + g
+                continue
+            grads = op.vjp(node, g, edges, create_graph)
+            if watch or extra is not None:
+                grads = _input_hooks(node, grads, g, create_graph)
+            if not keep and node.checks is not None:
+                node.saved = None
+            for edge, h in zip(edges, grads):
+                if edge is not None and h is not None:
+                    c = get(edge)
+                    if c is None:
+                        pending[edge] = h
+                    elif create_graph:
+                        pending[edge] = c + h
+                    elif edge in owned:
+                        c += h
+                        pending[edge] = c
+                    else:
+                        pending[edge] = c + h
+                        owned.add(edge)
+            del g, grads
+            h = c = edges = None
+        # Only leaves are left.
+        while pending:
+            leaf, g = pending.popitem()
+            hooks = leaf._hooks
+            if hooks:
+                g = _call_hooks(hooks, g, create_graph)
+            if leaf in wanted:
+                captured[leaf] = g
+            if targets is None or (deposit_targets and leaf in wanted):
+                # Nobody else holds g if only this frame does: then .grad may have it.
+                _deposit(leaf, g, create_graph, getrefcount(g) <= 2)
+        return [_as_tensor(captured.get(t), create_graph) for t in targets or ()]
+    finally:
+        state.grad = before
+
+
+def _send(pending: dict, owned: set, edge: Any, g: Any, create_graph: bool) -> None:
+    """Adds the gradient of a root."""
+    if type(edge) is Node and edge.op is not SELECT and edge.op.n_outputs_of(edge) > 1:
+        raise RuntimeError("a gradient can be sent to one output of an operation only, not to the operation")
+    c = pending.get(edge)
+    pending[edge] = g if c is None else c + g
+
+
+def _leading_to(order: list[Node], targets: Sequence[Any]) -> set:
+    """The nodes and leaves on a path to a target."""
+    useful = set(targets)
+    for node in reversed(order):
+        if node not in useful and any(edge in useful for edge in node.edges if edge is not None):
+            useful.add(node)
+    return useful
+
+
+def _as_tensor(g: Any, create_graph: bool) -> Any:
+    from ..tensor import wrap
+
+    return g if g is None or create_graph else wrap(g)
+
+
+def _call_hooks(hooks: dict, g: Any, create_graph: bool) -> Any:
+    """Runs tensor hooks in order; each may replace the gradient."""
+    from ..tensor import Tensor, wrap
+
+    tensor = g if create_graph else wrap(g)
+    for hook in list(hooks.values()):
+        changed = hook(tensor)
+        if changed is not None:
+            if not isinstance(changed, Tensor) or changed.shape != tensor.shape:
+                seen = changed.shape if isinstance(changed, Tensor) else type(changed).__name__
+                raise RuntimeError(
+                    f"a hook must return None or a Tensor of the gradient's shape {tuple(tensor.shape)}, got {seen}"
+                )
+            tensor = changed
+    return tensor if create_graph else tensor._a
+
+
+def _output_hooks(node: Node, extra: Extra, g: Any, create_graph: bool) -> Any:
+    """Tensor hooks, retain_grad and pre-hooks of a node, before its gradient rule."""
+    from ..tensor import wrap
+
+    if extra.tensor_hooks:
+        g = _call_hooks(extra.tensor_hooks, g, create_graph)
+    tensor = extra.retain() if extra.retain is not None else None
+    if tensor is not None:
+        _deposit(tensor, g, create_graph, False)
+    if extra.pre_hooks:
+        parts = g if isinstance(g, list) else [g]
+        outputs = tuple(p if p is None or create_graph else wrap(p) for p in parts)
+        for hook in list(extra.pre_hooks.values()):
+            changed = hook(outputs)
+            if changed is not None:
+                outputs = changed if isinstance(changed, tuple) else (changed,)
+        parts = [p if p is None or create_graph else p._a for p in outputs]
+        g = parts if isinstance(g, list) else parts[0]
+    return g
+
+
+def _input_hooks(node: Node, grads: Any, g: Any, create_graph: bool) -> Any:
+    """Anomaly check and post-hooks of a node, after its gradient rule."""
+    from ..tensor import wrap
+
+    if state.anomaly and state.check_nan:
+        for number, h in enumerate(grads):
+            if h is not None and bool((wrap(h) if not create_graph else h.detach()).isnan().any()):
+                where = node.extra.trace if node.extra is not None and node.extra.trace else "  (made outside anomaly mode)"
+                raise RuntimeError(
+                    f"Function '{node.name()}' returned nan values in its {number}th output. The forward call was made at:\n{where}"
+                )
+    if node.extra is not None and node.extra.post_hooks:
+        inputs = tuple(h if h is None or create_graph else wrap(h) for h in grads)
+        parts = g if isinstance(g, list) else [g]
+        outputs = tuple(p if p is None or create_graph else wrap(p) for p in parts)
+        for hook in list(node.extra.post_hooks.values()):
+            changed = hook(inputs, outputs)
+            if changed is not None:
+                inputs = changed if isinstance(changed, tuple) else (changed,)
+        grads = tuple(h if h is None or create_graph else h._a for h in inputs)
+    return grads
+
+
+def _deposit(leaf: Any, g: Any, create_graph: bool, alone: bool) -> None:
+    """Adds `g` to `leaf.grad`. The first gradient is adopted if nobody else can see its memory."""
+    from ..tensor import wrap
+
+    with _deposit_lock:
+        current = leaf._grad
+        if create_graph:
+            leaf._grad = g if current is None else current + g
+        elif current is None:
+            leaf._grad = wrap(g if alone and _unshared(g) else g.copy())
+        elif current._edge is not None:
+            leaf._grad = current + wrap(g)
+        else:
+            current._accumulate(g)
+    hooks = leaf._post_hooks
+    if hooks:
+        for hook in list(hooks.values()):
+            hook(leaf)
+
+
+def _unshared(g: Any) -> bool:
+    """Whether no other array sees the memory of `g`."""
+    base = getattr(g, "base", None)
+    if base is None:
+        mem = getattr(g, "mem", None)
+        # cuda: this attribute, the local name and getrefcount's argument
+        return mem is None or getrefcount(mem) <= 3 and g.layout.contiguous
+    return getrefcount(base) <= 3 and 0 not in g.strides

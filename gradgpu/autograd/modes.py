@@ -1,0 +1,187 @@
+"""Whether operations are recorded: thread-local modes, as context managers and decorators."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from typing import Any
+
+
+class _State(threading.local):
+    grad = True  # operations are recorded
+    inference = False
+    anomaly = False  # nodes remember where they were made; backward looks for NaN
+    check_nan = True
+
+
+state = _State()
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations in this thread are recorded for backward."""
+    return state.grad
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this thread is inside `inference_mode`."""
+    return state.inference
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether anomaly detection is on in this thread."""
+    return state.anomaly
+
+
+class _Mode:
+    """A context manager that is also a decorator (of functions and generator functions)."""
+
+    def __call__(self, function: Any) -> Any:
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generator(*args: Any, **kwargs: Any) -> Any:
+                # The mode holds while the generator runs, not while its consumer does.
+                with self.clone():
+                    inner = function(*args, **kwargs)
+                sent = None
+                while True:
+                    try:
+                        with self.clone():
+                            item = inner.send(sent)
+                    except StopIteration as stop:
+                        return stop.value
+                    sent = yield item
+
+            return generator
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with self.clone():
+                return function(*args, **kwargs)
+
+        return wrapper
+
+    def clone(self) -> Any:
+        return type(self)()
+
+
+class no_grad(_Mode):
+    """Nothing is recorded inside: results do not require grad.
+
+    >>> import gradgpu as gg
+    >>> x = gg.ones(2, requires_grad=True)
+    >>> with gg.no_grad():
+    ...     (x * 2).requires_grad
+    False
+    """
+
+    mode = False
+
+    def __new__(cls, function: Any = None) -> Any:
+        self = super().__new__(cls)
+        if function is None:
+            return self
+        return self(function)  # used as @no_grad without parentheses
+
+    def __enter__(self) -> None:
+        self.before = state.grad
+        state.grad = self.mode
+
+    def __exit__(self, *exc: Any) -> None:
+        state.grad = self.before
+
+
+class enable_grad(no_grad):
+    """Operations are recorded inside, also within a `no_grad` block."""
+
+    mode = True
+
+
+class set_grad_enabled(_Mode):
+    """Turns recording on or off at once; as a context manager, until the block ends.
+
+    >>> import gradgpu as gg
+    >>> x = gg.ones(2, requires_grad=True)
+    >>> with gg.set_grad_enabled(False):
+    ...     (x * 2).requires_grad
+    False
+    """
+
+    def __init__(self, mode: bool):
+        self.mode, self.before = bool(mode), state.grad
+        state.grad = self.mode
+
+    def __enter__(self) -> None:
+        state.grad = self.mode
+
+    def __exit__(self, *exc: Any) -> None:
+        state.grad = self.before
+
+    def __call__(self, function: Any) -> Any:
+        state.grad = self.before  # as a decorator it acts in the calls, not here
+        return super().__call__(function)
+
+    def clone(self) -> Any:
+        return set_grad_enabled(self.mode)
+
+
+class inference_mode(_Mode):
+    """Like `no_grad`; `inference_mode(False)` does nothing. Its tensors may be used in autograd later."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        self = super().__new__(cls)
+        if callable(mode):
+            self.mode = True
+            return self(mode)
+        return self
+
+    def __init__(self, mode: bool = True):
+        self.mode = mode
+
+    def __enter__(self) -> None:
+        self.before = state.grad, state.inference
+        if self.mode:
+            state.grad, state.inference = False, True
+
+    def __exit__(self, *exc: Any) -> None:
+        state.grad, state.inference = self.before
+
+    def clone(self) -> Any:
+        return inference_mode(self.mode)
+
+
+class set_detect_anomaly(_Mode):
+    """Backward raises where a gradient becomes NaN and shows the forward code that made the operation.
+
+    Costs a stack trace an operation: for debugging only.
+    """
+
+    def __init__(self, mode: bool, check_nan: bool = True):
+        self.mode, self.nan = bool(mode), check_nan
+        self.before = state.anomaly, state.check_nan
+        state.anomaly, state.check_nan = self.mode, check_nan
+
+    def __enter__(self) -> None:
+        state.anomaly, state.check_nan = self.mode, self.nan
+
+    def __exit__(self, *exc: Any) -> None:
+        state.anomaly, state.check_nan = self.before
+
+    def clone(self) -> Any:
+        return set_detect_anomaly(self.mode, self.nan)
+
+
+class detect_anomaly(set_detect_anomaly):
+    """`set_detect_anomaly(True)` for a block."""
+
+    def __init__(self, check_nan: bool = True):
+        self.mode, self.nan = True, check_nan
+        self.before = state.anomaly, state.check_nan
+
+    def __enter__(self) -> None:
+        self.before = state.anomaly, state.check_nan
+        super().__enter__()
+
+    def clone(self) -> Any:
+        return detect_anomaly(self.nan)

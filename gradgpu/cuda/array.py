@@ -1,0 +1,258 @@
+"""Array: memory on a CUDA device with a layout. What a numpy array is on the CPU, less the mathematics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .backend import backend
+
+
+class Layout:
+    """Device, dtype, shape and strides of an array. Interned, so that identity means equality
+    and a launch plan is found by it in one dictionary look-up. Strides count elements."""
+
+    __slots__ = ("device", "dtype", "shape", "strides", "ndim", "size", "itemsize", "nbytes", "contiguous")
+
+    def __init__(self, device: int, dtype: np.dtype, shape: tuple, strides: tuple):
+        self.device, self.dtype, self.shape, self.strides = device, dtype, shape, strides
+        self.ndim, self.size, self.itemsize = len(shape), prod(shape), dtype.itemsize
+        self.nbytes = self.size * self.itemsize
+        self.contiguous = self.size == 0 or all(
+            n == 1 or s == expected for n, s, expected in zip(shape, strides, row_major(shape))
+        )
+
+
+def row_major(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides of a contiguous array."""
+    strides = []
+    step = 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(strides))
+
+
+_layouts: dict[tuple, Layout] = {}
+
+
+def layout_of(device: int, dtype: np.dtype, shape: tuple, strides: tuple | None = None) -> Layout:
+    """The one Layout with these properties (contiguous if `strides` is None)."""
+    key = (device, dtype, shape, strides)
+    found = _layouts.get(key)
+    if found is None:
+        if strides is None:
+            found = layout_of(device, dtype, shape, row_major(shape))
+        else:
+            found = Layout(device, dtype, shape, strides)
+        if len(_layouts) > 100_000:  # shapes that never return; plans are then made anew
+            _layouts.clear()
+        _layouts[key] = found
+    return found
+
+
+class Array:
+    """`mem` keeps the allocation alive, `ptr` is the address of the first element, `layout` the rest."""
+
+    __slots__ = ("mem", "ptr", "layout", "__weakref__")
+
+    def __init__(self, mem: Any, ptr: int, layout: Layout):
+        self.mem, self.ptr, self.layout = mem, ptr, layout
+
+    @property
+    def shape(self) -> tuple:
+        return self.layout.shape
+
+    @property
+    def strides(self) -> tuple:
+        return self.layout.strides
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.layout.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.layout.ndim
+
+    @property
+    def size(self) -> int:
+        return self.layout.size
+
+    @property
+    def device(self) -> int:
+        return self.layout.device
+
+    @property
+    def nbytes(self) -> int:
+        return self.layout.nbytes
+
+    def as_strided(self, shape: Sequence[int], strides: Sequence[int], offset: int = 0) -> Array:
+        """A view with this geometry; `offset` counts elements from the first one of this array."""
+        old = self.layout
+        layout = layout_of(old.device, old.dtype, tuple(shape), tuple(strides))
+        return Array(self.mem, self.ptr + offset * old.itemsize, layout)
+
+    def view_as(self, shape: Sequence[int]) -> Array | None:
+        """A view with another shape, or None if the elements do not lie so."""
+        strides = reshape_strides(self.layout, tuple(shape))
+        return None if strides is None else self.as_strided(shape, strides)
+
+    def reshape(self, shape: Sequence[int]) -> Array:
+        """The same elements in another shape: a view if it can be, else a copy."""
+        view = self.view_as(shape)
+        return contiguous(self).view_as(shape) if view is None else view  # type: ignore[return-value]
+
+    def view_dtype(self, dtype: np.dtype) -> Array:
+        """The same bytes as another dtype of the same size."""
+        old = self.layout
+        return Array(self.mem, self.ptr, layout_of(old.device, dtype, old.shape, old.strides))
+
+    def copy(self) -> Array:
+        """A contiguous copy on the same device."""
+        if self.layout.contiguous:
+            made = empty(self.shape, self.dtype, self.device)
+            if self.size:
+                b = backend()
+                b.copy(made.ptr, self.ptr, self.nbytes, b.current_stream_ptr())
+            return made
+        from .elementwise import copy
+
+        return copy(self)
+
+    def get(self) -> np.ndarray:
+        """The elements on the host. Waits for the device."""
+        dense = contiguous(self)
+        out = np.empty(self.shape, self.dtype)
+        if out.size:
+            b = backend()
+            with on_device(self.device):
+                b.to_host(out, dense.ptr, b.current_stream_ptr())
+            if after_wait:
+                run_after_wait()
+        return out
+
+    def set(self, values: np.ndarray) -> None:
+        """Overwrites this contiguous array with host values of the same shape and dtype."""
+        if self.size:
+            b = backend()
+            with on_device(self.device):
+                b.to_device(self.ptr, np.ascontiguousarray(values), b.current_stream_ptr())
+
+    @property
+    def __cuda_array_interface__(self) -> dict:
+        return {
+            "shape": self.shape,
+            "typestr": self.dtype.str if self.dtype.kind != "V" else "<V2",
+            "data": (self.ptr, False),
+            "strides": None if self.layout.contiguous else tuple(s * self.layout.itemsize for s in self.strides),
+            "version": 3,
+            "stream": backend().current_stream_ptr() or 1,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Array {self.dtype} {self.shape} on cuda:{self.device}>"
+
+
+def reshape_strides(layout: Layout, shape: tuple) -> tuple | None:
+    """Strides that show the elements of `layout` as `shape`, or None if only a copy can.
+
+    Groups of old dimensions that are contiguous among themselves may be cut anew.
+    """
+    if layout.contiguous:
+        return row_major(shape)
+    old = [(n, s) for n, s in zip(layout.shape, layout.strides) if n != 1]
+    blocks: list[list[int]] = []  # [elements, innermost stride] of runs that can be seen as one dimension
+    for n, s in old:
+        if blocks and blocks[-1][1] == n * s:
+            blocks[-1] = [blocks[-1][0] * n, s]
+        else:
+            blocks.append([n, s])
+    strides = [1] * len(shape)
+    d = len(shape) - 1
+    for elements, step in reversed(blocks):
+        left = elements
+        while left > 1:
+            while d >= 0 and shape[d] == 1:
+                d -= 1
+            if d < 0 or left % shape[d]:
+                return None
+            strides[d] = step
+            step *= shape[d]
+            left //= shape[d]
+            d -= 1
+    return tuple(strides)
+
+
+after_wait: list[Callable[[], None]] = []  # what to look at when the host has next waited for the device
+
+
+def run_after_wait() -> None:
+    """Runs what kernels left to the next synchronisation: the check of indices, which may raise."""
+    while after_wait:
+        after_wait.pop()()
+
+
+class on_device:
+    """Makes a device current for a block; free of charge where there is only one."""
+
+    __slots__ = ("device", "before")
+
+    def __init__(self, device: int):
+        self.device = device
+
+    def __enter__(self) -> None:
+        b = backend()
+        self.before = b.get_device()
+        if self.before != self.device:
+            b.set_device(self.device)
+
+    def __exit__(self, *exc: Any) -> None:
+        if self.before != self.device:
+            backend().set_device(self.before)
+
+
+def empty(shape: Sequence[int], dtype: Any, device: int | None = None) -> Array:
+    """An uninitialised contiguous array on the current (or the given) device."""
+    b = backend()
+    current = b.get_device()
+    if device is not None and device != current:
+        with on_device(device):
+            return empty(shape, dtype, device)
+    layout = layout_of(current, np.dtype(dtype), tuple(shape))
+    mem = b.alloc(layout.nbytes)
+    return Array(mem, mem.ptr, layout)
+
+
+def full(shape: Sequence[int], value: Any, dtype: Any, device: int | None = None) -> Array:
+    """A contiguous array of one value."""
+    from .elementwise import fill
+
+    made = empty(shape, dtype, device)
+    fill(made, value)
+    return made
+
+
+def zeros(shape: Sequence[int], dtype: Any, device: int | None = None) -> Array:
+    """A contiguous array of zeros."""
+    made = empty(shape, dtype, device)
+    if made.size:
+        b = backend()
+        with on_device(made.device):
+            b.fill(made.ptr, 0, made.nbytes, b.current_stream_ptr())
+    return made
+
+
+def from_host(values: np.ndarray, device: int | None = None) -> Array:
+    """A copy of a numpy array on the current (or the given) device."""
+    made = empty(values.shape, values.dtype, device)
+    made.set(values)
+    return made
+
+
+def contiguous(x: Array) -> Array:
+    """`x` itself if its elements lie in row-major order without gaps, else a copy that does."""
+    return x if x.layout.contiguous else x.copy()

@@ -1,0 +1,80 @@
+"""From `kernels/*.cu` to modules: headers are inlined, macros written in front, one module per set of dtypes."""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+from .. import dtypes as dt
+from .backend import backend
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+# A checkout has kernels/ beside the package, a wheel inside it.
+KERNELS_DIR = next((p for p in (_PACKAGE.parent / "kernels", _PACKAGE / "kernels") if (p / "common.cuh").exists()), _PACKAGE / "kernels")
+
+_INCLUDE = re.compile(r'^[ \t]*#include[ \t]+"([^"]+)"[^\n]*$', re.MULTILINE)
+
+
+@functools.cache
+def inlined(file: str) -> str:
+    """The text of a kernel file with its own headers in place.
+
+    CuPy's disk cache does not look into headers found through -I, so a changed header would
+    leave a stale kernel; and one text needs no include path.
+    """
+    return _inline(file, set())
+
+
+def _inline(file: str, seen: set[str]) -> str:
+    path = KERNELS_DIR / file
+    if not path.is_file():
+        raise FileNotFoundError(f"no kernel file {file!r} in {KERNELS_DIR}")
+    text = path.read_text(encoding="utf-8").replace("#pragma once\n", "")
+
+    def replace(match: re.Match) -> str:
+        header = match[1]
+        if header in seen:
+            return ""
+        seen.add(header)
+        return _inline(header, seen)
+
+    return _INCLUDE.sub(replace, text)
+
+
+def dtype_macros(**types: dt.dtype) -> dict[str, str]:
+    """`T=float32` gives the macros T and T_NAME, and GG_USE_F16 / GG_USE_BF16 where headers are needed."""
+    macros: dict[str, str] = {}
+    for name, d in types.items():
+        macros[name] = d.cname
+        macros[f"{name}_NAME"] = d.suffix
+        if d is dt.float16:
+            macros["GG_USE_F16"] = "1"
+        elif d is dt.bfloat16:
+            macros["GG_USE_BF16"] = "1"
+    return macros
+
+
+def source(file: str, macros: dict[str, str], before: str = "") -> str:
+    """The whole text handed to the compiler."""
+    lines = "".join(f"#define {name} {value}\n" for name, value in macros.items())
+    return f"{lines}{before}\n{inlined(file)}"
+
+
+_modules: dict[tuple, Any] = {}
+_lock = threading.Lock()
+
+
+def module(text: str, name: str) -> Any:
+    """The compiled module of a text on the current device; `name` is for messages."""
+    b = backend()
+    key = (b.get_device(), text)
+    found = _modules.get(key)
+    if found is None:
+        with _lock:
+            found = _modules.get(key)
+            if found is None:
+                found = _modules[key] = b.compile(text, name)
+    return found

@@ -1,0 +1,222 @@
+"""Element types, their names in numpy and in CUDA C++, and PyTorch's promotion rules.
+
+>>> import gradgpu as gg
+>>> gg.promote_types(gg.int64, gg.float16)
+gradgpu.float16
+>>> gg.result_type(gg.ones(3, dtype=gg.int32), 2.5)
+gradgpu.float32
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+# Categories of PyTorch's promotion lattice: a higher category wins over a lower one.
+BOOL, INTEGER, FLOAT = 0, 1, 2
+
+
+class dtype:
+    """An element type. There is one object for each, so `is` compares them.
+
+    `name` is PyTorch's, `np` numpy's dtype, `cname` the C++ type in kernels, `suffix` the
+    ending of kernel names, `itemsize` the size in bytes.
+    """
+
+    __slots__ = ("name", "cname", "suffix", "itemsize", "category", "_np")
+
+    def __init__(self, name: str, cname: str, suffix: str, itemsize: int, category: int):
+        self.name, self.cname, self.suffix, self.itemsize, self.category = name, cname, suffix, itemsize, category
+        self._np: np.dtype | None = None if name == "bfloat16" else np.dtype(name)
+
+    @property
+    def np(self) -> np.dtype:
+        if self._np is None:  # bfloat16: the import costs time and is needed by few
+            import ml_dtypes
+
+            self._np = np.dtype(ml_dtypes.bfloat16)
+            FROM_NUMPY[self._np] = self
+        return self._np
+
+    @property
+    def is_floating_point(self) -> bool:
+        return self.category == FLOAT
+
+    @property
+    def is_complex(self) -> bool:
+        return False
+
+    @property
+    def is_signed(self) -> bool:
+        return self.name not in ("uint8", "bool")
+
+    def __repr__(self) -> str:
+        return f"gradgpu.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+float32 = dtype("float32", "float", "f32", 4, FLOAT)
+float64 = dtype("float64", "double", "f64", 8, FLOAT)
+float16 = dtype("float16", "__half", "f16", 2, FLOAT)
+bfloat16 = dtype("bfloat16", "__nv_bfloat16", "bf16", 2, FLOAT)
+int8 = dtype("int8", "int8", "i8", 1, INTEGER)
+int16 = dtype("int16", "int16", "i16", 2, INTEGER)
+int32 = dtype("int32", "int", "i32", 4, INTEGER)
+int64 = dtype("int64", "int64", "i64", 8, INTEGER)
+uint8 = dtype("uint8", "uint8", "u8", 1, INTEGER)
+bool = dtype("bool", "bool", "b8", 1, BOOL)
+float, double, half = float32, float64, float16
+short, int, long = int16, int32, int64
+
+ALL = (float32, float64, float16, bfloat16, int8, int16, int32, int64, uint8, bool)
+FLOATS = (float32, float64, float16, bfloat16)
+INTS = (int64, int32, int16, int8, uint8)
+FROM_NUMPY: dict[np.dtype, dtype] = {d.np: d for d in ALL if d is not bfloat16}
+
+_default = float32
+
+
+def get_default_dtype() -> dtype:
+    """The dtype of new floating-point tensors made from Python numbers (float32 unless changed)."""
+    return _default
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Sets the dtype of new floating-point tensors; `d` must be a floating-point dtype."""
+    global _default
+    if not isinstance(d, dtype) or not d.is_floating_point:
+        raise TypeError(f"set_default_dtype: only floating-point dtypes can be the default, got {d!r}")
+    _default = d
+
+
+def from_numpy_dtype(d: Any) -> dtype:
+    """gradgpu's dtype for a numpy dtype; TypeError if there is none."""
+    found = FROM_NUMPY.get(d)
+    if found is None:
+        d = np.dtype(d)
+        if d.name == "bfloat16":
+            return FROM_NUMPY.setdefault(d, bfloat16)
+        found = FROM_NUMPY.get(d.newbyteorder("="))
+        if found is None:
+            names = ", ".join(x.name for x in ALL)
+            raise TypeError(f"gradgpu has no dtype for numpy's {d}; convert the array first, e.g. "
+                            f"array.astype('float32'); supported: {names}")
+    return found
+
+
+def as_dtype(d: Any) -> dtype:
+    """Accepts a gradgpu dtype, a numpy dtype, or Python's float, int, bool."""
+    if isinstance(d, dtype):
+        return d
+    if d is _py_float:
+        return _default
+    if d is _py_int:
+        return int64
+    if d is _py_bool:
+        return bool
+    if isinstance(d, str):
+        raise TypeError(f"dtype must be a gradgpu dtype such as gradgpu.{d}, got the string {d!r}")
+    return from_numpy_dtype(d)
+
+
+def promote_types(a: dtype, b: dtype) -> dtype:
+    """The smallest dtype that both convert to, by PyTorch's lattice.
+
+    >>> import gradgpu as gg
+    >>> gg.promote_types(gg.uint8, gg.int8), gg.promote_types(gg.float16, gg.bfloat16)
+    (gradgpu.int16, gradgpu.float32)
+    """
+    if a is b:
+        return a
+    if a.category != b.category:
+        return a if a.category > b.category else b
+    if a.category == FLOAT:
+        return float32 if a.itemsize == b.itemsize else (a if a.itemsize > b.itemsize else b)
+    if a is uint8 or b is uint8:
+        other = b if a is uint8 else a
+        return int16 if other is int8 else other
+    return a if a.itemsize > b.itemsize else b
+
+
+def _combine(high: dtype | None, low: dtype | None) -> dtype | None:
+    """Joins a result of higher priority with one of lower, which counts only if its category is higher."""
+    if high is None or low is None:
+        return high or low
+    return promote_types(high, low) if low.category > high.category else high
+
+
+def result_type(*operands: Any) -> dtype:
+    """The dtype of arithmetic between tensors, dtypes and Python scalars, as PyTorch has it.
+
+    Tensors with dimensions decide; a 0-dim tensor counts only if its category (bool < integer <
+    floating point) is higher, a Python scalar likewise after those.
+    """
+    dims = zero = scalar = None
+    for x in operands:
+        if isinstance(x, dtype):
+            dims = x if dims is None else promote_types(dims, x)
+        elif isinstance(x, _py_bool):
+            scalar = bool if scalar is None else promote_types(scalar, bool)
+        elif isinstance(x, _py_int):
+            scalar = int64 if scalar is None else promote_types(scalar, int64)
+        elif isinstance(x, _py_float):
+            scalar = _default if scalar is None else promote_types(scalar, _default)
+        elif x.ndim:
+            dims = x.dtype if dims is None else promote_types(dims, x.dtype)
+        else:
+            zero = x.dtype if zero is None else promote_types(zero, x.dtype)
+    found = _combine(_combine(dims, zero), scalar)
+    if found is None:
+        raise TypeError("result_type: at least one operand is needed")
+    return found
+
+
+class finfo:
+    """Machine limits of a floating-point dtype: `eps`, `max`, `min`, `tiny`, `smallest_normal`, `bits`, `resolution`.
+
+    >>> import gradgpu as gg
+    >>> gg.finfo(gg.float16).max
+    65504.0
+    """
+
+    def __init__(self, d: dtype | None = None):
+        d = d or _default
+        if not d.is_floating_point:
+            raise TypeError(f"finfo: needs a floating-point dtype, got {d!r}; use iinfo for integers")
+        if d is bfloat16:
+            import ml_dtypes
+
+            info: Any = ml_dtypes.finfo(d.np)
+        else:
+            info = np.finfo(d.np)
+        self.dtype, self.bits = d.name, d.itemsize * 8
+        self.eps, self.max, self.min, self.tiny = (_py_float(v) for v in (info.eps, info.max, info.min, info.tiny))
+        self.smallest_normal, self.resolution = self.tiny, _py_float(info.resolution)
+
+    def __repr__(self) -> str:
+        return f"finfo(eps={self.eps:g}, max={self.max:g}, min={self.min:g}, tiny={self.tiny:g}, dtype={self.dtype})"
+
+
+class iinfo:
+    """Limits of an integer dtype: `max`, `min`, `bits`."""
+
+    def __init__(self, d: dtype):
+        if d.category != INTEGER:
+            raise TypeError(f"iinfo: needs an integer dtype, got {d!r}; use finfo for floating point")
+        info = np.iinfo(d.np)
+        self.dtype, self.bits, self.max, self.min = d.name, d.itemsize * 8, _py_int(info.max), _py_int(info.min)
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+
+
+def can_cast(source: dtype, target: dtype) -> Any:
+    """Whether PyTorch's in-place arithmetic may write `source` values into a `target` tensor."""
+    return source.category <= target.category
+
+
+# The names float, int and bool mean dtypes in this module, as they do in the public API.
+_py_float, _py_int, _py_bool = type(0.0), type(0), type(True)

@@ -1,0 +1,219 @@
+"""Between dtypes and devices: casts, moves, copies. All are differentiable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..devices import device as Device
+from ..tensor import Tensor
+from .inplace import check_writable, inplace
+from .registry import Op, method
+
+
+def _cast_cpu(x: Any, *, dtype: Any) -> Any:
+    if dtype.kind in "iub" and x.dtype.kind == "V":  # bfloat16 has no direct way to some integers
+        x = x.astype(np.float32)
+    return x.astype(dtype)
+
+
+def _cast_cuda(x: Any, *, dtype: Any) -> Any:
+    from ..cuda.elementwise import cast
+
+    return cast(x, dtype)
+
+
+cast_op = Op("cast", _cast_cpu, _cast_cuda, {"x": lambda g, x_dtype: cast_op(g, dtype=x_dtype)})
+cast_op.node_name = "ToCopyBackward0"
+
+
+def _move_from_cpu(x: Any, *, device: Device, source: Device) -> Any:
+    from ..cuda.array import from_host
+
+    return np.array(x) if device.type == "cpu" else from_host(np.asarray(x), device.index)
+
+
+def _move_from_cuda(x: Any, *, device: Device, source: Device) -> Any:
+    if device.type == "cpu":
+        return x.get()
+    if device.index in (None, x.device):
+        return x.copy()
+    from ..cuda.array import contiguous, empty
+    from ..cuda.backend import backend
+
+    dense = contiguous(x)
+    made = empty(x.shape, x.dtype, device.index)
+    b = backend()
+    b.copy_peer(made.ptr, made.device, dense.ptr, dense.device, dense.nbytes, b.current_stream_ptr())
+    return made
+
+
+move_op = Op(
+    "to_device",
+    _move_from_cpu,
+    _move_from_cuda,
+    {"x": lambda g, *, device, source: move_op(g, device=source, source=device)},
+)
+clone_op = Op("clone", lambda x: np.array(x), lambda x: x.copy(), {"x": lambda g: g})
+fill_op = Op(
+    "fill",
+    lambda x, *, value: np.full(x.shape, value, x.dtype),
+    lambda x, *, value: _full_cuda(x, value),
+    {"x": lambda g: g * 0.0},
+)
+
+
+def _full_cuda(x: Any, value: Any) -> Any:
+    from ..cuda.array import full
+
+    return full(x.shape, value, x.dtype, x.device)
+
+
+def _target(args: tuple, kwargs: dict) -> tuple[Any, Any]:
+    """The device and dtype that `.to(...)` asks for."""
+    where = what = None
+    for x in args:
+        if isinstance(x, Tensor):
+            where, what = x.device, x.dtype
+        elif isinstance(x, dt.dtype) or x in (float, int, bool):
+            what = dt.as_dtype(x)
+        elif isinstance(x, (str, Device, int)) and not isinstance(x, bool):
+            where = Device(x)
+    other = kwargs.get("other")
+    if other is not None:
+        where, what = other.device, other.dtype
+    if kwargs.get("device") is not None:
+        where = Device(kwargs["device"])
+    if kwargs.get("dtype") is not None:
+        what = dt.as_dtype(kwargs["dtype"])
+    return where, what
+
+
+@method
+def to(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """The tensor on another device and/or with another dtype: `to('cuda')`, `to(gg.float64)`, `to(other)`,
+    `to(device, dtype, non_blocking=False, copy=False)`. Returns self if nothing changes and `copy` is False.
+    The gradient travels back to the source.
+
+    >>> import gradgpu as gg
+    >>> gg.ones(2).to(gg.float64).dtype
+    gradgpu.float64
+    """
+    unknown = set(kwargs) - {"device", "dtype", "non_blocking", "copy", "other", "memory_format"}
+    if unknown:
+        raise TypeError(f"to() got unexpected keyword arguments {sorted(unknown)}")
+    for x in args:
+        if not isinstance(x, (Tensor, dt.dtype, str, Device, int, type)) and x is not None:
+            raise TypeError(f"to() expects a device, a dtype or a Tensor, got {type(x).__name__}")
+    where, what = _target(tuple(a for a in args if not isinstance(a, bool)), kwargs)
+    t = self
+    if what is not None and t.dtype is not what:
+        t = cast_op(t, dtype=what.np)
+    if where is not None:
+        here = t.device
+        if where.type != here.type or where.index is not None and where.index != here.index and where.type == "cuda":
+            t = move_op(t, device=where, source=here)
+    if t is self and kwargs.get("copy"):
+        t = clone_op(t)
+    return t
+
+
+@method
+def cpu(self: Any) -> Any:
+    """The tensor on the CPU; self if it is there."""
+    return to(self, "cpu")
+
+
+@method
+def cuda(self: Any, device: Any = None, non_blocking: bool = False) -> Any:
+    """The tensor on a CUDA device (the current one by default); self if it is there."""
+    return to(self, Device("cuda") if device is None else Device(device))
+
+
+def _caster(name: str, d: dt.dtype) -> None:
+    def cast(self: Any) -> Any:
+        return to(self, d)
+
+    cast.__name__, cast.__doc__ = name, f"The tensor as {d.name}; self if it is that already."
+    setattr(Tensor, name, cast)
+
+
+for _name in ("float", "double", "half", "bfloat16", "short", "int", "long", "bool"):
+    _caster(_name, getattr(dt, _name))
+_caster("char", dt.int8)
+_caster("byte", dt.uint8)
+
+
+@method
+def type_as(self: Any, other: Any) -> Any:
+    """The tensor with the dtype of `other`."""
+    return to(self, other.dtype)
+
+
+@method("type")
+def type_(self: Any, dtype: Any = None) -> Any:
+    """The name of the tensor's type, or the tensor cast to `dtype`."""
+    if dtype is not None:
+        return to(self, dt.as_dtype(dtype))
+    names = {"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int64": "Long", "int32": "Int",
+             "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool"}  # fmt: skip
+    return f"gradgpu.{'cuda.' if self.is_cuda else ''}{names[self.dtype.name]}Tensor"
+
+
+@method
+def clone(input: Any, *, memory_format: Any = None) -> Any:
+    """A copy with its own memory; the gradient flows through.
+
+    >>> import gradgpu as gg
+    >>> gg.clone(gg.tensor([1., 2.]))
+    tensor([1., 2.])
+    """
+    return clone_op(input)
+
+
+@method
+def contiguous(self: Any, memory_format: Any = None) -> Any:
+    """The tensor with its elements in row-major order: self if they are, else a copy."""
+    return self if self.is_contiguous() else clone_op(self)
+
+
+@method
+def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
+    """Copies `src`, broadcast and converted, into this tensor; the gradient flows to `src`."""
+    if not isinstance(src, Tensor):
+        raise TypeError(f"copy_(): argument 'src' must be Tensor, not {type(src).__name__}")
+    values = to(src, self.device, self.dtype)
+    return inplace("copy_", self, values if values.shape == self.shape else values.expand(self.shape))
+
+
+@method
+def fill_(self: Any, value: Any) -> Any:
+    """Sets every element to `value`, a number or a 0-dim tensor."""
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
+        return copy_(self, value)
+    if self._edge is None and self._base is None:
+        check_writable("fill_", self)
+        self._materialise()
+        a = self._a
+        if isinstance(a, np.ndarray):
+            a.fill(value)
+        else:
+            from ..cuda.elementwise import fill
+
+            fill(a, value)
+        self._bump()
+        return self
+    return inplace("fill_", self, fill_op(self, value=value))
+
+
+@method
+def zero_(self: Any) -> Any:
+    """Sets every element to zero."""
+    return fill_(self, 0)
+
+
+__all__ = ["clone"]

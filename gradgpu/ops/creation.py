@@ -1,0 +1,336 @@
+"""New tensors: from data, filled, ranges."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..devices import as_device, device as Device
+from ..tensor import Tensor, wrap
+from .registry import method
+
+
+def array_on(values: np.ndarray, device: Device) -> Any:
+    """A numpy array as an array of `device`: itself on the CPU, a copy on cuda."""
+    if device.type == "cpu":
+        return values
+    from ..cuda.array import from_host
+
+    return from_host(np.asarray(values), device.index)
+
+
+def _finish(array: Any, requires_grad: bool) -> Tensor:
+    t = wrap(array)
+    if requires_grad:
+        t.requires_grad = True
+    return t
+
+
+def _first_leaf(data: Any) -> Any:
+    while isinstance(data, (list, tuple)) and data:
+        data = data[0]
+    return data
+
+
+def _plain(data: Any) -> Any:
+    """Nested sequences with tensors in them as nested sequences of numbers and arrays."""
+    if isinstance(data, Tensor):
+        return data.detach().numpy(force=True)
+    if isinstance(data, (list, tuple)):
+        return [_plain(x) for x in data]
+    return data
+
+
+def host_array(data: Any, dtype: dt.dtype | None) -> np.ndarray:
+    """Data of any kind as a new numpy array of a gradgpu dtype."""
+    if dtype is dt.bfloat16:
+        return host_array(data, dt.float32).astype(dtype.np)
+    numeric = not isinstance(_first_leaf(data), (np.ndarray, np.generic, Tensor))
+    try:
+        a = np.array(_plain(data), dtype=None if dtype is None else dtype.np)
+    except ValueError as error:
+        raise ValueError(f"tensor: the nested sequences do not form a rectangular array: {error}") from None
+    except OverflowError as error:
+        raise RuntimeError(f"tensor: value cannot be converted to {dtype} without overflow: {error}") from None
+    if a.dtype.kind in "OUS":
+        raise TypeError(f"tensor: cannot make a tensor of {type(_first_leaf(data)).__name__} values; numbers and bools can be stored")
+    if dtype is None and (numeric or a.size == 0) and a.dtype == np.float64:
+        return a.astype(dt.get_default_dtype().np)
+    dt.from_numpy_dtype(a.dtype)
+    return a.astype(a.dtype.newbyteorder("="), copy=False)
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """A new tensor with a copy of `data`: a number, nested sequences, a numpy array or a tensor.
+
+    Python floats become the default dtype (float32), ints int64, bools bool; numpy arrays keep their dtype.
+
+    Raises:
+        ValueError: the sequences are ragged. TypeError: values that are no numbers.
+
+    >>> import gradgpu as gg
+    >>> gg.tensor([[1., 2.], [3., 4.]])
+    tensor([[1., 2.],
+            [3., 4.]])
+    """
+    d = None if dtype is None else dt.as_dtype(dtype)
+    if isinstance(data, Tensor):
+        made = data.detach().clone().to(data.device if device is None else Device(device), d or data.dtype)
+        made.requires_grad = requires_grad
+        return made
+    where = as_device(device)
+    return _finish(array_on(host_array(data, d), where), requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """`data` as a tensor, sharing memory where it can (a tensor or numpy array of that dtype and device)."""
+    if isinstance(data, Tensor):
+        return data.to(data.device if device is None else Device(device), data.dtype if dtype is None else dt.as_dtype(dtype))
+    where = as_device(device)
+    if isinstance(data, np.ndarray) and where.type == "cpu" and (dtype is None or data.dtype == dt.as_dtype(dtype).np):
+        return from_numpy(data)
+    return tensor(data, dtype=dtype, device=device)
+
+
+def asarray(
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+) -> Tensor:
+    """`obj` as a tensor; `copy=True` always copies, `copy=False` raises ValueError if it would have to."""
+    made = as_tensor(obj, dtype, device)
+    shares = made is obj or isinstance(obj, np.ndarray) and made.is_cpu and np.may_share_memory(made._a, obj)
+    if copy and shares:
+        made = made.detach().clone()
+    elif copy is False and not shares:
+        raise ValueError("asarray: can't alias or view the data as the requested dtype or device without a copy")
+    if requires_grad:
+        made.requires_grad = True
+    return made
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A cpu tensor that shares the memory of a numpy array.
+
+    >>> import gradgpu as gg, numpy as np
+    >>> a = np.zeros(2)
+    >>> t = gg.from_numpy(a)
+    >>> a[0] = 1
+    >>> t
+    tensor([1., 0.], dtype=gradgpu.float64)
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    dt.from_numpy_dtype(array.dtype)
+    if not array.dtype.isnative:
+        raise ValueError(f"from_numpy: byte order {array.dtype} is not this machine's; use array.astype(array.dtype.newbyteorder('='))")
+    return wrap(array)
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """A tensor that shares the memory of another library's array, by DLPack (CPU), or by the CUDA array interface."""
+    if isinstance(x, Tensor):
+        return x.detach()
+    if hasattr(x, "__cuda_array_interface__"):
+        from ..cuda.interop import from_cuda_array_interface
+
+        return wrap(from_cuda_array_interface(x))
+    return from_numpy(np.from_dlpack(x))
+
+
+def _shape(size: tuple, name: str) -> tuple[int, ...]:
+    """`zeros(2, 3)` and `zeros((2, 3))`."""
+    if len(size) == 1 and isinstance(size[0], (tuple, list)):
+        size = tuple(size[0])
+    try:
+        shape = tuple([int(n.__index__()) for n in size])
+    except AttributeError:
+        raise TypeError(f"{name}(): the size must be integers, got {size!r}") from None
+    if any(n < 0 for n in shape):
+        raise RuntimeError(f"{name}: Trying to create tensor with negative dimension: {list(shape)}")
+    return shape
+
+
+def filled(shape: tuple, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    """A tensor of one value (None: uninitialised)."""
+    d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
+    where = as_device(device)
+    if where.type == "cpu":
+        made: Any = np.empty(shape, d.np) if value is None else np.zeros(shape, d.np) if value == 0 else np.full(shape, value, d.np)
+    else:
+        from ..cuda import array
+
+        if value is None:
+            made = array.empty(shape, d.np, where.index)
+        else:
+            made = array.zeros(shape, d.np, where.index) if value == 0 else array.full(shape, value, d.np, where.index)
+    return _finish(made, requires_grad)
+
+
+def zeros(*size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of zeros.
+
+    >>> import gradgpu as gg
+    >>> gg.zeros(2, 2)
+    tensor([[0., 0.],
+            [0., 0.]])
+    """
+    made = filled(_shape(size, "zeros"), 0, dtype, device, requires_grad)
+    return made if out is None else _into("zeros", out, made)
+
+
+def ones(*size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of ones."""
+    made = filled(_shape(size, "ones"), 1, dtype, device, requires_grad)
+    return made if out is None else _into("ones", out, made)
+
+
+def empty(
+    *size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    pin_memory: bool = False, memory_format: Any = None,
+) -> Tensor:  # fmt: skip
+    """An uninitialised tensor."""
+    made = filled(_shape(size, "empty"), None, dtype, device, requires_grad)
+    return made if out is None else _into("empty", out, made)
+
+
+def full(
+    size: Any, fill_value: Any, *, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of `fill_value`; the dtype follows from it if not given."""
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()
+    if dtype is None:
+        dtype = dt.bool if isinstance(fill_value, bool) else dt.int64 if isinstance(fill_value, int) else None
+    made = filled(_shape((size,) if isinstance(size, int) else tuple(size), "full"), fill_value, dtype, device, requires_grad)
+    return made if out is None else _into("full", out, made)
+
+
+def _into(name: str, out: Any, made: Tensor) -> Tensor:
+    from .inplace import write_out
+
+    return write_out(name, out, made.to(out.dtype))
+
+
+def _like(input: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    return filled(tuple(input.shape), value, dtype or input.dtype, input.device if device is None else device, requires_grad)
+
+
+def zeros_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    """Zeros of the shape, dtype and device of `input`."""
+    return _like(input, 0, dtype, device, requires_grad)
+
+
+def ones_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    """Ones of the shape, dtype and device of `input`."""
+    return _like(input, 1, dtype, device, requires_grad)
+
+
+def empty_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    """An uninitialised tensor of the shape, dtype and device of `input`."""
+    return _like(input, None, dtype, device, requires_grad)
+
+
+def full_like(input: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """`fill_value` in the shape, dtype and device of `input`."""
+    return _like(input, fill_value, dtype, device, requires_grad)
+
+
+def arange(
+    start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Numbers from `start` (0 if only one bound is given) up to and without `end`, in steps of `step`.
+
+    int64 if all are ints, else the default dtype.
+
+    >>> import gradgpu as gg
+    >>> gg.arange(1, 4)
+    tensor([1, 2, 3])
+    """
+    if end is None:
+        start, end = 0, start
+    start, end, step = (x.item() if isinstance(x, Tensor) else x for x in (start, end, step))
+    if step == 0:
+        raise RuntimeError("arange: step must be nonzero")
+    if (end - start) / step < 0:
+        raise RuntimeError(f"arange: upper bound and lower bound inconsistent with step sign: {start}, {end}, step {step}")
+    if dtype is None and any(isinstance(x, float) for x in (start, end, step)):
+        dtype = dt.get_default_dtype()
+    d = dt.int64 if dtype is None else dt.as_dtype(dtype)
+    count = math.ceil((end - start) / step)
+    values = (start + step * np.arange(count)).astype(d.np)
+    made = _finish(array_on(values, as_device(device)), requires_grad)
+    return made if out is None else _into("arange", out, made)
+
+
+def linspace(
+    start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`steps` evenly spaced numbers from `start` to `end`, both included.
+
+    >>> import gradgpu as gg
+    >>> gg.linspace(0, 1, 5)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    """
+    if steps < 0:
+        raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
+    d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
+    start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
+    made = _finish(array_on(np.linspace(start, end, steps).astype(d.np), as_device(device)), requires_grad)
+    return made if out is None else _into("linspace", out, made)
+
+
+def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """`base` to the powers `linspace(start, end, steps)`."""
+    d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
+    return _finish(array_on((float(base) ** np.linspace(start, end, steps)).astype(d.np), as_device(device)), False)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """The n × m matrix with ones on the diagonal.
+
+    >>> import gradgpu as gg
+    >>> gg.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
+    return _finish(array_on(np.eye(n, m).astype(d.np), as_device(device)), requires_grad)
+
+
+def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A 0-dim tensor of the default dtype."""
+    return tensor(value, dtype=dtype or dt.get_default_dtype(), device=device, requires_grad=requires_grad)
+
+
+def legacy_constructor(data: Sequence, device: Any) -> Any:
+    """The array of `Tensor(2, 3)` or `Tensor([1., 2.])`."""
+    where = as_device(device)
+    d = dt.get_default_dtype()
+    if len(data) == 1 and not isinstance(data[0], (int, np.integer)):
+        if isinstance(data[0], tuple) and type(data[0]).__name__ == "Size":
+            return filled(tuple(data[0]), None, d, where, False)._a
+        return array_on(host_array(data[0], d), where)
+    return filled(_shape(tuple(data) or (0,), "Tensor"), None, d, where, False)._a
+
+
+def _new_method(name: str, function: Any) -> None:
+    def make(self: Any, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+        return function(
+            *args, dtype=dtype or self.dtype, device=self.device if device is None else device, requires_grad=requires_grad
+        )
+
+    make.__name__ = name
+    make.__doc__ = f"As `gradgpu.{name[4:]}`, with this tensor's dtype and device unless given."
+    method(name)(make)
+
+
+for _name, _function in {"new_zeros": zeros, "new_ones": ones, "new_empty": empty, "new_full": full, "new_tensor": tensor}.items():
+    _new_method(_name, _function)
+
+__all__ = [
+    "arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace",
+    "logspace", "ones", "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like",
+]  # fmt: skip

@@ -1,0 +1,156 @@
+"""Changing a tensor in place: memory, version, and the history of the tensor, its base and its views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..autograd.engine import LEAF, Node, new_node
+from ..autograd.modes import enable_grad, state
+from ..tensor import Tensor, _edge_of, wrap
+
+ndarray, generic = np.ndarray, np.generic
+
+
+def check_writable(name: str, target: Tensor) -> None:
+    """Raises where PyTorch refuses to change a tensor in place."""
+    if state.grad:
+        if target._edge is LEAF:
+            raise RuntimeError(
+                f"{name}: a leaf Variable that requires grad is being used in an in-place operation. "
+                "Do it under gradgpu.no_grad(), or on a copy (x.clone())."
+            )
+        if target._base is not None and target._base._edge is LEAF:
+            raise RuntimeError(f"{name}: a view of a leaf Variable that requires grad is being used in an in-place operation.")
+    a = target._a
+    if not isinstance(a, generic) and 0 in a.strides and any(n > 1 and s == 0 for n, s in zip(a.shape, a.strides)):
+        raise RuntimeError(
+            f"{name}: unsupported operation: more than one element of the written-to tensor refers to a single memory "
+            "location. Please clone() the tensor before performing the operation."
+        )
+
+
+def inplace(name: str, target: Tensor, result: Tensor) -> Tensor:
+    """Makes `target` hold `result` (with its history); returns `target`."""
+    check_writable(name, target)
+    if result._a.shape != target._a.shape:
+        raise RuntimeError(
+            f"{name}: output with shape {list(target._a.shape)} doesn't match the broadcast shape {list(result._a.shape)}"
+        )
+    if result._a.dtype != target._a.dtype:
+        if not dt.can_cast(result.dtype, target.dtype):
+            raise RuntimeError(
+                f"{name}: result type {result.dtype} can't be cast to the desired output type {target.dtype}; "
+                f"use the out-of-place operation, or convert the tensor first"
+            )
+        result = result.to(target.dtype)
+    write(target, result._a)
+    target._bump()
+    if state.grad:
+        rebase(target, _edge_of(result))
+    return target
+
+
+def write(target: Tensor, values: Any) -> None:
+    """Copies an array of the same shape and device into the tensor's memory."""
+    target._materialise()
+    a = target._a
+    if isinstance(a, ndarray):
+        np.copyto(a, values, casting="unsafe")
+    else:
+        from ..cuda.elementwise import copy_into
+
+        copy_into(a, values)
+
+
+def rebase(target: Tensor, edge: Any) -> None:
+    """Gives a changed tensor its new history; a view's change is a change of its base and of all its views."""
+    base = target._base
+    if base is None:
+        target._edge = edge
+        if target._views:
+            refresh_views(target)
+    elif edge is not None or base._edge is not None:
+        base._edge = new_node(OVERWRITE, (base._edge, edge), (target._chain,))
+        refresh_views(base)
+        if target._edge is None or not base._views:
+            target._edge = _view_edge(base, target._chain)
+
+
+def refresh_views(base: Tensor) -> None:
+    """The views' histories follow from the base's."""
+    for ref in base._views or ():
+        view = ref()
+        if view is not None:
+            view._edge = None if base._edge is None else _view_edge(base, view._chain)
+
+
+def _view_edge(base: Tensor, chain: tuple) -> Any:
+    base._materialise()
+    t = wrap(base._a)
+    t._edge = base._edge
+    with enable_grad():
+        return _apply(chain, t)._edge
+
+
+def _apply(chain: tuple, x: Any) -> Any:
+    for op, attrs in chain:
+        x = op(x, **attrs)
+    return x
+
+
+class _Overwrite:
+    """The base after one of its views was changed: outside the view the old base, inside the new values."""
+
+    node_name = "CopySlices"
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        (chain,) = node.saved
+        old = new = None
+        if edges[1] is not None:
+            inside = _apply(chain, g)
+            new = inside.clone() if create_graph else inside.copy()
+        if edges[0] is not None:
+            if create_graph:
+                old = g.clone()
+                _apply(chain, old).zero_()
+            else:
+                old = g.copy()
+                hole = _apply(chain, old)
+                if isinstance(hole, ndarray):
+                    hole[...] = 0
+                else:
+                    from ..cuda.elementwise import fill
+
+                    fill(hole, 0)
+        return old, new
+
+    def n_outputs_of(self, node: Node) -> int:
+        return 1
+
+
+OVERWRITE = _Overwrite()
+
+
+def write_out(name: str, out: Tensor, result: Tensor) -> Tensor:
+    """`out=`: writes a result into `out`, which must have its shape (or be empty) and a dtype that can hold it."""
+    if result._edge is not None or state.grad and out._edge is not None:
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic differentiation, "
+            "but one of the arguments requires grad."
+        )
+    if out.device != result.device:
+        raise RuntimeError(f"{name}: expected out tensor on {result.device}, got {out.device}; use out=out.to('{result.device}')")
+    if not dt.can_cast(result.dtype, out.dtype):
+        raise RuntimeError(f"{name}: result type {result.dtype} can't be cast to the desired output type {out.dtype}")
+    if out._a.shape != result._a.shape:
+        if out._a.size:
+            raise RuntimeError(f"{name}: out has shape {tuple(out.shape)}, the result {tuple(result.shape)}; they must agree")
+        out._a = result.to(out.dtype)._a
+    else:
+        check_writable(name, out)
+        write(out, result._a)
+    out._bump()
+    return out

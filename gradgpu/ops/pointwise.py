@@ -1,0 +1,688 @@
+"""The table of pointwise operations. One entry is one operation: numpy code, C++ expression, gradient rules.
+
+A rule is a function of `g` (the gradient of the output) and of whatever it asks for by name: inputs,
+the output `y`, attributes (keyword-only). It uses operators and the functions of this file, so it
+runs on numpy arrays, on Tensors (for higher derivatives) and on `Expr`s, where it writes the body
+of the fused backward kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..tensor import Tensor
+from .inplace import inplace
+from .pointwise_op import Pointwise, binary_door, unary_door
+
+_PI = math.pi
+_LOG2, _LOG10 = math.log(2.0), math.log(10.0)
+
+
+def _unary(name: str, cuda: str, cpu: Any, grad: Any = None, **more: Any) -> Any:
+    return unary_door(Pointwise(name, cuda, cpu, grad, parameters="x", **more))
+
+
+def _binary(name: str, cuda: str, cpu: Any, a: Any = None, b: Any = None, **more: Any) -> Any:
+    grad = {k: v for k, v in (("a", a), ("b", b)) if v is not None}
+    return binary_door(Pointwise(name, cuda, cpu, grad or None, parameters="a, b", **more))
+
+
+# ---- comparison, logic, bits ----
+eq = _binary("eq", "a == b", np.equal, result="bool")
+ne = _binary("ne", "a != b", np.not_equal, result="bool")
+lt = _binary("lt", "a < b", np.less, result="bool")
+le = _binary("le", "a <= b", np.less_equal, result="bool")
+gt = _binary("gt", "a > b", np.greater, result="bool")
+ge = _binary("ge", "a >= b", np.greater_equal, result="bool")
+logical_and = _binary("logical_and", "(a != C(0)) && (b != C(0))", np.logical_and, result="bool")
+logical_or = _binary("logical_or", "(a != C(0)) || (b != C(0))", np.logical_or, result="bool")
+logical_xor = _binary("logical_xor", "(a != C(0)) != (b != C(0))", np.logical_xor, result="bool")
+logical_not = _unary("logical_not", "x == C(0)", np.logical_not, result="bool")
+isnan = _unary("isnan", "x != x", np.isnan, result="bool", cuda_int="false")
+isinf = _unary("isinf", "fabs(x) == infinity<C>()", np.isinf, result="bool", cuda_int="false")
+isfinite = _unary("isfinite", "fabs(x) < infinity<C>()", np.isfinite, result="bool", cuda_int="true")
+bitwise_and = _binary("bitwise_and", "a & b", np.bitwise_and, inputs="integer")
+bitwise_or = _binary("bitwise_or", "a | b", np.bitwise_or, inputs="integer")
+bitwise_xor = _binary("bitwise_xor", "a ^ b", np.bitwise_xor, inputs="integer")
+bitwise_not = _unary("bitwise_not", "bitwise_not(x)", np.invert, inputs="integer")
+bitwise_left_shift = _binary("bitwise_left_shift", "a << b", np.left_shift, inputs="integer")
+bitwise_right_shift = _binary("bitwise_right_shift", "a >> b", np.right_shift, inputs="integer")
+
+# ---- choice ----
+where_op = Pointwise(
+    "where",
+    "cond ? a : b",
+    np.where,
+    {"a": lambda g, cond: where_op(cond, g, 0.0), "b": lambda g, cond: where_op(cond, 0.0, g)},
+    conditions=("cond",),
+    parameters="cond, a, b",
+)
+
+
+def _where_cpu(cond: Any, a: Any, b: Any) -> Any:
+    # np.where would make float64 of a Python number beside a float32 array's scalar.
+    d = next((v.dtype for v in (a, b) if isinstance(v, (np.ndarray, np.generic))), None)
+    made = np.where(cond, a, b)
+    return made if d is None or made.dtype == d else made.astype(d)
+
+
+where_op.cpu = where_op.ufunc = _where_cpu
+
+# ---- arithmetic ----
+neg = _unary("neg", "-x", np.negative, lambda g: -g, inputs="number")
+add = _binary("add", "a + b", np.add, lambda g: g, lambda g: g)
+sub = _binary("sub", "a - b", np.subtract, lambda g: g, lambda g: -g, inputs="number")
+mul = _binary("mul", "a * b", np.multiply, lambda g, b: g * b, lambda g, a: g * a)
+div = _binary("div", "a / b", np.divide, lambda g, b: g / b, lambda g, b, y: -g * y / b, result="float")
+floor_divide = _binary(
+    "floor_divide", "floor_div(a, b)", np.floor_divide, inputs="number"
+)
+remainder = _binary(
+    "remainder",
+    "floor_mod(a, b)",
+    np.remainder,
+    lambda g: g,
+    lambda g, a, b: -g * floor(a / b),
+    inputs="number",
+)
+fmod = _binary(
+    "fmod", "fmod(a, b)", np.fmod, lambda g: g, lambda g, a, b: -g * trunc(a / b), cuda_int="int_mod(a, b)", inputs="number"
+)
+pow_op = Pointwise(
+    "pow",
+    "pow(a, b)",
+    np.power,
+    {
+        "a": lambda g, a, b: g * where_op(b == 0.0, 0.0, b * pow_op(a, b - 1.0)),
+        "b": lambda g, a, b, y: g * where_op((a == 0.0) & (b >= 0.0), 0.0, y * log(a)),
+    },
+    cuda_int="int_pow(a, b)",
+    parameters="a, b",
+    half="float32",
+)
+maximum = _binary(
+    "maximum",
+    "Max::apply(a, b)",
+    np.maximum,
+    lambda g, a, b: g * where_op(a > b, 1.0, where_op(a == b, 0.5, 0.0)),
+    lambda g, a, b: g * where_op(a < b, 1.0, where_op(a == b, 0.5, 0.0)),
+)
+minimum = _binary(
+    "minimum",
+    "Min::apply(a, b)",
+    np.minimum,
+    lambda g, a, b: g * where_op(a < b, 1.0, where_op(a == b, 0.5, 0.0)),
+    lambda g, a, b: g * where_op(a > b, 1.0, where_op(a == b, 0.5, 0.0)),
+)
+atan2 = _binary(
+    "atan2",
+    "atan2(a, b)",
+    np.arctan2,
+    lambda g, a, b: g * b / (a * a + b * b),
+    lambda g, a, b: -g * a / (a * a + b * b),
+    result="float",
+    half="float32",
+)
+abs = _unary("abs", "fabs(x)", np.abs, lambda g, x: g * sign(x), cuda_int="x < C(0) ? -x : x", inputs="number")
+sign = _unary("sign", "C((x > C(0)) - (x < C(0)))", np.sign, lambda g: g * 0.0, cuda_int="C((x > C(0)) - (x < C(0)))")
+reciprocal = _unary("reciprocal", "1 / x", lambda x: 1 / x, lambda g, y: -g * y * y, result="float")
+square = _unary("square", "x * x", np.square, lambda g, x: g * (x * 2.0), inputs="number")
+lerp_op = Pointwise(
+    "lerp",
+    "a + w * (b - a)",
+    lambda a, b, w: a + w * (b - a),
+    {"a": lambda g, w: g * (1.0 - w), "b": lambda g, w: g * w, "w": lambda g, a, b: g * (b - a)},
+    inputs="float",
+)
+
+# ---- rounding: flat almost everywhere ----
+floor = _unary("floor", "floor(x)", np.floor, lambda g: g * 0.0, cuda_int="x")
+ceil = _unary("ceil", "ceil(x)", np.ceil, lambda g: g * 0.0, cuda_int="x")
+trunc = _unary("trunc", "trunc(x)", np.trunc, lambda g: g * 0.0, cuda_int="x")
+frac = _unary("frac", "x - trunc(x)", lambda x: x - np.trunc(x), lambda g: g, inputs="float")
+_round = _unary("round", "rint(x)", np.rint, lambda g: g * 0.0, cuda_int="x")
+
+# ---- exponentials, logarithms, roots ----
+_F = {"result": "float", "half": "float32"}
+exp = _unary("exp", "exp(x)", np.exp, lambda g, y: g * y, **_F)
+exp2 = _unary("exp2", "exp2(x)", np.exp2, lambda g, y: g * y * _LOG2, **_F)
+expm1 = _unary("expm1", "expm1(x)", np.expm1, lambda g, y: g * (y + 1.0), **_F)
+log = _unary("log", "log(x)", np.log, lambda g, x: g / x, **_F)
+log2 = _unary("log2", "log2(x)", np.log2, lambda g, x: g / (x * _LOG2), **_F)
+log10 = _unary("log10", "log10(x)", np.log10, lambda g, x: g / (x * _LOG10), **_F)
+log1p = _unary("log1p", "log1p(x)", np.log1p, lambda g, x: g / (x + 1.0), **_F)
+sqrt = _unary("sqrt", "sqrt(x)", np.sqrt, lambda g, y: g / (y * 2.0), **_F)
+rsqrt = _unary("rsqrt", "rsqrt(x)", lambda x: 1 / np.sqrt(x), lambda g, y: g * (y * y * y * -0.5), **_F)
+logaddexp = _binary(
+    "logaddexp",
+    "isinf_equal(a, b) ? a : Max::apply(a, b) + log1p(exp(-fabs(a - b)))",
+    np.logaddexp,
+    lambda g, a, y: g * exp(a - y),
+    lambda g, b, y: g * exp(b - y),
+    inputs="float",
+    half="float32",
+)
+
+# ---- trigonometric and hyperbolic ----
+sin = _unary("sin", "sin(x)", np.sin, lambda g, x: g * cos(x), **_F)
+cos = _unary("cos", "cos(x)", np.cos, lambda g, x: -g * sin(x), **_F)
+tan = _unary("tan", "tan(x)", np.tan, lambda g, y: g * (y * y + 1.0), **_F)
+asin = _unary("asin", "asin(x)", np.arcsin, lambda g, x: g * rsqrt(1.0 - x * x), **_F)
+acos = _unary("acos", "acos(x)", np.arccos, lambda g, x: -g * rsqrt(1.0 - x * x), **_F)
+atan = _unary("atan", "atan(x)", np.arctan, lambda g, x: g / (x * x + 1.0), **_F)
+sinh = _unary("sinh", "sinh(x)", np.sinh, lambda g, x: g * cosh(x), **_F)
+cosh = _unary("cosh", "cosh(x)", np.cosh, lambda g, x: g * sinh(x), **_F)
+tanh = _unary("tanh", "tanh(x)", np.tanh, lambda g, y: g * (1.0 - y * y), **_F)
+asinh = _unary("asinh", "asinh(x)", np.arcsinh, lambda g, x: g * rsqrt(x * x + 1.0), **_F)
+acosh = _unary("acosh", "acosh(x)", np.arccosh, lambda g, x: g * rsqrt(x * x - 1.0), **_F)
+atanh = _unary("atanh", "atanh(x)", np.arctanh, lambda g, x: g / (1.0 - x * x), **_F)
+
+# ---- error function ----
+# Rational approximation x * P(x²) / Q(x²) on [-4, 4], float32-exact to 2 ulp; the coefficients are those of
+# Eigen's and XLA's `erf` for float.
+_ERF_P = (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05,
+          -7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02)  # fmt: skip
+_ERF_Q = (-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03, -1.42647390514189e-02)
+_erf64 = np.frompyfunc(math.erf, 1, 1)
+_erfc64 = np.frompyfunc(math.erfc, 1, 1)
+
+
+def _erf_cpu(x: Any) -> Any:
+    if x.dtype != np.float32:
+        return np.asarray(_erf64(x)).astype(x.dtype)
+    x = np.minimum(np.maximum(x, np.float32(-4)), np.float32(4))
+    x2 = x * x
+    p = np.float32(_ERF_P[0])
+    for c in _ERF_P[1:]:
+        p = p * x2 + np.float32(c)
+    q = np.float32(_ERF_Q[0])
+    for c in _ERF_Q[1:]:
+        q = q * x2 + np.float32(c)
+    return x * p / q
+
+
+_2_SQRT_PI = 2.0 / math.sqrt(_PI)
+erf = _unary("erf", "erf(x)", _erf_cpu, lambda g, x: g * exp(-x * x) * _2_SQRT_PI, **_F)
+erfc = _unary(
+    "erfc", "erfc(x)", lambda x: np.asarray(_erfc64(x)).astype(x.dtype), lambda g, x: g * exp(-x * x) * -_2_SQRT_PI, **_F
+)
+
+# ---- activations ----
+
+
+def _sigmoid_cpu(x: Any) -> Any:
+    # 1 / (1 + exp(-x)) overflows harmlessly to 0 for very negative x.
+    y = np.negative(x)
+    y = np.exp(y)
+    y += 1
+    return np.reciprocal(y)
+
+
+sigmoid = _unary("sigmoid", "1 / (1 + exp(-x))", _sigmoid_cpu, lambda g, y: g * y * (1.0 - y), **_F)
+
+
+def _relu_cpu(x: Any) -> Any:
+    return np.maximum(x, x.dtype.type(0))
+
+
+relu = _unary("relu", "x < C(0) ? C(0) : x", _relu_cpu, lambda g, y: g * (y > 0.0), inputs="number")
+
+
+def _softplus_cpu(x: Any) -> Any:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+logsigmoid = _unary(
+    "logsigmoid",
+    "-(Max::apply(-x, C(0)) + log1p(exp(-fabs(x))))",
+    lambda x: -_softplus_cpu(-x),
+    lambda g, x: g * sigmoid(-x),
+    inputs="float",
+    half="float32",
+)
+silu = _unary(
+    "silu",
+    "x / (1 + exp(-x))",
+    lambda x: x * _sigmoid_cpu(x),
+    lambda g, x: g * (sigmoid(x) * (x * (1.0 - sigmoid(x)) + 1.0)),
+    inputs="float",
+    half="float32",
+)
+_SQRT_HALF, _INV_SQRT_2PI = math.sqrt(0.5), 1.0 / math.sqrt(2.0 * _PI)
+gelu_exact = _unary(
+    "gelu",
+    f"0.5 * x * (1 + erf(x * {_SQRT_HALF!r}))",
+    lambda x: 0.5 * x * (1 + _erf_cpu(x * x.dtype.type(_SQRT_HALF))),
+    lambda g, x: g * ((erf(x * _SQRT_HALF) + 1.0) * 0.5 + x * exp(x * x * -0.5) * _INV_SQRT_2PI),
+    inputs="float",
+    half="float32",
+)
+_K0, _K1 = math.sqrt(2.0 / _PI), 0.044715
+
+
+def _gelu_tanh_grad(g: Any, x: Any) -> Any:
+    t = tanh((x + x * x * x * _K1) * _K0)
+    return g * ((t + 1.0) * 0.5 + x * (1.0 - t * t) * (x * x * (3 * _K1) + 1.0) * (0.5 * _K0))
+
+
+gelu_tanh = _unary(
+    "gelu_tanh",
+    f"0.5 * x * (1 + tanh({_K0!r} * (x + {_K1!r} * x * x * x)))",
+    lambda x: 0.5 * x * (1 + np.tanh(_K0 * (x + _K1 * x * x * x))),
+    _gelu_tanh_grad,
+    inputs="float",
+    half="float32",
+)
+mish = _unary(
+    "mish",
+    "x * tanh(Max::apply(x, C(0)) + log1p(exp(-fabs(x))))",
+    lambda x: x * np.tanh(_softplus_cpu(x)),
+    lambda g, x: _mish_grad(g, x),
+    inputs="float",
+    half="float32",
+)
+
+
+def _mish_grad(g: Any, x: Any) -> Any:
+    s = sigmoid(x)
+    t = tanh(-logsigmoid(-x))
+    return g * (t + x * s * (1.0 - t * t))
+
+
+softplus_op = Pointwise(
+    "softplus",
+    "x * beta > threshold ? x : (Max::apply(x * beta, C(0)) + log1p(exp(-fabs(x * beta)))) / beta",
+    lambda x, *, beta, threshold: np.where(x * beta > threshold, x, _softplus_cpu(x * beta) / beta).astype(x.dtype, copy=False),
+    lambda g, x, *, beta, threshold: g * where_op(x * beta > threshold, 1.0, sigmoid(x * beta)),
+    inputs="float",
+    half="float32",
+)
+elu_op = Pointwise(
+    "elu",
+    "x > C(0) ? x * scale : alpha * scale * expm1(x * input_scale)",
+    lambda x, *, alpha, scale, input_scale: np.where(x > 0, x * scale, alpha * scale * np.expm1(np.minimum(x, 0) * input_scale)).astype(
+        x.dtype, copy=False
+    ),
+    lambda g, x, *, alpha, scale, input_scale: g
+    * where_op(x > 0.0, scale, exp(where_op(x > 0.0, 0.0, x) * input_scale) * (alpha * scale * input_scale)),
+    inputs="float",
+    half="float32",
+)
+leaky_relu_op = Pointwise(
+    "leaky_relu",
+    "x > C(0) ? x : x * negative_slope",
+    lambda x, *, negative_slope: np.where(x > 0, x, x * negative_slope).astype(x.dtype, copy=False),
+    lambda g, x, *, negative_slope: g * where_op(x > 0.0, 1.0, negative_slope),
+    inputs="number",
+)
+threshold_op = Pointwise(
+    "threshold",
+    "x <= threshold ? value : x",
+    lambda x, *, threshold, value: np.where(x <= threshold, value, x).astype(x.dtype, copy=False),
+    lambda g, x, *, threshold, value: g * (x > threshold),
+    inputs="number",
+)
+clamp_op = Pointwise(
+    "clamp",
+    "x != x ? x : x < low ? low : x > high ? high : x",
+    lambda x, *, low, high: np.minimum(np.maximum(x, x.dtype.type(low)), x.dtype.type(high)),
+    lambda g, x, *, low, high: g * ((x >= low) & (x <= high)),
+    inputs="number",
+)
+
+
+# ---- public functions with arguments ----
+def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
+    """`input` where `condition` (bool) holds, else `other`; broadcast together.
+
+    With `condition` alone: the indices of its true elements, as `nonzero(as_tuple=True)`.
+
+    >>> import gradgpu as gg
+    >>> gg.where(gg.tensor([True, False]), gg.tensor([1., 2.]), 0.)
+    tensor([1., 0.])
+    """
+    if input is None and other is None:
+        return condition.nonzero(as_tuple=True)
+    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
+        from .creation import tensor
+
+        input = tensor(input, device=condition.device)
+    return where_op(condition, input, other, out=out)
+
+
+def _scaled(name: str, base: Any) -> Any:
+    def function(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
+        if alpha != 1:
+            other = other * alpha
+        return base(input, other, out=out)
+
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+_add, _sub = add, sub
+add_alpha, sub_alpha = _scaled("add", add), _scaled("sub", sub)
+
+
+def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
+    """`input` to the power of `exponent`, elementwise with broadcasting; either may be a number.
+
+    >>> import gradgpu as gg
+    >>> gg.pow(gg.tensor([1., 2., 3.]), 2)
+    tensor([1., 4., 9.])
+    """
+    if isinstance(exponent, (int, float)) and isinstance(input, Tensor):
+        if exponent == 2:
+            return square(input, out=out)
+        if exponent == 1 and out is None:
+            return input * 1
+        if exponent == 0.5 and input.dtype.is_floating_point:
+            return sqrt(input, out=out)
+        if exponent < 0 and not input.dtype.is_floating_point and isinstance(exponent, int):
+            raise RuntimeError("pow: Integers to negative integer powers are not allowed; use x.float()")
+    return pow_op(input, exponent, out=out)
+
+
+def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:
+    """Rounds to the nearest integer, halves to even; `decimals` digits after the point."""
+    if decimals == 0:
+        return _round(input, out=out)
+    scale = 10.0**decimals
+    return mul(_round(mul(input, scale)), 1.0 / scale, out=out) if decimals < 0 else div(_round(mul(input, scale)), scale, out=out)
+
+
+def clamp(input: Any, min: Any = None, max: Any = None, *, out: Any = None) -> Any:
+    """Limits every element to [min, max]; either limit may be None, a number or a tensor.
+
+    The gradient flows where the element is inside the limits, both included.
+
+    >>> import gradgpu as gg
+    >>> gg.clamp(gg.tensor([-2., 0.5, 3.]), min=-1, max=1)
+    tensor([-1.0000,  0.5000,  1.0000])
+    """
+    if min is None and max is None:
+        raise ValueError("clamp: At least one of 'min' or 'max' must not be None")
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        if min is not None:
+            input = maximum(input, min)
+        return input if max is None else minimum(input, max, out=out)
+    d = input.dtype
+    if not d.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
+        input = input.to(dt.get_default_dtype())
+        d = input.dtype
+    info: Any = dt.finfo(d) if d.is_floating_point else dt.iinfo(d)
+    low = (-math.inf if d.is_floating_point else info.min) if min is None else min
+    high = (math.inf if d.is_floating_point else info.max) if max is None else max
+    return clamp_op(input, low=low, high=high, out=out)
+
+
+def lerp(input: Any, end: Any, weight: Any, *, out: Any = None) -> Any:
+    """`input + weight * (end - input)`."""
+    return lerp_op(input, end, weight, out=out)
+
+
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+    """`input + value * tensor1 * tensor2`."""
+    product = tensor1 * tensor2
+    return input + (product if value == 1 else product * value)
+
+
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+    """`input + value * tensor1 / tensor2`."""
+    quotient = tensor1 / tensor2
+    return input + (quotient if value == 1 else quotient * value)
+
+
+def true_divide(dividend: Any, divisor: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:
+    """`dividend / divisor`; `rounding_mode` 'floor' or 'trunc' rounds the quotient."""
+    if rounding_mode is None:
+        return div(dividend, divisor, out=out)
+    if rounding_mode == "floor":
+        return floor_divide(dividend, divisor, out=out)
+    if rounding_mode == "trunc":
+        quotient = trunc(div(dividend, divisor))
+        d = dt.result_type(dividend, divisor)
+        return quotient if d.is_floating_point else quotient.to(d)
+    raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}")
+
+
+def nan_to_num(input: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """Replaces NaN and infinities by finite numbers (infinities by default by the dtype's limits)."""
+    info = dt.finfo(input.dtype)
+    high, low = info.max if posinf is None else posinf, info.min if neginf is None else neginf
+    made = where_op(isnan(input), nan, input)
+    return where_op(eq(made, math.inf), high, where_op(eq(made, -math.inf), low, made))
+
+
+# ---- nn.functional ----
+def gelu(input: Any, approximate: str = "none") -> Any:
+    """x · Φ(x) (Hendrycks and Gimpel, 2016); `approximate='tanh'` uses their tanh formula."""
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError(f"gelu: approximate argument must be either none or tanh, got {approximate!r}")
+    return gelu_tanh(input) if approximate == "tanh" else gelu_exact(input)
+
+
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """log(1 + exp(beta · x)) / beta; x itself where beta · x > threshold."""
+    return softplus_op(input, beta=beta, threshold=threshold)
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
+    """x where positive, else negative_slope · x (Maas et al., 2013)."""
+    return _maybe_inplace(input, leaky_relu_op(input, negative_slope=negative_slope), inplace)
+
+
+def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """x where positive, else alpha · (exp(x) - 1) (Clevert et al., 2015)."""
+    return _maybe_inplace(input, elu_op(input, alpha=alpha, scale=1.0, input_scale=1.0), inplace)
+
+
+def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """x where positive, else alpha · (exp(x / alpha) - 1) (Barron, 2017)."""
+    return _maybe_inplace(input, elu_op(input, alpha=alpha, scale=1.0, input_scale=1.0 / alpha), inplace)
+
+
+def selu(input: Any, inplace: bool = False) -> Any:
+    """The self-normalising activation of Klambauer et al. (2017)."""
+    alpha, scale = 1.6732632423543772, 1.0507009873554805
+    return _maybe_inplace(input, elu_op(input, alpha=alpha, scale=scale, input_scale=1.0), inplace)
+
+
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
+    """x limited to [min_val, max_val]."""
+    return _maybe_inplace(input, clamp_op(input, low=min_val, high=max_val), inplace)
+
+
+def relu6(input: Any, inplace: bool = False) -> Any:
+    """x limited to [0, 6]."""
+    return hardtanh(input, 0.0, 6.0, inplace)
+
+
+def hardsigmoid(input: Any, inplace: bool = False) -> Any:
+    """clamp(x + 3, 0, 6) / 6."""
+    return _maybe_inplace(input, relu6(input + 3.0) / 6.0, inplace)
+
+
+def hardswish(input: Any, inplace: bool = False) -> Any:
+    """x · hardsigmoid(x) (Howard et al., 2019)."""
+    return _maybe_inplace(input, input * relu6(input + 3.0) / 6.0, inplace)
+
+
+def softsign(input: Any) -> Any:
+    """x / (1 + |x|)."""
+    return input / (abs(input) + 1.0)
+
+
+def tanhshrink(input: Any) -> Any:
+    """x - tanh(x)."""
+    return input - tanh(input)
+
+
+def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
+    """x where x > threshold, else value."""
+    return _maybe_inplace(input, threshold_op(input, threshold=threshold, value=value), inplace)
+
+
+def prelu(input: Any, weight: Any) -> Any:
+    """x where positive, else weight · x, one weight a channel (dimension 1) or one for all (He et al., 2015)."""
+    if weight.numel() != 1 and input.ndim > 1:
+        weight = weight.reshape((1, -1) + (1,) * (input.ndim - 2))
+    return where_op(gt(input, 0.0), input, input * weight)
+
+
+def _maybe_inplace(input: Any, result: Any, flag: bool) -> Any:
+    return inplace("activation", input, result) if flag else result
+
+
+_DOCS = {
+    "eq": "a == b", "ne": "a != b", "lt": "a < b", "le": "a <= b", "gt": "a > b", "ge": "a >= b",
+    "logical_and": "a and b, as truth values", "logical_or": "a or b, as truth values", "logical_xor": "exactly one of a, b",
+    "logical_not": "not x", "isnan": "whether x is NaN", "isinf": "whether x is infinite", "isfinite": "whether x is finite",
+    "bitwise_and": "a & b", "bitwise_or": "a | b", "bitwise_xor": "a ^ b", "bitwise_not": "~x",
+    "bitwise_left_shift": "a << b", "bitwise_right_shift": "a >> b", "neg": "-x", "add": "a + alpha · b", "sub": "a - alpha · b",
+    "mul": "a · b", "div": "a / b", "floor_divide": "⌊a / b⌋", "remainder": "a - b · ⌊a / b⌋ (sign of b)", "fmod": "a - b · trunc(a / b) (sign of a)",
+    "maximum": "the larger of a and b; NaN wins", "minimum": "the smaller of a and b; NaN wins", "atan2": "the angle of the point (b, a)",
+    "abs": "|x|", "sign": "-1, 0 or 1", "reciprocal": "1 / x", "square": "x²", "floor": "⌊x⌋", "ceil": "⌈x⌉", "trunc": "x rounded towards 0",
+    "frac": "x - trunc(x)", "exp": "eˣ", "exp2": "2ˣ", "expm1": "eˣ - 1", "log": "the natural logarithm", "log2": "log₂ x", "log10": "log₁₀ x",
+    "log1p": "log(1 + x)", "sqrt": "√x", "rsqrt": "1 / √x", "logaddexp": "log(eᵃ + eᵇ)", "sin": "sin x", "cos": "cos x", "tan": "tan x",
+    "asin": "arcsin x", "acos": "arccos x", "atan": "arctan x", "sinh": "sinh x", "cosh": "cosh x", "tanh": "tanh x",
+    "asinh": "arsinh x", "acosh": "arcosh x", "atanh": "artanh x", "erf": "the error function", "erfc": "1 - erf(x)",
+    "sigmoid": "1 / (1 + e⁻ˣ)", "relu": "max(x, 0)", "logsigmoid": "log sigmoid(x)", "silu": "x · sigmoid(x) (Elfwing et al., 2017)",
+    "mish": "x · tanh(softplus(x)) (Misra, 2019)",
+}  # fmt: skip
+
+_DOMAIN = {"acosh": (1.5, 2.0), "atanh": (0.25, 0.5)}
+
+
+def _document() -> None:
+    """One docstring a table entry: formula, shapes, dtypes, errors, an example that runs."""
+    for name, formula in _DOCS.items():
+        function = globals()[name]
+        op = function.op
+        two = len(op.inputs) == 2
+        kinds = {"all": "any dtype", "number": "any dtype but bool", "integer": "integers and bool", "float": "floating point"}
+        result = {"same": "the promoted dtype", "float": "floating point (integers become the default dtype)", "bool": "bool"}
+        values = "[6, 3]" if op.accepts == "integer" else str(list(_DOMAIN.get(name, (0.25, 0.5))))
+        call = f"gg.{name}(x, x)" if two else f"gg.{name}(x)"
+        names = "`input`, `other` (Tensors or numbers, broadcast together)" if two else "`input` (a Tensor)"
+        if not hasattr(_TOP, name):
+            call = call.replace("gg.", "gg.nn.functional.")
+        function.__doc__ = (
+            f"{formula[0].upper()}{formula[1:]}, elementwise.\n\n"
+            f"    Takes {names} of {kinds[op.accepts]}; gives {result[op.result]}. `out=` writes into a tensor.\n"
+            f"    Raises RuntimeError where shapes do not broadcast, devices differ or the dtype is not supported.\n\n"
+            f"    >>> import gradgpu as gg\n    >>> x = gg.tensor({values})\n    >>> {call}.shape\n    gradgpu.Size([2])\n    "
+        )
+
+
+class _TOP:
+    """Names that stand in gradgpu itself, for docstrings: everything but activations."""
+
+
+for _name in _DOCS:
+    if _name not in ("logsigmoid", "silu", "mish"):
+        setattr(_TOP, _name, True)
+_document()
+for _function, _source in ((add_alpha, add), (sub_alpha, sub)):
+    _function.__doc__, _function.op = _source.__doc__, _source.op
+multiply, divide, subtract, negative, absolute, clip = mul, true_divide, sub_alpha, neg, abs, clamp
+greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
+arcsin, arccos, arctan, arcsinh, arccosh, arctanh, arctan2 = asin, acos, atan, asinh, acosh, atanh, atan2
+
+_METHODS = (
+    *("eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf isfinite bitwise_and bitwise_or "
+      "bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift neg mul floor_divide remainder fmod pow maximum minimum "
+      "atan2 abs sign reciprocal square floor ceil trunc frac round exp exp2 expm1 log log2 log10 log1p sqrt rsqrt logaddexp "
+      "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc sigmoid relu clamp lerp addcmul addcdiv nan_to_num").split(),
+)  # fmt: skip
+_INPLACE = (
+    "logical_and logical_or logical_not bitwise_and bitwise_or bitwise_xor neg mul floor_divide remainder fmod pow abs sign "
+    "reciprocal square floor ceil trunc frac round exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos atan "
+    "sinh cosh tanh erf sigmoid relu clamp lerp addcmul addcdiv nan_to_num add sub div eq ne lt le gt ge"
+).split()
+
+
+def _install() -> None:
+    """Methods, in-place methods and operators."""
+    functions = {name: globals()[name] for name in _METHODS}
+    functions |= {"add": add_alpha, "sub": sub_alpha, "div": true_divide}
+    for name, function in functions.items():
+        setattr(Tensor, name, function)
+        if name in _INPLACE:
+            setattr(Tensor, name + "_", _inplace_method(name, function))
+    for alias, name in {
+        "multiply": "mul", "divide": "div", "true_divide": "div", "subtract": "sub", "negative": "neg", "absolute": "abs",
+        "clip": "clamp", "greater": "gt", "less": "lt", "greater_equal": "ge", "less_equal": "le", "not_equal": "ne",
+        "mul_": "mul_", "multiply_": "mul_", "div_": "div_", "divide_": "div_", "subtract_": "sub_", "clip_": "clamp_",
+    }.items():  # fmt: skip
+        setattr(Tensor, alias, getattr(Tensor, name))
+    swapped = lambda f: lambda self, other: f(other, self)  # noqa: E731
+    operators: dict[str, Any] = {
+        "add": add, "sub": sub, "mul": mul, "truediv": div, "floordiv": floor_divide, "mod": remainder, "pow": pow,
+        "and": bitwise_and, "or": bitwise_or, "xor": bitwise_xor, "lshift": bitwise_left_shift, "rshift": bitwise_right_shift,
+    }  # fmt: skip
+    for name, function in operators.items():
+        setattr(Tensor, f"__{name}__", _operator(function))
+        commutes = name in ("add", "mul", "and", "or", "xor")
+        setattr(Tensor, f"__r{name}__", _operator(function if commutes else swapped(function)))
+        inplace_name = {"truediv": "div", "floordiv": "floor_divide", "mod": "remainder", "and": "bitwise_and", "or": "bitwise_or",
+                        "xor": "bitwise_xor"}.get(name, name)  # fmt: skip
+        if hasattr(Tensor, inplace_name + "_"):
+            setattr(Tensor, f"__i{name}__", getattr(Tensor, inplace_name + "_"))
+    for name, function in {"eq": eq, "ne": ne, "lt": lt, "le": le, "gt": gt, "ge": ge}.items():
+        setattr(Tensor, f"__{name}__", _operator(function))
+    Tensor.__neg__ = neg  # type: ignore[attr-defined]
+    Tensor.__abs__ = abs  # type: ignore[attr-defined]
+    Tensor.__invert__ = bitwise_not  # type: ignore[attr-defined]
+    Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
+    Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
+
+
+def _operator(function: Any) -> Any:
+    def operator(self: Any, other: Any) -> Any:
+        return function(self, other)
+
+    operands = (Tensor, int, float, np.generic)
+
+    def checked(self: Any, other: Any) -> Any:
+        if isinstance(other, operands):
+            return function(self, other)
+        if isinstance(other, np.ndarray):
+            from .creation import as_tensor
+
+            return function(self, as_tensor(other))
+        return NotImplemented
+
+    # The door itself is the operator: it sends what it does not know to Pointwise, which raises.
+    return function if hasattr(function, "op") else checked
+
+
+def _inplace_method(name: str, function: Any) -> Any:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return inplace(name + "_", self, function(self, *args, **kwargs))
+
+    method.__name__ = method.__qualname__ = name + "_"
+    method.__doc__ = f"In-place `{name}`: changes this tensor and returns it."
+    return method
+
+
+_install()
+
+FUNCTIONAL = [
+    "gelu", "softplus", "leaky_relu", "elu", "celu", "selu", "hardtanh", "relu6", "hardsigmoid", "hardswish", "softsign",
+    "tanhshrink", "threshold", "prelu", "logsigmoid", "silu", "mish", "relu", "sigmoid", "tanh",
+]  # fmt: skip
+__all__ = [
+    "abs", "absolute", "acos", "acosh", "add", "addcdiv", "addcmul", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
+    "arctanh", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or",
+    "bitwise_right_shift", "bitwise_xor", "ceil", "clamp", "clip", "cos", "cosh", "div", "divide", "eq", "erf", "erfc", "exp", "exp2",
+    "expm1", "floor", "floor_divide", "fmod", "frac", "ge", "greater", "greater_equal", "gt", "isfinite", "isinf", "isnan", "le", "lerp",
+    "less", "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "lt",
+    "maximum", "minimum", "mul", "multiply", "nan_to_num", "ne", "neg", "negative", "not_equal", "pow", "reciprocal", "relu",
+    "remainder", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "sub", "subtract", "tan", "tanh", "true_divide",
+    "trunc", "where",
+]  # fmt: skip

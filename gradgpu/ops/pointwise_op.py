@@ -1,0 +1,520 @@
+"""How a pointwise operation works: `Pointwise` is made from one table entry (see pointwise.py).
+
+The entry gives numpy code, a C++ expression and gradient rules. From it come the function, the
+method, the in-place form, the kernels for every dtype and layout, and a fused backward kernel:
+the rules are called with `Expr`s and so write its body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..autograd.engine import LEAF, Node, new_node, next_sequence
+from ..autograd.modes import state
+from ..tensor import Tensor, wrap
+from .expr import Expr, literal, substitute
+from .reduce import sum_to_size_op
+from .registry import Op, from_saved, unpack
+
+ndarray, generic = np.ndarray, np.generic
+_new = object.__new__
+_NUMBERS = (int, float, bool, generic)
+_FAST = {np.dtype(np.float32), np.dtype(np.float64)}  # dtypes with numpy arithmetic of their own
+_FAST_SCALARS = {np.float32, np.float64}
+
+
+class Pointwise(Op):
+    """An elementwise operation with broadcasting and type promotion.
+
+    Args:
+        name: the public name.
+        cuda: C++ expression of the inputs' and attributes' names.
+        cpu: numpy code of the same parameters.
+        grad: {input: rule(g, …)}; a rule for a one-input op may be given bare.
+        result: 'same' (the promoted dtype), 'float' (integers become the default float dtype), or 'bool'.
+        inputs: 'all' dtypes, or 'number' (no bool), 'integer' (integers and bool), 'float'.
+        cuda_int: the C++ expression for integer dtypes, if it differs.
+        conditions: inputs that are bool whatever the others are.
+        half: 'exact' if numpy code may run in a half dtype (one rounding), else it runs in float32.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cuda: str,
+        cpu: Callable,
+        grad: Any = None,
+        *,
+        result: str = "same",
+        inputs: str = "all",
+        cuda_int: str | None = None,
+        conditions: Sequence[str] = (),
+        half: str = "exact",
+        parameters: str | None = None,
+    ):
+        if parameters is not None:  # ufuncs have no signature to inspect
+            plain = cpu
+            cpu = eval(f"lambda {parameters}: plain({parameters})", {"plain": plain})
+            self.ufunc = plain
+        else:
+            self.ufunc = cpu
+        if callable(grad):
+            grad = {next(iter(_positional(cpu))): grad}
+        super().__init__(name, cpu, self._cuda, grad)
+        self.expression, self.expression_int = cuda, cuda_int or cuda
+        self.result, self.accepts, self.half = result, inputs, half
+        self.conditions = {self.inputs.index(c) for c in conditions}
+        if result == "bool":
+            self.has_gradient = False
+        self.attribute_names = sorted(self.attributes)
+        self._forward: dict[tuple, Any] = {}
+        self._fused: dict[tuple, Any] = {}
+        n = len(self.inputs)
+        # Saved values of a node: one slot an input, one for the output, one for the inputs' shapes
+        # where broadcasting happened; None where no rule asks.
+        self.positions = [None if r is None else [_slot(want, n) for want in r.wants if want[0] != "g"] for r in self.rules]
+        self.runners = [None if r is None else _runner(r, p) for r, p in zip(self.rules, self.positions)]
+        self._keep: dict[tuple, tuple] = {}
+
+    # ---- what is saved ----
+    def _kept(self, needs: tuple) -> tuple:
+        """One bool a slot: whether some rule of the inputs that need a gradient asks for it."""
+        kept = self._keep.get(needs)
+        if kept is None:
+            flags = [False] * (len(self.inputs) + 1)
+            for need, positions in zip(needs, self.positions):
+                if need and positions:
+                    for p in positions:
+                        flags[p] = True
+            kept = self._keep[needs] = tuple(flags)
+        return kept
+
+    def record(self, tensors: Sequence[Any], values: Sequence[Any], output: Tensor, attrs: dict | None) -> None:
+        """Links `output` to the tape. `tensors` are the operands as Tensors or numbers, `values` their arrays."""
+        edges = []
+        found = False
+        for t, rule in zip(tensors, self.runners):
+            edge = t._edge if isinstance(t, Tensor) and rule is not None else None
+            if edge is not None:
+                found = True
+                if edge is LEAF:
+                    edge = t
+            edges.append(edge)
+        if not found:
+            return
+        kept = self._kept(tuple([e is not None for e in edges]))
+        saved: list = []
+        checks: list = []
+        for keep, t, value in zip(kept, (*tensors, output), (*values, output._a)):
+            if keep:
+                saved.append(value)
+                if isinstance(t, Tensor):
+                    cell = t._version_cell()
+                    checks.append((cell, cell[0]))
+            else:
+                saved.append(None)
+        out_shape = output._a.shape
+        shapes = tuple([getattr(v, "shape", ()) for v in values])
+        saved.append(None if all(s == out_shape for s in shapes) else shapes)
+        output._edge = new_node(self, tuple(edges), tuple(saved), checks or None, attrs)
+
+    # ---- forward ----
+    def __call__(self, *inputs: Any, out: Any = None, **attrs: Any) -> Any:
+        tensors = False
+        for x in inputs:
+            if isinstance(x, Tensor):
+                tensors = True
+            elif type(x) is Expr:
+                return self._expr(inputs, attrs)
+        if not tensors:
+            for x in inputs:
+                if isinstance(x, ndarray):
+                    return self.cpu(*inputs, **attrs)
+                if hasattr(x, "layout"):
+                    return self._cuda(*inputs, **attrs)
+            if any(isinstance(x, generic) for x in inputs):
+                return self.cpu(*inputs, **attrs)
+            seen = ", ".join(type(x).__name__ for x in inputs)
+            raise TypeError(f"{self.name}: expected a Tensor, got {seen}; make one with gradgpu.tensor(...)")
+        operands = self._operands(inputs)
+        values = [t._a if isinstance(t, Tensor) else t for t in operands]
+        made = self._cuda(*values, **attrs) if any(hasattr(v, "layout") for v in values) else self._numpy(values, attrs)
+        output = wrap(made)
+        if self.has_gradient and state.grad:
+            self.record(operands, values, output, attrs or None)
+        if out is not None:
+            from .inplace import write_out
+
+            return write_out(self.name, out, output)
+        return output
+
+    def _operands(self, inputs: Sequence[Any]) -> list:
+        """Tensors of one dtype on one device, and Python numbers that fit them."""
+        tensors = [x for x in inputs if isinstance(x, Tensor)]
+        for x in inputs:
+            if not isinstance(x, (Tensor, *_NUMBERS)):
+                raise TypeError(f"{self.name}: operands must be Tensors or numbers, got {type(x).__name__}")
+        sharers = [x for k, x in enumerate(inputs) if k not in self.conditions]
+        plain = [x.item() if isinstance(x, generic) else x for x in sharers]
+        d = dt.result_type(*plain) if plain else dt.bool
+        if self.result == "float" and not d.is_floating_point:
+            d = dt.get_default_dtype()
+        self._accept(d)
+        # A 0-dim cpu tensor may meet a cuda tensor, as a number may.
+        cuda = next((t for t in tensors if t.is_cuda), None)
+        operands: list = []
+        for k, x in enumerate(inputs):
+            if isinstance(x, Tensor):
+                if cuda is not None and x.device != cuda.device:
+                    if x.ndim or x.is_cuda:
+                        seen = ", ".join(str(t.device) for t in tensors)
+                        raise RuntimeError(
+                            f"{self.name}: expected all tensors to be on the same device, but found {seen}; "
+                            f"move them to one device, e.g. x.to('{cuda.device}')"
+                        )
+                    x = x.to(cuda.device)
+                if k in self.conditions:
+                    if x.dtype is not dt.bool:
+                        raise RuntimeError(
+                            f"{self.name}: expected {self.inputs[k]} to be a boolean tensor, got {x.dtype}; use {self.inputs[k]}.bool()"
+                        )
+                elif x.dtype is not d:
+                    x = x.to(d)
+                operands.append(x)
+            else:
+                x = x.item() if isinstance(x, generic) else x
+                operands.append(bool(x) if k in self.conditions else float(x) if d.is_floating_point else x)
+        return operands
+
+    def _accept(self, d: dt.dtype) -> None:
+        bad = {
+            "all": False,
+            "number": d is dt.bool,
+            "integer": d.is_floating_point,
+            "float": not d.is_floating_point,
+        }[self.accepts]
+        if bad:
+            hint = "x.float()" if self.accepts == "float" else "x.long()" if self.accepts == "integer" else "x.int()"
+            raise RuntimeError(f"{self.name}: not implemented for {d} tensors; convert them first, e.g. {hint}")
+
+    def _numpy(self, values: Sequence[Any], attrs: dict) -> Any:
+        d = next(v.dtype for v in values if isinstance(v, (ndarray, generic)))
+        if self.half != "exact" and d.itemsize == 2 and d.kind in "fV":
+            up = [v.astype(np.float32) if isinstance(v, (ndarray, generic)) and v.dtype == d else v for v in values]
+            made = self.cpu(*up, **attrs)
+            return made.astype(d) if made.dtype == np.float32 else made
+        return self.cpu(*values, **attrs)
+
+    def _names(self, numbers: Sequence[bool]) -> tuple[dict[str, str], int]:
+        """C++ names of inputs and attributes; numbers and attributes are scalars of the launch."""
+        names: dict[str, str] = {}
+        k = s = 0
+        for name, number in zip(self.inputs, numbers):
+            if number:
+                names[name], s = f"s{s}", s + 1
+            else:
+                names[name], k = f"in{k}", k + 1
+        for name in self.attribute_names:
+            names[name], s = f"s{s}", s + 1
+        return names, s
+
+    def kernel(self, dtypes: Sequence[dt.dtype | None]) -> Any:
+        """The forward kernel for inputs of these dtypes (None: a Python number)."""
+        from ..cuda.elementwise import elementwise
+
+        names, scalars = self._names([d is None for d in dtypes])
+        types = [d for d in dtypes if d is not None]
+        compute = next((d for k, d in enumerate(dtypes) if d is not None and k not in self.conditions), dt.bool)
+        target = dt.bool if self.result == "bool" else compute
+        text = substitute(self.expression if compute.is_floating_point else self.expression_int, names)
+        body = f"out0 = {text};" if target is dt.bool else f"out0 = store<{target.cname}>({text});"
+        tag = "".join("s" if d is None else "" for d in dtypes)
+        return elementwise(self.name + ("_" + tag if tag else ""), types, (target,), scalars, body, compute)
+
+    def _cuda(self, *values: Any, **attrs: Any) -> Any:
+        key = tuple([v.layout.dtype if hasattr(v, "layout") else None for v in values])
+        run = self._forward.get(key)
+        if run is None:
+            run = self._forward[key] = self.kernel([None if d is None else dt.from_numpy_dtype(d) for d in key])
+        scalars = [v for v in values if not hasattr(v, "layout")]
+        if attrs:
+            scalars += [attrs[name] for name in self.attribute_names]
+        return run([v for v in values if hasattr(v, "layout")], scalars)
+
+    def _expr(self, inputs: Sequence[Any], attrs: dict) -> Expr:
+        names = {name: literal(x) for name, x in zip(self.inputs, inputs)}
+        names.update({name: literal(x) for name, x in attrs.items()})
+        return Expr(f"({substitute(self.expression, names)})")
+
+    # ---- backward ----
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        saved = unpack(node)
+        attrs = node.attrs
+        if create_graph:
+            n = len(self.inputs)
+            lifted = [v if v is None or isinstance(v, (int, float)) else from_saved(v, e) for v, e in zip(saved, node.edges)]
+            lifted.append(None if saved[n] is None else from_saved(saved[n], node))
+            saved = (*lifted, saved[-1])
+        elif not isinstance(g, (ndarray, generic)):
+            return self._fused_vjp(g, saved, edges, attrs)
+        shapes = saved[-1]
+        grads = []
+        for k, edge in enumerate(edges):
+            if edge is None:
+                grads.append(None)
+            else:
+                h = self.runners[k](g, saved, attrs)  # type: ignore[misc]
+                if shapes is not None and h.shape != shapes[k]:
+                    h = sum_to_size_op(h, shape=shapes[k])
+                grads.append(h)
+        return grads
+
+    def _fused_vjp(self, g: Any, saved: tuple, edges: tuple, attrs: dict | None) -> list:
+        """All gradients by one kernel whose body the rules write."""
+        needs = tuple([e is not None for e in edges])
+        arrays = [g]
+        scalars = []
+        key: list = [needs, g.layout.dtype]
+        for v in saved[:-1]:
+            if v is None:
+                key.append(None)
+            elif hasattr(v, "layout"):
+                key.append(v.layout.dtype)
+                arrays.append(v)
+            else:
+                key.append("number")
+                scalars.append(v)
+        if attrs:
+            scalars += [attrs[name] for name in self.attribute_names]
+        found = self._fused.get(tuple(key))
+        if found is None:
+            found = self._fused[tuple(key)] = self.backward_kernel(*key)
+        run, where = found
+        made: Any = ()
+        if run is not None:
+            made = run(arrays, scalars)
+            if type(made) is not tuple:
+                made = (made,)
+        shapes = saved[-1]
+        grads = []
+        for k, place in enumerate(where):
+            h = None if place is None else g if place < 0 else made[place]
+            if h is not None and shapes is not None and h.shape != shapes[k]:
+                h = sum_to_size_op(h, shape=shapes[k])
+            grads.append(h)
+        return grads
+
+    def backward_kernel(self, needs: tuple, g_dtype: Any, *kinds: Any) -> tuple:
+        """The fused kernel and, for each input, which of its outputs is the gradient (-1: `g` itself)."""
+        from ..cuda.elementwise import elementwise
+
+        d = dt.from_numpy_dtype(g_dtype)
+        names: list[Any] = []
+        types = [d]
+        s = 0
+        for kind in kinds:
+            if kind is None:
+                names.append(None)
+            elif isinstance(kind, str):
+                names.append(Expr(f"s{s}"))
+                s += 1
+            else:
+                names.append(Expr(f"in{len(types)}"))
+                types.append(dt.from_numpy_dtype(kind))
+        attrs = {name: Expr(f"s{s + k}") for k, name in enumerate(self.attribute_names)}
+        where: list[int | None] = []
+        bodies: list[str] = []
+        for need, runner in zip(needs, self.runners):
+            if not need:
+                where.append(None)
+                continue
+            text = literal(runner(Expr("in0"), names, attrs))  # type: ignore[misc]
+            if text == "in0":
+                where.append(-1)
+            else:
+                where.append(len(bodies))
+                bodies.append(f"out{len(bodies)} = store<{d.cname}>(static_cast<C>({text}));")
+        if not bodies:
+            return None, where
+        tag = "".join("01"[n] for n in needs) + "".join("_" if k is None else "s" if isinstance(k, str) else "" for k in kinds)
+        scalars = s + len(self.attribute_names)
+        run = elementwise(f"{self.name}_backward_{tag}", types, [d] * len(bodies), scalars, " ".join(bodies), d)
+        return run, where
+
+    def all_kernels(self) -> None:
+        """Asks for every kernel that this op can need, for `make kernels`."""
+        groups: dict[str, Sequence[dt.dtype]] = {
+            "all": dt.ALL,
+            "number": [d for d in dt.ALL if d is not dt.bool],
+            "integer": [*dt.INTS, dt.bool],
+            "float": dt.FLOATS,
+        }
+        types = [d for d in groups[self.accepts] if self.result != "float" or d.is_floating_point]
+        n = len(self.inputs)
+        patterns = [()] if n == 1 else [(), (n - 1,), (n - 2,)]
+        for d in types:
+            for numbers in patterns:
+                row = [None if k in numbers else dt.bool if k in self.conditions else d for k in range(n)]
+                self.kernel(row)
+                if self.has_gradient and d.is_floating_point:
+                    needs = tuple([r is not None and row[k] is not None for k, r in enumerate(self.rules)])
+                    kept = (*self._kept(needs),)
+                    kinds = [
+                        None if not keep else "number" if t is None else t.np for keep, t in zip(kept, (*row, d))
+                    ]
+                    if any(needs):
+                        self.backward_kernel(needs, d.np, *kinds)
+
+
+def _positional(function: Callable) -> list[str]:
+    import inspect
+
+    return [p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+
+
+def _slot(want: tuple[str, int], n: int) -> int:
+    kind, which = want
+    if kind not in ("in", "out"):
+        raise TypeError("a pointwise gradient rule may ask for g, inputs, y and attributes only")
+    return n if kind == "out" else which
+
+
+def _runner(rule: Any, positions: list[int]) -> Callable:
+    """The rule as a function of (g, saved, attrs)."""
+    f, names = rule.function, rule.attrs
+    if names:
+        return lambda g, s, attrs: f(g, *[s[p] for p in positions], **{name: attrs[name] for name in names})
+    if not positions:
+        return lambda g, s, attrs: f(g)
+    if len(positions) == 1:
+        p = positions[0]
+        return lambda g, s, attrs: f(g, s[p])
+    if len(positions) == 2:
+        p, q = positions
+        return lambda g, s, attrs: f(g, s[p], s[q])
+    return lambda g, s, attrs: f(g, *[s[p] for p in positions])
+
+
+def unary_door(op: Pointwise) -> Callable:
+    """The public function of a one-input op: the common case in few steps, all others through `op`."""
+    cpu, fast, has_gradient = op.ufunc, _FAST, op.has_gradient and op.rules[0] is not None
+    keep_in, keep_out = (op._kept((True,)) if has_gradient else (False, False))
+
+    def door(input: Any, *, out: Any = None) -> Any:
+        try:
+            x = input._a
+        except AttributeError:
+            return op(input, out=out)
+        if out is not None or type(x) is not ndarray or x.dtype not in fast:
+            return op(input, out=out)
+        y = cpu(x)
+        t = _new(Tensor)
+        t._a = y
+        t._edge = t._grad = t._cell = None
+        edge = input._edge
+        if edge is not None and has_gradient and state.grad:
+            if state.anomaly:
+                op.record((input,), (x,), t, None)
+                return t
+            node = _new(Node)
+            node.op, node.attrs, node.extra, node.seq = op, None, None, next_sequence()
+            node.edges = (input if edge is LEAF else edge,)
+            if keep_in:
+                cell = input._cell
+                if cell is None:
+                    cell = input._cell = [0]
+                if keep_out:
+                    t._cell = [0]
+                    node.saved, node.checks = (x, y, None), ((cell, cell[0]), (t._cell, 0))
+                else:
+                    node.saved, node.checks = (x, None, None), ((cell, cell[0]),)
+            elif keep_out:
+                t._cell = cell = [0]
+                node.saved, node.checks = (None, y, None), ((cell, 0),)
+            else:
+                node.saved, node.checks = (None, None, None), None
+            t._edge = node
+        return t
+
+    return _named(door, op)
+
+
+def binary_door(op: Pointwise) -> Callable:
+    """The public function of a two-input op; see `unary_door`."""
+    cpu, fast, fast_scalars, has_gradient = op.ufunc, _FAST, _FAST_SCALARS, op.has_gradient
+
+    def door(input: Any, other: Any, *, out: Any = None) -> Any:
+        try:
+            x = input._a
+            kind = type(x)
+            number = type(other)
+            if number is float or number is int:
+                y: Any = other
+                other_edge = None
+            else:
+                y = other._a
+                other_edge = other._edge
+                if type(y) is not kind or y.dtype is not x.dtype:
+                    return op(input, other, out=out)
+        except AttributeError:
+            return op(input, other, out=out)
+        if out is not None or (kind is not ndarray or x.dtype not in fast) and kind not in fast_scalars:
+            return op(input, other, out=out)
+        try:
+            r = cpu(x, y)
+        except ValueError:
+            from ..cuda.elementwise import broadcast_shapes
+
+            broadcast_shapes(op.name, x.shape, getattr(y, "shape", ()))
+            raise
+        t = _new(Tensor)
+        t._a = r
+        t._edge = t._grad = t._cell = None
+        edge = input._edge
+        if (edge is not None or other_edge is not None) and has_gradient and state.grad:
+            if state.anomaly:
+                op.record((input, other), (x, y), t, None)
+                return t
+            node = _new(Node)
+            node.op, node.attrs, node.extra, node.seq = op, None, None, next_sequence()
+            node.edges = (input if edge is LEAF else edge, other if other_edge is LEAF else other_edge)
+            keep_x, keep_y, keep_r = op._keep.get((edge is not None, other_edge is not None)) or op._kept(
+                (edge is not None, other_edge is not None)
+            )
+            checks = None
+            if keep_x or keep_y or keep_r:
+                checks = []
+                if keep_x:
+                    cell = input._cell
+                    if cell is None:
+                        cell = input._cell = [0]
+                    checks.append((cell, cell[0]))
+                if keep_y and y is not other:
+                    cell = other._cell
+                    if cell is None:
+                        cell = other._cell = [0]
+                    checks.append((cell, cell[0]))
+                if keep_r:
+                    t._cell = cell = [0]
+                    checks.append((cell, 0))
+            shape = r.shape
+            if x.shape != shape or y is not other and y.shape != shape:
+                shapes: Any = (x.shape, () if y is other else y.shape)
+            else:
+                shapes = None
+            node.saved = (x if keep_x else None, y if keep_y else None, r if keep_r else None, shapes)
+            node.checks = checks or None  # numbers need no check, and are not freed
+            t._edge = node
+        return t
+
+    return _named(door, op)
+
+
+def _named(door: Any, op: Pointwise) -> Any:
+    door.__name__ = door.__qualname__ = op.name
+    door.op = op
+    return door

@@ -1,0 +1,344 @@
+"""The one door: every number is made by an `Op`.
+
+An Op checks devices, runs its cpu or cuda implementation and, where a gradient is wanted, links
+the result to the tape with exactly the values its gradient rules ask for by parameter name (see
+ARCHITECTURE.md, "An op").
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd.engine import LEAF, Node, new_node, select_node
+from ..autograd.modes import state
+from ..tensor import Tensor, wrap
+
+ndarray = np.ndarray
+_new = object.__new__
+
+OPS: dict[str, Op] = {}  # every op by name
+
+
+class Rule:
+    """A gradient rule and what it asks for."""
+
+    __slots__ = ("function", "wants", "attrs", "needs")
+
+    def __init__(self, op: Op, function: Callable, argument: str):
+        self.function = function
+        self.wants: list[tuple[str, int]] = []  # ('g'|'in'|'shape'|'dtype'|'out'|'ins'|'shapes', which)
+        self.attrs: list[str] = []
+        self.needs = False
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name == "needs":
+                self.needs = True
+            elif parameter.kind is parameter.KEYWORD_ONLY:
+                if name not in op.attributes:
+                    raise TypeError(f"{op.name}: rule of {argument} asks for {name!r}, which is no attribute of the op")
+                self.attrs.append(name)
+            else:
+                self.wants.append(op.source(name))
+
+
+class Op:
+    """An operation with its implementations and gradient rules.
+
+    Args:
+        name: unique; `grad_fn` shows it.
+        cpu: function of numpy arrays; positional parameters are tensors, keyword-only ones attributes.
+        cuda: the same for `gradgpu.cuda.array.Array`s.
+        grad: {input name: rule}, or
+        grads: one rule for all inputs that returns a tuple.
+        differentiable: False, or one bool an output, for outputs that carry no gradient.
+        view: the output shares memory with the first input.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cpu: Callable,
+        cuda: Callable | None = None,
+        grad: dict[str, Callable] | None = None,
+        grads: Callable | None = None,
+        differentiable: bool | Sequence[bool] = True,
+        view: bool = False,
+    ):
+        if name in OPS:
+            raise ValueError(f"an op named {name!r} is registered already")
+        self.name, self.cpu, self.cuda, self.view = name, cpu, cuda, view
+        self.node_name = "".join(part[:1].upper() + part[1:] for part in name.split("_")) + "Backward0"
+        self.inputs: list[str] = []
+        self.attributes: set[str] = set()
+        self.variadic: str | None = None
+        for parameter in inspect.signature(cpu).parameters.values():
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                self.attributes.add(parameter.name)
+            elif parameter.kind is parameter.VAR_POSITIONAL:
+                self.variadic = parameter.name
+            else:
+                self.inputs.append(parameter.name)
+        self.differentiable = differentiable
+        self.rules = [None if grad is None or name not in grad else Rule(self, grad[name], name) for name in self.inputs]
+        unknown = set(grad or ()) - set(self.inputs)
+        if unknown:
+            raise TypeError(f"{name}: gradient rules for {sorted(unknown)}, which are no inputs; inputs are {self.inputs}")
+        self.joint = None if grads is None else Rule(self, grads, "all inputs")
+        self.has_gradient = bool(grad) or grads is not None
+        self._specs: dict[tuple, tuple] = {}
+        OPS[name] = self
+
+    def __repr__(self) -> str:
+        return f"<Op {self.name}>"
+
+    def source(self, name: str) -> tuple[str, int]:
+        """Where a rule's parameter comes from."""
+        if name[0] in "gy" and (len(name) == 1 or name[1:].isdigit()) and name not in self.inputs:
+            return ("g" if name[0] == "g" else "out"), int(name[1:] or 0)
+        stem, _, what = name.rpartition("_")
+        for kind, stem in (("in", name), (what, stem)):
+            if kind in ("in", "shape", "dtype"):
+                if stem in self.inputs:
+                    return kind, self.inputs.index(stem)
+                if stem == self.variadic:
+                    return kind + "s", 0
+        raise TypeError(f"{self.name}: a gradient rule asks for {name!r}; there is 'g', 'y', {self.inputs} and their _shape, _dtype")
+
+    # ---- forward ----
+    def __call__(self, *inputs: Any, **attrs: Any) -> Any:
+        arrays = []
+        tensors = False
+        for x in inputs:
+            if isinstance(x, Tensor):
+                tensors = True
+                arrays.append(x._a)
+            else:
+                arrays.append(x)
+        cuda = False
+        for x in arrays:
+            if x is not None:
+                cuda = not isinstance(x, (ndarray, np.generic))
+                break
+        if tensors:
+            self._check(inputs, arrays, cuda)
+        if cuda:
+            if self.cuda is None:
+                raise NotImplementedError(f"{self.name} has no cuda implementation; move its inputs with .to('cpu')")
+            made = self.cuda(*arrays, **attrs)
+        else:
+            made = self.cpu(*arrays, **attrs)
+        if not tensors:
+            return made
+        if type(made) is tuple:
+            outputs: Any = tuple([wrap(a) for a in made])
+            self._link(inputs, arrays, outputs, attrs)
+            return outputs
+        output = wrap(made)
+        self._link(inputs, arrays, (output,), attrs)
+        if self.view:
+            output._view_of(inputs[0], self, attrs)
+        return output
+
+    def _check(self, inputs: Sequence[Any], arrays: Sequence[Any], cuda: bool) -> None:
+        """Every input is a tensor (or None) and all live on one device."""
+        first = None
+        for x, a in zip(inputs, arrays):
+            if x is None:
+                continue
+            if not isinstance(x, Tensor):
+                raise TypeError(f"{self.name}: expected a Tensor, got {type(x).__name__}; make one with gradgpu.tensor(...)")
+            if first is None:
+                first = x
+            elif isinstance(a, (ndarray, np.generic)) is cuda or cuda and a.layout.device != first._a.layout.device:
+                seen = ", ".join(str(t.device) for t in inputs if isinstance(t, Tensor))
+                raise RuntimeError(
+                    f"{self.name}: expected all tensors to be on the same device, but found {seen}; "
+                    f"move them to one device, e.g. x.to('{first.device}')"
+                )
+
+    def _link(self, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence[Tensor], attrs: dict) -> None:
+        """Puts the outputs on the tape if an input requires grad."""
+        if not self.has_gradient or not state.grad:
+            return
+        edges = []
+        any_edge = False
+        for t in inputs:
+            edge = None if t is None or not isinstance(t, Tensor) else t._edge
+            if edge is not None:
+                any_edge = True
+                if edge is LEAF:
+                    edge = t
+            edges.append(edge)
+        if not any_edge:
+            return
+        if self.joint is None:
+            for i, rule in enumerate(self.rules):
+                if rule is None and edges[i] is not None:
+                    edges[i] = None
+            if not any(e is not None for e in edges):
+                return
+        spec = self._spec(tuple([e is not None for e in edges]))
+        saved = []
+        checks: list = []
+        for kind, which in spec:
+            if kind == "in":
+                t = inputs[which]
+                saved.append(arrays[which])
+                if t is not None:
+                    cell = t._version_cell()
+                    checks.append((cell, cell[0]))
+            elif kind == "shape":
+                saved.append(None if arrays[which] is None else arrays[which].shape)
+            elif kind == "dtype":
+                saved.append(None if arrays[which] is None else arrays[which].dtype)
+            elif kind == "out":
+                saved.append(outputs[which]._a)
+                cell = outputs[which]._version_cell()
+                checks.append((cell, cell[0]))
+            elif kind == "ins":
+                saved.append(tuple(arrays))
+                for t in inputs:
+                    cell = t._version_cell()
+                    checks.append((cell, cell[0]))
+            elif kind == "shapes":
+                saved.append(tuple([a.shape for a in arrays]))
+            else:
+                saved.append(tuple([a.dtype for a in arrays]))
+        node = new_node(self, tuple(edges), tuple(saved), checks or None, attrs)
+        if len(outputs) == 1:
+            if self.differentiable is not False and outputs[0]._a.dtype.kind in "fV":
+                outputs[0]._edge = node
+            return
+        flags = self.differentiable
+        for k, output in enumerate(outputs):
+            if (flags is True or flags is not False and flags[k]) and output.dtype.is_floating_point:
+                output._edge = select_node(node, k)
+        node.attrs = {**attrs, "#outputs": len(outputs)}
+
+    def n_outputs_of(self, node: Node) -> int:
+        return (node.attrs or {}).get("#outputs", 1)
+
+    def _spec(self, needs: tuple) -> tuple:
+        """What to save when exactly these inputs need a gradient."""
+        spec = self._specs.get(needs)
+        if spec is None:
+            rules = [self.joint] if self.joint else [r for r, need in zip(self.rules, needs) if need]
+            found: dict[tuple, None] = {}
+            for rule in rules:
+                if rule is not None:
+                    for want in rule.wants:
+                        if want[0] != "g":
+                            found[want] = None
+            spec = self._specs[needs] = tuple(found)
+        return spec
+
+    # ---- backward ----
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        """The gradients for `edges` (None where the edge is None), arrays or, with create_graph, Tensors."""
+        saved = unpack(node)
+        tensors = create_graph
+        parts = g if isinstance(g, list) else [g]
+        if not create_graph and any(p is not None and not isinstance(p, (ndarray, np.generic)) for p in parts):
+            # On cuda every operator of a rule is a kernel launch: run the rule on Tensors, unrecorded.
+            tensors = True
+            parts = [p if p is None else wrap(p) for p in parts]
+        spec = self._spec(tuple([e is not None for e in node.edges]))
+        values: dict[tuple, Any] = {("g", k): p for k, p in enumerate(parts)}
+        for want, value in zip(spec, saved):
+            values[want] = self._lift(node, want, value) if tensors else value
+        attrs = node.attrs or {}
+        if self.joint is not None:
+            grads = self._call(self.joint, values, attrs, tuple([e is not None for e in edges]))
+            if type(grads) is not tuple:
+                grads = (grads,)
+            grads = [None if e is None else h for e, h in zip(edges, grads)]
+        else:
+            grads = [
+                None if e is None else self._call(rule, values, attrs, None)
+                for e, rule in zip(edges, self.rules if self.variadic is None else ())
+            ]
+        if tensors and not create_graph:
+            grads = [h if h is None else h._a for h in grads]
+        return grads
+
+    @staticmethod
+    def _call(rule: Any, values: dict, attrs: dict, needs: Any) -> Any:
+        kwargs = {name: attrs[name] for name in rule.attrs}
+        if rule.needs:
+            kwargs["needs"] = needs
+        return rule.function(*[values.get(want) for want in rule.wants], **kwargs)
+
+    def _lift(self, node: Node, want: tuple[str, int], value: Any) -> Any:
+        """A saved array as the Tensor it was, with its place on the tape."""
+        kind, which = want
+        if value is None or kind in ("shape", "dtype", "shapes", "dtypes"):
+            return value
+        if kind == "in":
+            return from_saved(value, node.edges[which])
+        if kind == "ins":
+            return tuple([from_saved(a, e) for a, e in zip(value, node.edges)])
+        return from_saved(value, select_node(node, which) if self.n_outputs_of(node) > 1 else node)
+
+
+def from_saved(array: Any, edge: Any) -> Tensor:
+    """A Tensor for a saved array: the leaf itself, or a tensor with that history."""
+    if edge is not None and type(edge) is not Node and edge._a is array:
+        return edge
+    t = wrap(array)
+    # A leaf whose .data was replaced since: what was saved is not its array, but its gradient is the leaf's.
+    t._edge = edge if edge is None or type(edge) is Node else new_node(PASS, (edge,))
+    return t
+
+
+class _PassOp:
+    """Hands the gradient on unchanged."""
+
+    node_name = "PassBackward0"
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        return (g,)
+
+    def n_outputs_of(self, node: Node) -> int:
+        return 1
+
+
+PASS = _PassOp()
+
+
+def unpack(node: Node) -> tuple:
+    """The saved values of a node, after checking that they are still there and unchanged."""
+    saved = node.saved
+    if saved is None:
+        raise RuntimeError(
+            f"{node.name()}: Trying to backward through the graph a second time (or directly access saved tensors after "
+            "they have already been freed). Saved intermediate values of the graph are freed when you call .backward() "
+            "or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time."
+        )
+    checks = node.checks
+    if checks is not None:
+        for cell, version in checks:
+            if cell[0] != version:
+                shapes = [v.shape for v in saved if hasattr(v, "shape")]
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                    f"{node.name()} saved tensors of shapes {shapes}; one is at version {cell[0]}; expected version "
+                    f"{version} instead. Hint: change a copy (x.clone()), or use the out-of-place operation."
+                )
+    return saved
+
+
+def method(name: Any = None, *more: str) -> Callable:
+    """Makes a public function a Tensor method too: `@method`, `@method("name")`, `@method("name", "alias")`."""
+    if callable(name):
+        setattr(Tensor, name.__name__, name)
+        return name
+
+    def install(function: Callable) -> Callable:
+        for each in (name, *more):
+            setattr(Tensor, each, function)
+        return function
+
+    return install

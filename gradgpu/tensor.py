@@ -1,0 +1,538 @@
+"""Tensor: an array on a device, its gradient, its version and its place on the tape.
+
+No mathematics is here: the operations in `gradgpu.ops` install themselves as methods.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import dtypes as dt
+from .autograd.engine import LEAF, Node, RemovableHandle, SELECT, run
+from .devices import CPU, device
+
+ndarray = np.ndarray
+generic = np.generic
+_new = object.__new__
+
+
+class Size(tuple):
+    """A shape; a tuple with `numel()`."""
+
+    def numel(self) -> int:
+        """The number of elements."""
+        n = 1
+        for d in self:
+            n *= d
+        return n
+
+    def __repr__(self) -> str:
+        return f"gradgpu.Size([{', '.join(map(str, self))}])"
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        return Size(found) if isinstance(index, slice) else found
+
+
+class Tensor:
+    """A multi-dimensional array of one dtype on one device, with autograd. Made by `gradgpu.tensor` and others.
+
+    Attributes:
+        grad: the accumulated gradient (a Tensor or None); only leaves keep it, see `retain_grad`.
+        requires_grad: whether operations on this tensor are recorded.
+        grad_fn: the node that made it, None for a leaf.
+    """
+
+    # _a     the array: numpy's on cpu (a numpy scalar may stand for a 0-dim one), cuda.array.Array on cuda
+    # _edge  None, LEAF (a leaf that requires grad) or the Node that made this tensor
+    # _grad  the gradient, a Tensor or None
+    # _cell  the version, a one-item list shared with views; None until somebody cares
+    __slots__ = ("_a", "_edge", "_grad", "_cell", "__dict__", "__weakref__")
+    _a: Any
+    _edge: Any
+    _grad: Tensor | None
+    _cell: list[int] | None
+
+    # What few tensors have lives in __dict__; these are the values of all others.
+    _hooks: dict | None = None
+    _post_hooks: dict | None = None
+    _base: Tensor | None = None  # the tensor whose memory this view shares
+    _chain: tuple = ()  # ((op, attrs), …): how the view came from its base
+    _views: Any = None  # weak references to the views of this base
+    name: str | None = None
+    __array_priority__ = 1000  # numpy leaves mixed operators to us
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        self = _new(cls)
+        self._a = self._edge = self._grad = self._cell = None
+        return self
+
+    def __init__(self, *data: Any, device: Any = None):
+        """`Tensor(2, 3)` is an uninitialised float32 tensor of that shape, `Tensor([1, 2])` a float32 copy."""
+        from .ops.creation import legacy_constructor
+
+        self._a = legacy_constructor(data, device)
+
+    # ---- what it is ----
+    @property
+    def shape(self) -> Size:
+        return Size(self._a.shape)
+
+    @property
+    def ndim(self) -> int:
+        return self._a.ndim
+
+    @property
+    def dtype(self) -> dt.dtype:
+        d = self._a.dtype
+        return dt.FROM_NUMPY.get(d) or dt.from_numpy_dtype(d)
+
+    @property
+    def device(self) -> device:
+        a = self._a
+        if isinstance(a, (ndarray, generic)):
+            return CPU
+        return device("cuda", a.layout.device)
+
+    @property
+    def is_cuda(self) -> bool:
+        return not isinstance(self._a, (ndarray, generic))
+
+    @property
+    def is_cpu(self) -> bool:
+        return isinstance(self._a, (ndarray, generic))
+
+    @property
+    def itemsize(self) -> int:
+        return self._a.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self._a.size * self._a.dtype.itemsize
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or its entry `dim`."""
+        return self.shape if dim is None else self._a.shape[self._dim(dim, "size")]
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return self._a.ndim
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return int(self._a.size)
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """The size of one element in bytes."""
+        return self._a.dtype.itemsize
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Steps between elements along each dimension, in elements."""
+        a = self._a
+        steps = tuple(s // a.dtype.itemsize for s in a.strides) if self.is_cpu else a.strides
+        return steps if dim is None else steps[self._dim(dim, "stride")]
+
+    def is_contiguous(self) -> bool:
+        """Whether elements lie in row-major order without gaps."""
+        return bool(self._a.flags.c_contiguous) if self.is_cpu else self._a.layout.contiguous
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is a floating-point one."""
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        """False: gradgpu has no complex dtypes."""
+        return False
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        self._materialise()
+        return self._a.ctypes.data if self.is_cpu else self._a.ptr
+
+    def get_device(self) -> int:
+        """The CUDA device's index, -1 on the CPU."""
+        return -1 if self.is_cpu else self._a.layout.device
+
+    def _dim(self, dim: int, op: str) -> int:
+        """A dimension as a non-negative int."""
+        n = self._a.ndim
+        if not -max(n, 1) <= dim < max(n, 1):
+            raise IndexError(
+                f"{op}: Dimension out of range (expected to be in range of [{-max(n, 1)}, {max(n, 1) - 1}], but got {dim})"
+            )
+        return dim + max(n, 1) if dim < 0 else dim
+
+    def __len__(self) -> int:
+        if not self._a.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return self._a.shape[0]
+
+    def __bool__(self) -> bool:
+        if self._a.size != 1:
+            raise RuntimeError(
+                f"Boolean value of Tensor with {'more than one value' if self._a.size else 'no values'} is ambiguous "
+                f"(shape {tuple(self._a.shape)}); use .any() or .all()"
+            )
+        return bool(self.item())
+
+    def __iter__(self) -> Any:
+        if not self._a.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))
+
+    __hash__ = object.__hash__
+
+    # ---- the tape ----
+    @property
+    def requires_grad(self) -> bool:
+        return self._edge is not None
+
+    @requires_grad.setter
+    def requires_grad(self, flag: bool) -> None:
+        if type(self._edge) is Node:
+            if not flag:
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
+                    "a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+                )
+            return
+        if flag and not self.dtype.is_floating_point:
+            raise RuntimeError(f"only Tensors of floating point dtype can require gradients, this one is {self.dtype}")
+        self._edge = LEAF if flag else None
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Sets `requires_grad` in place; returns self."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        return type(self._edge) is not Node
+
+    @property
+    def grad_fn(self) -> Any:
+        edge = self._edge
+        if type(edge) is not Node:
+            return None
+        return edge.edges[0] if edge.op is SELECT else edge
+
+    @property
+    def output_nr(self) -> int:
+        edge = self._edge
+        return edge.saved if type(edge) is Node and edge.op is SELECT else 0
+
+    @property
+    def grad(self) -> Tensor | None:
+        if self._grad is None and type(self._edge) is Node and not self.retains_grad:
+            import warnings
+
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
+                "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+                "Tensor, use .retain_grad() on the non-leaf Tensor.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, g: Tensor | None) -> None:
+        if g is not None:
+            if not isinstance(g, Tensor):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(g).__name__}")
+            if g is self:
+                raise RuntimeError("can't assign Variable as its own grad")
+            if g.shape != self.shape or g.dtype is not self.dtype or g.device != self.device:
+                raise RuntimeError(
+                    f"assigned grad has {g.dtype}, shape {tuple(g.shape)} on {g.device}; the tensor has {self.dtype}, "
+                    f"shape {tuple(self.shape)} on {self.device}: they must agree"
+                )
+        self._grad = g
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Computes the gradient of this tensor with respect to the leaves it depends on, adding it to their `.grad`.
+
+        Args:
+            gradient: the gradient of some scalar with respect to this tensor, of its shape; may be left out for a scalar.
+            retain_graph: keep what the graph saved, so that backward may run again (default: `create_graph`).
+            create_graph: record the backward pass itself, for higher derivatives.
+            inputs: accumulate only into these tensors.
+
+        >>> import gradgpu as gg
+        >>> x = gg.tensor([2., 3., 4.], requires_grad=True)
+        >>> (3 * x + 2).backward(gg.tensor([1., 1., 1.]))
+        >>> x.grad
+        tensor([3., 3., 3.])
+        """
+        from .autograd import backward
+
+        backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    def detach(self) -> Tensor:
+        """A tensor with the same memory that does not require grad."""
+        self._materialise()
+        t = wrap(self._a)
+        t._cell = self._version_cell()
+        return t
+
+    def detach_(self) -> Tensor:
+        """Cuts this tensor off its history: it becomes a leaf that does not require grad."""
+        if self._base is not None:
+            raise RuntimeError(
+                "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel "
+                "(DDP) for training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets"
+            )
+        self._edge = None
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history; writes through it are not seen by version checks."""
+        self._materialise()
+        return wrap(self._a)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f".data expects a Tensor, got {type(value).__name__}")
+        value._materialise()
+        self._a = value._a
+
+    @property
+    def _version(self) -> int:
+        return 0 if self._cell is None else self._cell[0]
+
+    def _version_cell(self) -> list[int]:
+        cell = self._cell
+        if cell is None:
+            cell = self._cell = [0]
+        return cell
+
+    def _bump(self) -> None:
+        """Counts a change of the memory; called after writing into `_a`."""
+        self._version_cell()[0] += 1
+
+    def _materialise(self) -> None:
+        """Makes a 0-dim numpy scalar a real array, so that its memory can be shared or written."""
+        if isinstance(self._a, generic):
+            self._a = np.asarray(self._a)
+
+    def _view_of(self, parent: Tensor, op: Any, attrs: dict) -> None:
+        """Notes that this tensor shares the memory of `parent`, as `op` made it."""
+        base = parent._base or parent
+        self._cell = parent._version_cell()
+        self._base, self._chain = base, (*parent._chain, (op, attrs))
+        if base._views is None:
+            base._views = []
+        elif len(base._views) & 63 == 63:
+            base._views[:] = [ref for ref in base._views if ref() is not None]
+        base._views.append(weakref.ref(self))
+
+    def _is_view(self) -> bool:
+        """Whether this tensor is a view of another one that autograd knows about."""
+        return self._base is not None
+
+    def _accumulate(self, g: Any) -> None:
+        """Adds a bare array to this gradient in place."""
+        a = self._a
+        a += g
+        self._a = a
+        if self._cell is not None:
+            self._cell[0] += 1
+
+    def register_hook(self, hook: Any) -> RemovableHandle:
+        """`hook(grad)` runs when the gradient of this tensor is computed and may return another one."""
+        edge = self._edge
+        if edge is None:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if type(edge) is Node:
+            return RemovableHandle(edge._with_extra().tensor_hooks, hook)
+        if self._hooks is None:
+            self._hooks = {}
+        return RemovableHandle(self._hooks, hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Any) -> RemovableHandle:
+        """`hook(tensor)` runs after `.grad` of this leaf was updated."""
+        if self._edge is not LEAF:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        if self._post_hooks is None:
+            self._post_hooks = {}
+        return RemovableHandle(self._post_hooks, hook)
+
+    def retain_grad(self) -> None:
+        """Lets a non-leaf keep its `.grad` in backward."""
+        edge = self._edge
+        if edge is None:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if type(edge) is Node:
+            edge._with_extra().retain = weakref.ref(self)
+
+    @property
+    def retains_grad(self) -> bool:
+        edge = self._edge
+        return type(edge) is Node and edge.extra is not None and edge.extra.retain is not None and edge.extra.retain() is self
+
+    # ---- values ----
+    def item(self) -> Any:
+        """The value of a one-element tensor as a Python number. Waits for the device."""
+        a = self._a
+        if a.size != 1:
+            raise RuntimeError(f"a Tensor with {a.size} elements cannot be converted to Scalar (shape {tuple(a.shape)})")
+        a = self._host()
+        return _python_number(a.item() if a.dtype.kind != "V" else float(a.reshape(())))
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers (one number for a 0-dim tensor). Waits for the device."""
+        a = self._host()
+        return (a.astype(np.float32) if a.dtype.kind == "V" else a).tolist()
+
+    def numpy(self, *, force: bool = False) -> ndarray:
+        """The values as a numpy array that shares memory with this cpu tensor. `force=True` detaches and copies to the host."""
+        if force:
+            return np.asarray(self._host())
+        if self._edge is not None:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        if self.is_cuda:
+            raise TypeError(
+                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+            )
+        self._materialise()
+        return self._a
+
+    def _host(self) -> Any:
+        """The values as a numpy array or scalar; a copy if they are on cuda."""
+        return self._a if isinstance(self._a, (ndarray, generic)) else self._a.get()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
+        a = self.numpy()
+        return np.array(a, dtype, copy=copy) if copy is not None else a if dtype is None else a.astype(dtype, copy=False)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self._a.size != 1 or self.dtype.is_floating_point or self.dtype is dt.bool:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if not self._a.ndim and spec else str(self) if not spec else object.__format__(self, spec)
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value).any())
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        from .printing import tensor_text
+
+        return tensor_text(self)
+
+    # ---- exchange with other libraries ----
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        if self._edge is not None:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        self._materialise()
+        return self._a.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple:
+        return (1, 0) if self.is_cpu else (2, self._a.layout.device)
+
+    @property
+    def __cuda_array_interface__(self) -> dict:
+        if self.is_cpu:
+            raise AttributeError("a cpu tensor has no __cuda_array_interface__; use x.cuda()")
+        if self._edge is not None:
+            raise RuntimeError("Can't get __cuda_array_interface__ on Variable that requires grad. Use var.detach() first.")
+        return self._a.__cuda_array_interface__
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol")
+        import copy
+
+        t = _new(type(self))
+        memo[id(self)] = t
+        t._a = self._a.copy()
+        t._edge, t._cell = self._edge, None
+        t._grad = copy.deepcopy(self._grad, memo)
+        for key, value in self.__dict__.items():
+            if key not in ("_hooks", "_post_hooks", "_base", "_chain", "_views"):
+                t.__dict__[key] = copy.deepcopy(value, memo)
+        return t
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if not self.is_leaf:
+            raise RuntimeError("only leaves can be pickled; detach() the tensor first")
+        return _rebuild, (type(self), np.asarray(self._host()), str(self.device), self.requires_grad)
+
+
+def _rebuild(cls: type, values: ndarray, where: str, requires_grad: bool) -> Tensor:
+    """Unpickles a tensor."""
+    from .ops.creation import array_on
+
+    t = cls.__new__(cls)
+    t._a = array_on(values, device(where))
+    t._edge = LEAF if requires_grad else None
+    return t
+
+
+def wrap(array: Any) -> Tensor:
+    """A Tensor of a bare array, without history."""
+    t = _new(Tensor)
+    t._a = array
+    t._edge = t._grad = t._cell = None
+    return t
+
+
+def _python_number(value: Any) -> Any:
+    return value.item() if isinstance(value, generic) else value
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether `x` is a gradgpu Tensor."""
+    return isinstance(x, Tensor)
+
+
+def run_backward(
+    tensors: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    keep: bool,
+    create_graph: bool,
+    targets: Sequence[Tensor] | None = None,
+    deposit: bool = False,
+) -> list:
+    """`engine.run` from tensors to tensors."""
+    roots = [_edge_of(t) for t in tensors]
+    edges = None if targets is None else [_edge_of(t) for t in targets]
+    return run(roots, gradients, keep=keep, create_graph=create_graph, targets=edges, deposit_targets=deposit)
+
+
+def _edge_of(t: Tensor) -> Any:
+    return t if t._edge is LEAF else t._edge
+
+
+__all__ = ["Size", "Tensor", "is_tensor"]
