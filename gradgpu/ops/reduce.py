@@ -1,52 +1,115 @@
-"""Reductions: sums, products, extrema, moments and norms over any dimensions.
+"""Sums and counts over any dimensions; what the other reductions build on.
 
-A reduction op takes canonical attributes: `dims`, an ascending tuple of non-negative dimensions, and `keepdim`.
-Sums of integers and bools accumulate in int64, sums of half types in float32 (rounded once).
+A reduction op takes canonical attributes: `dims`, an ascending tuple of non-negative dimensions, and
+`keepdim`. Sums of integers and bools accumulate in int64, sums of half types in float32 (rounded once).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
+from .. import dtypes as dt
 from ..cuda.reduction import reduce_cuda
-from . import shape as _shape
-from .registry import Op
+from ..tensor import Tensor
+from .registry import Op, method
+
+__all__ = ["all", "any", "count_nonzero", "nansum", "sum"]
+
+_INT64, _BOOL = np.dtype(np.int64), np.dtype(np.bool_)
+_ALL_DIMS = [tuple(range(n)) for n in range(65)]
+_builtin_any = any
+
+
+def reduced_dims(op: str, dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """`dim` as an ascending tuple of non-negative dimensions; None and () mean all of them."""
+    if dim is None:
+        return _ALL_DIMS[ndim]
+    if type(dim) is int:
+        dims: tuple[int, ...] = (dim,)
+    elif isinstance(dim, (tuple, list)):
+        dims = tuple(dim) or _ALL_DIMS[ndim]
+    else:
+        try:
+            dims = (dim.__index__(),)  # type: ignore[union-attr]
+        except AttributeError:
+            raise TypeError(
+                f"{op}: argument 'dim' must be an int or a tuple of ints, got {type(dim).__name__}"
+            ) from None
+    n = ndim or 1  # a 0-dim tensor accepts dim 0 and -1
+    for d in dims:
+        if not -n <= d < n:
+            raise IndexError(
+                f"{op}: Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {d})"
+            )
+    if ndim == 0:
+        return ()
+    found = tuple(sorted([d % n for d in dims]))
+    if len(found) > 1 and len(set(found)) < len(found):
+        raise RuntimeError(f"{op}: dim {found} holds a dimension multiple times; name each only once")
+    return found
+
+
+def require_tensor(op: str, x: Any) -> None:
+    """TypeError unless `x` is a Tensor."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{op}: expected a Tensor, got {type(x).__name__}; make one with gradgpu.tensor(...)")
+
+
+def require_floating(op: str, x: Any) -> None:
+    """RuntimeError unless `x` is a floating-point Tensor."""
+    require_tensor(op, x)
+    if not x.dtype.is_floating_point:
+        raise RuntimeError(
+            f"{op}: input must have a floating-point dtype, got {x.dtype}; convert it first, e.g. x.float()"
+        )
 
 
 @lru_cache(maxsize=4096)
 def kept_shape(shape: tuple[int, ...], dims: tuple[int, ...]) -> tuple[int, ...]:
     """`shape` with size 1 at every dimension of `dims`."""
-    return tuple(1 if i in dims else n for i, n in enumerate(shape))
+    return tuple([1 if i in dims else n for i, n in enumerate(shape)])
 
 
+def keep(g: Any, x_shape: tuple[int, ...], dims: tuple[int, ...], keepdim: bool) -> Any:
+    """A reduction's output (or its gradient) with the reduced dimensions put back as 1."""
+    return g if keepdim or not g.ndim else g.reshape(kept_shape(x_shape, dims))
+
+
+def spread(g: Any, x_shape: tuple[int, ...], dims: tuple[int, ...], keepdim: bool) -> Any:
+    """The gradient of a reduction's output, broadcast back over the dimensions that were reduced."""
+    return _shape.expand_op(keep(g, x_shape, dims, keepdim), shape=x_shape)
+
+
+# ---- sum ----
 def _sum_cpu(x, *, dims, keepdim):
     axis = None if len(dims) == x.ndim else dims
     dtype = x.dtype
     kind = dtype.kind
-    if kind == "f" and dtype.itemsize > 2 or dtype == np.int64:
+    if kind == "f" and dtype.itemsize > 2:
         return np.add.reduce(x, axis=axis, keepdims=keepdim)
     if kind in "biu":
         return np.add.reduce(x, axis=axis, keepdims=keepdim, dtype=np.int64)
     return np.add.reduce(x, axis=axis, keepdims=keepdim, dtype=np.float32).astype(dtype)
 
 
-def _sum_cuda(x, *, dims, keepdim):
-    return reduce_cuda("sum", x, dims, keepdim)
+def sum_dtype(d: np.dtype) -> np.dtype:
+    """The numpy dtype of a sum or product: int64 for integers and bools."""
+    return _INT64 if d.kind in "biu" else d
 
 
-def spread(g, x_shape, dims, keepdim):
-    """The gradient of a reduction's output, broadcast back over the dimensions that were reduced."""
-    if not keepdim and g.ndim:
-        g = g.reshape(kept_shape(x_shape, dims))
-    return _shape.expand_op(g, shape=x_shape)
+def sum_array(x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
+    """The sum of a cuda Array."""
+    return reduce_cuda("sum", x, dims, keepdim, (sum_dtype(x.dtype),))
 
 
 sum_op = Op(
     "sum",
     cpu=_sum_cpu,
-    cuda=_sum_cuda,
+    cuda=lambda x, *, dims, keepdim: sum_array(x, dims, keepdim),
     grad={"x": lambda g, x_shape, *, dims, keepdim: spread(g, x_shape, dims, keepdim)},
 )
 
@@ -56,7 +119,7 @@ def _broadcast_axes(shape: tuple[int, ...], target: tuple[int, ...]) -> tuple[tu
     """The axes along which `target` was broadcast to `shape`, and whether they are the leading ones only."""
     lead = len(shape) - len(target)
     axes = tuple(range(lead))
-    stretched = tuple(i + lead for i, n in enumerate(target) if n == 1 and shape[i + lead] != 1)
+    stretched = tuple([i + lead for i, n in enumerate(target) if n == 1 and shape[i + lead] != 1])
     return axes + stretched, not stretched
 
 
@@ -71,8 +134,9 @@ def _sum_to_size_cpu(x, *, shape):
 def _sum_to_size_cuda(x, *, shape):
     if x.shape == shape:
         return x
-    axes, _ = _broadcast_axes(x.shape, shape)
-    return reduce_cuda("sum", x, axes, False).reshape(shape)
+    axes, leading = _broadcast_axes(x.shape, shape)
+    total = sum_array(x, axes, False)
+    return total if leading else total.reshape(shape)
 
 
 sum_to_size_op = Op(
@@ -81,3 +145,132 @@ sum_to_size_op = Op(
     cuda=_sum_to_size_cuda,
     grad={"x": lambda g, x_shape: _shape.expand_op(g, shape=x_shape)},
 )
+
+
+@method
+def sum(
+    input: Tensor,
+    dim: int | Sequence[int] | None = None,
+    keepdim: bool = False,
+    *,
+    dtype: dt.dtype | None = None,
+) -> Tensor:
+    """The sum of the elements over `dim` (an int, a tuple of ints, or None for all dimensions).
+
+    Integers and bools give int64. With `dtype` the input is converted before it is summed.
+
+    >>> import gradgpu as gg
+    >>> gg.sum(gg.tensor([[1., 2.], [3., 4.]]), dim=0)
+    tensor([4., 6.])
+    """
+    require_tensor("sum", input)
+    if dtype is not None and input.dtype is not dtype:
+        input = input.to(dtype)
+    return sum_op(input, dims=reduced_dims("sum", dim, input.ndim), keepdim=keepdim)
+
+
+@method
+def nansum(
+    input: Tensor,
+    dim: int | Sequence[int] | None = None,
+    keepdim: bool = False,
+    *,
+    dtype: dt.dtype | None = None,
+) -> Tensor:
+    """The sum over `dim`, NaN counted as zero; arguments as in `sum`.
+
+    >>> import gradgpu as gg
+    >>> gg.nansum(gg.tensor([1., float("nan"), 2.]))
+    tensor(3.)
+    """
+    require_tensor("nansum", input)
+    if input.dtype.is_floating_point:
+        from .pointwise import isnan, where
+
+        input = where(isnan(input), 0.0, input)
+    return sum(input, dim, keepdim, dtype=dtype)
+
+
+@method
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """Sums a tensor down to the shape `size`, which must be broadcastable to the tensor's shape."""
+    shape = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else tuple(size)
+    old = input._a.shape
+    lead = len(old) - len(shape)
+    if lead < 0 or _builtin_any(n not in (1, m) for n, m in zip(shape, old[lead:])):
+        raise RuntimeError(
+            f"sum_to_size: size {list(shape)} is not expandable to size {list(old)}; "
+            "each of its sizes must be 1 or that of the tensor"
+        )
+    return sum_to_size_op(input, shape=shape)
+
+
+# ---- any, all, count_nonzero ----
+def _axis(x: Any, dims: tuple[int, ...]) -> tuple[int, ...] | None:
+    return None if len(dims) == x.ndim else dims
+
+
+any_op = Op(
+    "any",
+    cpu=lambda x, *, dims, keepdim: np.logical_or.reduce(
+        x if x.dtype.kind != "V" else x != 0, axis=_axis(x, dims), keepdims=keepdim
+    ),
+    cuda=lambda x, *, dims, keepdim: reduce_cuda("any", x, dims, keepdim, (_BOOL,)),
+    differentiable=False,
+)
+all_op = Op(
+    "all",
+    cpu=lambda x, *, dims, keepdim: np.logical_and.reduce(
+        x if x.dtype.kind != "V" else x != 0, axis=_axis(x, dims), keepdims=keepdim
+    ),
+    cuda=lambda x, *, dims, keepdim: reduce_cuda("all", x, dims, keepdim, (_BOOL,)),
+    differentiable=False,
+)
+count_nonzero_op = Op(
+    "count_nonzero",
+    cpu=lambda x, *, dims: np.add.reduce(x != 0, axis=_axis(x, dims), dtype=np.int64),
+    cuda=lambda x, *, dims: reduce_cuda("count_nonzero", x, dims, False, (_INT64,)),
+    differentiable=False,
+)
+
+
+@method
+def any(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
+    """Whether any element over `dim` is non-zero (NaN is): a bool tensor, uint8 for a uint8 input.
+
+    >>> import gradgpu as gg
+    >>> gg.any(gg.tensor([[0, 1], [0, 0]]), dim=1)
+    tensor([ True, False])
+    """
+    require_tensor("any", input)
+    found = any_op(input, dims=reduced_dims("any", dim, input.ndim), keepdim=keepdim)
+    return found.to(dt.uint8) if input.dtype is dt.uint8 else found
+
+
+@method
+def all(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
+    """Whether every element over `dim` is non-zero (NaN is): a bool tensor, uint8 for a uint8 input.
+
+    >>> import gradgpu as gg
+    >>> gg.all(gg.tensor([[1, 1], [0, 1]]), dim=1)
+    tensor([ True, False])
+    """
+    require_tensor("all", input)
+    found = all_op(input, dims=reduced_dims("all", dim, input.ndim), keepdim=keepdim)
+    return found.to(dt.uint8) if input.dtype is dt.uint8 else found
+
+
+@method
+def count_nonzero(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """How many elements over `dim` are non-zero, as int64.
+
+    >>> import gradgpu as gg
+    >>> gg.count_nonzero(gg.tensor([[0, 3], [5, 6]]), dim=0)
+    tensor([1, 2])
+    """
+    require_tensor("count_nonzero", input)
+    return count_nonzero_op(input, dims=reduced_dims("count_nonzero", dim, input.ndim))
+
+
+# At the end, because the rules of the shape ops use the ops above.
+from . import shape as _shape  # noqa: E402
