@@ -1,0 +1,528 @@
+"""The simulated device: the names of `gradgpu.cuda.backend.PROTOCOL`, over the runtime in host/.
+
+Launches, copies and fills happen at once, in the order in which they are called; streams only say
+what a capture records.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from . import compiler
+
+simulated = True
+
+_lib = compiler.runtime()
+_int, _unsigned, _size, _address = ctypes.c_int, ctypes.c_uint, ctypes.c_size_t, ctypes.c_size_t
+
+
+def _function(name: str, result: Any, *arguments: Any) -> Any:
+    f = getattr(_lib, name)
+    f.restype, f.argtypes = result, arguments
+    return f
+
+
+class _Report(ctypes.Structure):
+    _fields_ = [
+        ("kind", _int),
+        ("line", _int),
+        ("pc", _size),
+        ("block", _unsigned * 3),
+        ("thread", _unsigned * 3),
+        ("located", _int),
+        ("message", ctypes.c_char * 1200),
+    ]
+
+
+_alloc = _function("sim_alloc", _address, _size, _int)
+_free = _function("sim_free", _int, _address, ctypes.POINTER(ctypes.c_longlong))
+_memory = _function("sim_memory", None, _int, *[ctypes.POINTER(_size)] * 4)
+_reset_peak = _function("sim_reset_peak", None, _int)
+_set_memory = _function("sim_set_memory", None, _size)
+_check_range = _function("sim_check_range", _int, _address, _size, ctypes.c_char_p, _size)
+_mark = _function("sim_mark", None, _address, _size)
+_copy = _function("sim_copy", None, _address, _address, _size)
+_open = _function("sim_open", _address, _address, ctypes.c_char_p)
+_attach_checked = _function("sim_attach_checked", _int, _address, _address)
+_set_shared = _function("sim_set_shared", None, _address, _unsigned)
+_max_threads = _function("sim_max_threads", _unsigned, _address)
+_static_shared = _function("sim_static_shared", _size, _address)
+_argument_count = _function("sim_argument_count", _unsigned, _address)
+_argument_sizes = _function("sim_argument_sizes", ctypes.POINTER(_unsigned), _address)
+_report = _function("sim_report", ctypes.POINTER(_Report))
+_printed = _function("sim_printed", ctypes.c_char_p)
+_clear_printed = _function("sim_clear_printed", None)
+_launch = _function("sim_launch", _int, _address, *[_unsigned] * 7, _address)
+_configure = _function("sim_configure", None, _int, _int, ctypes.c_double)
+_configuration = _function(
+    "sim_configuration", None, ctypes.POINTER(_int), ctypes.POINTER(_int), ctypes.POINTER(ctypes.c_double)
+)
+
+
+class KernelError(RuntimeError):
+    """What a GPU would have punished, found by the simulator: the message names kernel, block, thread and place."""
+
+
+# ---- devices ----
+_devices = max(1, int(os.environ.get("GRADGPU_CUDASIM_DEVICES", "1")))
+_local = threading.local()
+_total = int(os.environ.get("GRADGPU_CUDASIM_MEMORY", "0")) or min(
+    16 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4
+)
+_set_memory(_total)
+_LARGEST_SHARED = 227 * 1024
+
+
+def device_count() -> int:
+    return _devices
+
+
+def get_device() -> int:
+    return getattr(_local, "device", 0)
+
+
+def set_device(device: int) -> None:
+    _check_device(device)
+    _local.device = device
+
+
+def _check_device(device: int) -> None:
+    if not 0 <= device < _devices:
+        raise RuntimeError(
+            f"there is no simulated device {device}; there are {_devices} (GRADGPU_CUDASIM_DEVICES sets how many)"
+        )
+
+
+def device_name(device: int) -> str:
+    _check_device(device)
+    return "gradgpu CUDA simulator (simulated on the CPU)"
+
+
+def compute_capability(device: int) -> int:
+    _check_device(device)
+    return 90
+
+
+def properties(device: int) -> dict[str, Any]:
+    return {
+        "name": device_name(device).encode(),
+        "major": 9,
+        "minor": 0,
+        "multiProcessorCount": 16,
+        "warpSize": 32,
+        "maxThreadsPerBlock": 1024,
+        "maxThreadsPerMultiProcessor": 2048,
+        "maxThreadsDim": (1024, 1024, 64),
+        "maxGridSize": (2147483647, 65535, 65535),
+        "sharedMemPerBlock": 48 * 1024,
+        "sharedMemPerBlockOptin": _LARGEST_SHARED,
+        "sharedMemPerMultiprocessor": 228 * 1024,
+        "regsPerBlock": 65536,
+        "regsPerMultiprocessor": 65536,
+        "totalGlobalMem": _total,
+        "totalConstMem": 65536,
+        "l2CacheSize": 50 << 20,
+        "clockRate": 1980000,
+        "memoryClockRate": 2619000,
+        "memoryBusWidth": 5120,
+    }
+
+
+def synchronize() -> None:
+    _refuse_capture_anywhere("synchronize")
+
+
+# ---- memory ----
+class Memory:
+    """Bytes of the simulated device, from `ptr` on; given back with the last reference."""
+
+    __slots__ = ("ptr", "pool", "size")
+
+    def __init__(self, size: int, pool: MemoryPool | None = None):
+        self.size, self.pool, self.ptr = size, pool, 0
+        self.ptr = _alloc(size, getattr(_local, "device", 0))
+        if not self.ptr and size:
+            used, held, free, total = (memory_info()[k] for k in ("used", "held", "free", "total"))
+            raise MemoryError(
+                f"the simulated device is out of memory: {size:,} bytes wanted, {used:,} of {total:,} in use "
+                "(GRADGPU_CUDASIM_MEMORY sets how many it has)"
+            )
+
+    def __del__(self, free: Callable = _free, where: Any = ctypes.c_longlong()) -> None:
+        if self.ptr and (self.pool is None or not self.pool.keep(self)):
+            free(self.ptr, where)
+
+
+class MemoryPool:
+    """Memory of its own: what is freed stays with the pool, for the next allocation of the same size from it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, int], list[int]] = {}
+        self._where = ctypes.c_longlong()
+
+    def malloc(self, size: int) -> Memory:
+        kept = self._kept.get((get_device(), size))
+        if not kept:
+            return Memory(size, self)
+        memory = Memory.__new__(Memory)
+        memory.ptr, memory.size, memory.pool = kept.pop(), size, self
+        return memory
+
+    def keep(self, memory: Memory) -> bool:
+        self._kept.setdefault((get_device(), memory.size), []).append(memory.ptr)
+        return True
+
+    def __del__(self, free: Callable = _free) -> None:
+        for pointers in self._kept.values():
+            for ptr in pointers:
+                free(ptr, self._where)
+
+
+def alloc(nbytes: int) -> Memory:
+    pool = getattr(_local, "pool", None)
+    return Memory(nbytes) if pool is None else pool.malloc(nbytes)
+
+
+@contextmanager
+def using_pool(pool: MemoryPool) -> Iterator[None]:
+    before = getattr(_local, "pool", None)
+    _local.pool = pool
+    try:
+        yield
+    finally:
+        _local.pool = before
+
+
+def _numbers() -> list[int]:
+    found = [_size() for _ in range(4)]
+    _memory(get_device(), *[ctypes.byref(n) for n in found])
+    return [n.value for n in found]
+
+
+def memory_info() -> dict[str, int]:
+    used, _, held, total = _numbers()
+    return {"used": used, "held": held, "free": total - used, "total": total}
+
+
+def peak_memory() -> int:
+    return _numbers()[1]
+
+
+def reset_peak_memory() -> None:
+    _reset_peak(get_device())
+
+
+def empty_cache() -> None:
+    """Freed memory of the simulated device is reused at once; there is no cache to empty."""
+
+
+# ---- streams, events, graphs ----
+_handles = itertools.count(0x5100, 0x10)
+_capturing: dict[int, Graph] = {}  # by stream
+
+
+class Graph:
+    """Recorded launches, copies and fills; `launch` does them again."""
+
+    def __init__(self) -> None:
+        self.steps: list[Callable[[], None]] = []
+
+    def launch(self, stream: Stream | None = None) -> None:
+        ptr = (stream or current_stream()).ptr
+        if ptr in _capturing:
+            _capturing[ptr].steps.append(self.launch)
+            return
+        for step in self.steps:
+            step()
+
+
+class Stream:
+    """A queue of work. Here work is done when it is called, so that there is nothing to wait for."""
+
+    def __init__(self, non_blocking: bool = False, priority: int = 0, null: bool = False):
+        self.non_blocking, self.priority = non_blocking, priority
+        self.ptr = 0 if null else next(_handles)
+
+    def __enter__(self) -> Stream:
+        _stack().append(self)
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        _stack().pop()
+
+    @property
+    def done(self) -> bool:
+        return True
+
+    def synchronize(self) -> None:
+        _refuse_capture(self.ptr, "synchronize")
+
+    def wait_event(self, event: _Event) -> None:
+        """Later work waits for the event, which has already happened."""
+
+    def record(self, event: _Event | None = None) -> _Event:
+        event = event or Event()
+        event.record(self)
+        return event
+
+    def is_capturing(self) -> bool:
+        return self.ptr in _capturing
+
+    def begin_capture(self) -> None:
+        if self.ptr == 0:
+            raise RuntimeError("begin_capture: the default stream cannot be captured; use Stream(non_blocking=True)")
+        if self.ptr in _capturing:
+            raise RuntimeError("begin_capture: this stream is being captured already")
+        _capturing[self.ptr] = Graph()
+
+    def end_capture(self) -> Graph:
+        if self.ptr not in _capturing:
+            raise RuntimeError("end_capture: begin_capture was not called on this stream")
+        return _capturing.pop(self.ptr)
+
+
+_null_stream = Stream(null=True)
+
+
+def _stack() -> list[Stream]:
+    try:
+        return _local.streams
+    except AttributeError:
+        _local.streams = [_null_stream]
+        return _local.streams
+
+
+def current_stream() -> Stream:
+    return _stack()[-1]
+
+
+def current_stream_ptr() -> int:
+    try:
+        return _local.streams[-1].ptr
+    except AttributeError:
+        return 0
+
+
+class _Event:
+    def __init__(self, timing: bool):
+        self.timing, self.time = timing, 0.0
+        self.ptr = next(_handles)
+
+    def record(self, stream: Stream | None = None) -> None:
+        self.time = time.perf_counter()
+
+    def synchronize(self) -> None:
+        """The event has happened."""
+
+    @property
+    def done(self) -> bool:
+        return True
+
+
+def Event(timing: bool = True) -> _Event:
+    return _Event(timing)
+
+
+def elapsed_time(start: _Event, end: _Event) -> float:
+    for event in (start, end):
+        if not event.timing:
+            raise RuntimeError("elapsed_time: an event was made with timing=False")
+    return (end.time - start.time) * 1e3
+
+
+def _refuse_capture(stream_ptr: int, what: str) -> None:
+    if stream_ptr in _capturing:
+        raise RuntimeError(
+            f"{what}: the stream is being captured; a graph can hold neither waiting nor copies between host and "
+            "device: do them before the capture begins, or keep the value on the device"
+        )
+
+
+def _refuse_capture_anywhere(what: str) -> None:
+    for ptr in _capturing:
+        _refuse_capture(ptr, what)
+
+
+# ---- copies ----
+def _check(ptr: int, nbytes: int, what: str) -> None:
+    text = ctypes.create_string_buffer(600)
+    if _check_range(ptr, nbytes, text, 600):
+        raise KernelError(f"CUDA simulator: {what} of {nbytes} bytes at {ptr:#x} is out of bounds: {text.value.decode()}")
+
+
+def to_device(dst_ptr: int, src: np.ndarray, stream_ptr: int) -> None:
+    if _capturing:
+        _refuse_capture(stream_ptr, "to_device")
+    if not src.flags.c_contiguous:
+        raise ValueError("to_device: the host array must be in C order; use numpy.ascontiguousarray first")
+    nbytes = src.nbytes
+    _check(dst_ptr, nbytes, "a copy to the device")
+    ctypes.memmove(dst_ptr, src.ctypes.data, nbytes)
+    _mark(dst_ptr, nbytes)
+
+
+def to_host(dst: np.ndarray, src_ptr: int, stream_ptr: int) -> None:
+    if _capturing:
+        _refuse_capture(stream_ptr, "to_host")
+    nbytes = dst.nbytes
+    _check(src_ptr, nbytes, "a copy to the host")
+    ctypes.memmove(dst.ctypes.data, src_ptr, nbytes)
+
+
+def copy(dst_ptr: int, src_ptr: int, nbytes: int, stream_ptr: int) -> None:
+    if stream_ptr in _capturing:
+        _capturing[stream_ptr].steps.append(lambda: copy(dst_ptr, src_ptr, nbytes, 0))
+        return
+    _check(src_ptr, nbytes, "the source of a copy")
+    _check(dst_ptr, nbytes, "the target of a copy")
+    _copy(dst_ptr, src_ptr, nbytes)
+
+
+def copy_peer(dst_ptr: int, dst_device: int, src_ptr: int, src_device: int, nbytes: int, stream_ptr: int) -> None:
+    copy(dst_ptr, src_ptr, nbytes, stream_ptr)
+
+
+def fill(ptr: int, byte: int, nbytes: int, stream_ptr: int) -> None:
+    if stream_ptr in _capturing:
+        _capturing[stream_ptr].steps.append(lambda: fill(ptr, byte, nbytes, 0))
+        return
+    _check(ptr, nbytes, "a fill")
+    ctypes.memset(ptr, byte, nbytes)
+    _mark(ptr, nbytes)
+
+
+# ---- kernels ----
+_functions: dict[int, Function] = {}  # by handle
+
+
+class Function:
+    """A kernel of a module: `handle` is what `launch` takes."""
+
+    __slots__ = ("_sizes", "handle", "module", "name")
+
+    def __init__(self, module: Module, name: str) -> None:
+        self.module, self.name = module, name
+        self.handle: int = _open(module.table, name.encode())
+        if not self.handle:
+            raise AttributeError(f'module {module.name} has no kernel {name!r}; kernels are extern "C" __global__ functions')
+        sizes = _argument_sizes(self.handle)
+        self._sizes = [sizes[i] for i in range(_argument_count(self.handle))]
+        _functions[self.handle] = self
+
+    @property
+    def attributes(self) -> dict[str, int]:
+        """shared (static, bytes, of the whole module) and max_threads; registers and local are 0: not known here."""
+        return {
+            "registers": 0,
+            "shared": _static_shared(self.handle),
+            "local": 0,
+            "constant": 0,
+            "max_threads": _max_threads(self.handle),
+        }
+
+    def set_shared(self, nbytes: int) -> None:
+        """Allows `nbytes` of dynamic shared memory a block (needed above 48 KB)."""
+        if nbytes > _LARGEST_SHARED:
+            raise RuntimeError(f"{self.name}: {nbytes} bytes of shared memory; a block can have {_LARGEST_SHARED} at most")
+        _set_shared(self.handle, nbytes)
+
+    def parameters(self, address: int) -> tuple[Any, int]:
+        """A copy of the arguments that `address` points to (kept alive by the first value), and its address."""
+        pointers = (ctypes.c_void_p * len(self._sizes)).from_address(address)
+        blobs = [ctypes.create_string_buffer(ctypes.string_at(p, n), n) for p, n in zip(pointers, self._sizes)]
+        mine = (ctypes.c_void_p * len(blobs))(*[ctypes.addressof(b) for b in blobs])
+        return (blobs, mine), ctypes.addressof(mine)
+
+
+class Module:
+    """One compiled source text."""
+
+    __slots__ = ("_checked", "_lib", "name", "source", "table")
+
+    def __init__(self, source: str, name: str) -> None:
+        self.source, self.name, self._checked = source, name, 0
+        self._lib, self.table = self._load(False)
+
+    def _load(self, checked: bool) -> tuple[Any, int]:
+        lib = ctypes.PyDLL(str(compiler.build(self.source, self.name, checked)))
+        return lib, ctypes.addressof(ctypes.c_char.in_dll(lib, "sim_module"))
+
+    def function(self, name: str) -> Function:
+        return Function(self, name)
+
+    def checked_table(self) -> int:
+        """The same kernels with every access checked; compiled when first wanted."""
+        if not self._checked:
+            lib, self._checked = self._load(True)
+            self._lib = (self._lib, lib)
+        return self._checked
+
+
+def compile(source: str, name: str) -> Module:
+    return Module(source, name)
+
+
+def precompile(sources: list[tuple[str, str]]) -> None:
+    """Compiles each (source, name) into the cache, several at a time."""
+    compiler.build_all(sources)
+
+
+def launch(
+    handle: int,
+    grid_x: int,
+    grid_y: int,
+    grid_z: int,
+    block_x: int,
+    block_y: int,
+    block_z: int,
+    shared_bytes: int,
+    stream_ptr: int,
+    params: int,
+    extra: int,
+) -> None:
+    if stream_ptr in _capturing:
+        kept, address = _functions[handle].parameters(params)
+        size = (grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes)
+        _capturing[stream_ptr].steps.append(lambda kept=kept: launch(handle, *size, 0, address, extra))
+        return
+    status = _launch(handle, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes, params)
+    if status == 3:
+        _attach_checked(handle, _functions[handle].module.checked_table())
+        status = _launch(handle, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes, params)
+    if status:
+        _finish(handle, status)
+
+
+def _finish(handle: int, status: int) -> None:
+    """After a launch that printed or failed."""
+    text = _printed()
+    if text:
+        print(text.decode(errors="replace"), end="")
+        _clear_printed()
+    if status == 1:
+        raise KernelError(_message(handle, _report().contents))
+
+
+def _message(handle: int, report: _Report) -> str:
+    function = _functions[handle]
+    where = f"kernel {function.name!r}"
+    if report.located:
+        where += f", block ({','.join(map(str, report.block))}), thread ({','.join(map(str, report.thread))})"
+    text = f"CUDA simulator: {where}: {report.message.decode(errors='replace')}"
+    line = report.line
+    if not line and report.pc:
+        found = compiler.source_line(report.pc)
+        line = found[1] if found else 0
+    lines = function.module.source.splitlines()
+    if 0 < line <= len(lines):
+        text += f"\n  {function.module.name}, line {line}: {lines[line - 1].strip()}"
+    return text

@@ -1,0 +1,1 @@
+// The simulator declares everything of this header by itself.
