@@ -1,0 +1,201 @@
+"""softmax, log_softmax and softmin."""
+
+from __future__ import annotations
+
+import warnings
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .. import dtype as dt
+from ..cuda.array import contiguous, empty
+from ..cuda.launch import Kernel
+from ..dtype import FLOATS
+from ..tensor import Tensor
+from . import pointwise as _pw
+from .reduce import require_tensor, sum_op
+from .registry import Op, method
+
+__all__ = ["log_softmax", "softmax"]
+
+FUNCTIONAL = ["log_softmax", "softmax", "softmin"]
+
+_PARAMS = "PPPqqqii"  # x, g, out, outer, n, inner, width, unused
+_KERNELS = {
+    (name, kind): Kernel("softmax.cu", f"{name}_{kind}", _PARAMS, T=FLOATS)
+    for name in ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward")
+    for kind in ("rows", "block", "columns")
+}
+_LONGEST_ROW = 1024  # that a warp holds in registers
+
+
+def _launch(name: str, x: Any, g: Any, dim: int) -> Any:
+    shape = x.shape
+    x = contiguous(x)
+    out = empty(shape, x.dtype)
+    if not x.size:
+        return out
+    outer, n, inner = prod(shape[:dim]), shape[dim], prod(shape[dim + 1 :])
+    width, gptr = 0, 0
+    if g is not None:
+        g = contiguous(g)
+        gptr = g.ptr
+    if inner > 1:
+        kind, grid, block = "columns", -(-outer * inner // 32), (32, 8)
+    elif n <= _LONGEST_ROW:
+        width = min(32, 1 << (n - 1).bit_length())
+        kind, grid, block = "rows", -(-outer // (128 // width)), 128
+    else:
+        kind, grid, block = "block", outer, 256 if n < 8192 else 1024
+    _KERNELS[name, kind][x.dtype](grid, block, x.ptr, gptr, out.ptr, outer, n, inner, width, 0)
+    return out
+
+
+# ---- softmax ----
+def _softmax_cpu(x, *, dim):
+    d = x.dtype
+    if not x.size:
+        return x.copy()
+    if d.itemsize == 2:
+        return _softmax_cpu(x.astype(np.float32), dim=dim).astype(d)
+    y = np.subtract(x, np.maximum.reduce(x, axis=dim, keepdims=True))
+    np.exp(y, y)
+    return np.divide(y, np.add.reduce(y, axis=dim, keepdims=True), y)
+
+
+def _softmax_backward_cpu(grad, out, *, dim):
+    d = out.dtype
+    if d.itemsize == 2:
+        return _softmax_backward_cpu(grad.astype(np.float32), out.astype(np.float32), dim=dim).astype(d)
+    made = np.multiply(grad, out)
+    made -= np.add.reduce(made, axis=dim, keepdims=True) * out
+    return made
+
+
+def _sum(x: Any, dim: int) -> Any:
+    return sum_op(x, dims=(dim,), keepdim=True)
+
+
+# y (g − Σ g y)
+softmax_backward_op = Op(
+    "softmax_backward",
+    cpu=_softmax_backward_cpu,
+    cuda=lambda grad, out, *, dim: _launch("softmax_backward", out, grad, dim),
+    grad={
+        "grad": lambda g, out, *, dim: softmax_backward_op(g, out, dim=dim),
+        "out": lambda g, grad, out, *, dim: g * (grad - _sum(grad * out, dim)) - grad * _sum(g * out, dim),
+    },
+)
+softmax_op = Op(
+    "softmax",
+    cpu=_softmax_cpu,
+    cuda=lambda x, *, dim: _launch("softmax", x, None, dim),
+    grad={"x": lambda g, y, *, dim: softmax_backward_op(g, y, dim=dim)},
+)
+
+
+# ---- log-softmax ----
+def _log_softmax_cpu(x, *, dim):
+    d = x.dtype
+    if not x.size:
+        return x.copy()
+    if d.itemsize == 2:
+        return _log_softmax_cpu(x.astype(np.float32), dim=dim).astype(d)
+    y = np.subtract(x, np.maximum.reduce(x, axis=dim, keepdims=True))
+    total = np.add.reduce(np.exp(y), axis=dim, keepdims=True)
+    return np.subtract(y, np.log(total, total), y)
+
+
+def _log_softmax_backward_cpu(grad, out, *, dim):
+    d = out.dtype
+    if d.itemsize == 2:
+        return _log_softmax_backward_cpu(grad.astype(np.float32), out.astype(np.float32), dim=dim).astype(d)
+    made = np.exp(out)
+    made *= np.add.reduce(grad, axis=dim, keepdims=True)
+    return np.subtract(grad, made, made)
+
+
+# g − exp(y) Σ g
+log_softmax_backward_op = Op(
+    "log_softmax_backward",
+    cpu=_log_softmax_backward_cpu,
+    cuda=lambda grad, out, *, dim: _launch("log_softmax_backward", out, grad, dim),
+    grad={
+        "grad": lambda g, out, *, dim: g - _sum(g * _pw.exp(out), dim),
+        "out": lambda g, grad, out, *, dim: -g * _pw.exp(out) * _sum(grad, dim),
+    },
+)
+log_softmax_op = Op(
+    "log_softmax",
+    cpu=_log_softmax_cpu,
+    cuda=lambda x, *, dim: _launch("log_softmax", x, None, dim),
+    grad={"x": lambda g, y, *, dim: log_softmax_backward_op(g, y, dim=dim)},
+)
+
+
+# ---- public functions ----
+def _implicit_dim(name: str, ndim: int) -> int:
+    warnings.warn(
+        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
+        stacklevel=4,
+    )
+    return 0 if ndim in (0, 1, 3) else 1
+
+
+def _along(name: str, op: Op, input: Tensor, dim: int | None, dtype: dt.dtype | None) -> Tensor:
+    require_tensor(name, input)
+    if dtype is not None and input.dtype is not dtype:
+        input = input.to(dtype)
+    kind = input._a.dtype.kind
+    if kind != "f" and kind != "V":
+        raise RuntimeError(f"{name}: not implemented for {input.dtype}; pass dtype=gradgpu.float32 or use x.float()")
+    ndim = input._a.ndim
+    if dim is None:
+        dim = _implicit_dim(name, ndim)
+    n = ndim or 1
+    if not -n <= dim < n:
+        raise IndexError(
+            f"{name}: Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
+        )
+    if not ndim:
+        return op(input.reshape(1), dim=0).reshape(())
+    return op(input, dim=dim % n)
+
+
+@method
+def softmax(input: Tensor, dim: int | None = None, dtype: dt.dtype | None = None) -> Tensor:
+    """exp(input) divided by its sum along `dim`, computed without overflow. The result has the input's shape.
+
+    With `dtype` the input is converted first.
+
+    Raises:
+        IndexError: `dim` is out of range.
+        RuntimeError: the input is not floating point and no floating `dtype` is given.
+
+    >>> import gradgpu as gg
+    >>> gg.softmax(gg.tensor([0., 0.]), dim=0)
+    tensor([0.5000, 0.5000])
+    """
+    return _along("softmax", softmax_op, input, dim, dtype)
+
+
+@method
+def log_softmax(input: Tensor, dim: int | None = None, dtype: dt.dtype | None = None) -> Tensor:
+    """log(softmax(input)) along `dim`, more accurate than the two in turn; arguments as in `softmax`.
+
+    >>> import gradgpu as gg
+    >>> gg.log_softmax(gg.tensor([0., 0.]), dim=0)
+    tensor([-0.6931, -0.6931])
+    """
+    return _along("log_softmax", log_softmax_op, input, dim, dtype)
+
+
+def softmin(input: Tensor, dim: int | None = None, dtype: dt.dtype | None = None) -> Tensor:
+    """softmax(-input) along `dim`.
+
+    >>> import gradgpu as gg
+    >>> gg.nn.functional.softmin(gg.tensor([0., 0.]), dim=0)
+    tensor([0.5000, 0.5000])
+    """
+    return _along("softmin", softmax_op, -input, dim, dtype)
