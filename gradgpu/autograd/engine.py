@@ -210,18 +210,18 @@ def run(
         wanted = set(targets or ())
         captured: dict[Any, Any] = {}
         watch = state.anomaly
-        get = pending.get
+        get, pop = pending.get, pending.pop
         for node in order:
-            g = pending.pop(node, None)
+            g = pop(node, None)
             if g is None:
                 continue
             extra = node.extra
             if extra is not None:
                 g = _output_hooks(node, extra, g, create_graph)
-            if node in wanted:
-                captured[node] = g
             edges = node.edges
             if useful is not None:
+                if node in wanted:
+                    captured[node] = g
                 edges = tuple([e if e in useful else None for e in edges])
                 if not any(e is not None for e in edges):
                     continue
@@ -230,9 +230,7 @@ def run(
                 parts = get(edges[0])
                 if parts is None:
                     parts = pending[edges[0]] = [None] * edges[0].op.n_outputs_of(edges[0])
-                # Under create_graph a saved output comes back with a selecting node of its own: two may meet.
-                c = parts[node.saved]
-                parts[node.saved] = g if c is None else c + g
+                parts[node.saved] = g
                 continue
             grads = op.vjp(node, g, edges, create_graph)
             if watch or extra is not None:
@@ -252,8 +250,7 @@ def run(
                     else:
                         pending[edge] = c + h
                         owned.add(edge)
-            del g, grads
-            h = c = edges = None
+        g = grads = h = c = None
         # Only leaves are left.
         while pending:
             leaf, g = pending.popitem()

@@ -13,6 +13,7 @@ class _State(threading.local):
     inference = False
     anomaly = False  # nodes remember where they were made; backward looks for NaN
     check_nan = True
+    special = False  # something wants to see every node: anomaly mode or hooks on saved tensors
 
 
 state = _State()
@@ -151,6 +152,11 @@ class inference_mode(_Mode):
         return inference_mode(self.mode)
 
 
+def _set_anomaly(mode: bool, check_nan: bool) -> None:
+    state.anomaly, state.check_nan = mode, check_nan
+    state.special = mode
+
+
 class set_detect_anomaly(_Mode):
     """Backward raises where a gradient becomes NaN and shows the forward code that made the operation.
 
@@ -160,13 +166,13 @@ class set_detect_anomaly(_Mode):
     def __init__(self, mode: bool, check_nan: bool = True):
         self.mode, self.nan = bool(mode), check_nan
         self.before = state.anomaly, state.check_nan
-        state.anomaly, state.check_nan = self.mode, check_nan
+        _set_anomaly(self.mode, check_nan)
 
     def __enter__(self) -> None:
-        state.anomaly, state.check_nan = self.mode, self.nan
+        _set_anomaly(self.mode, self.nan)
 
     def __exit__(self, *exc: Any) -> None:
-        state.anomaly, state.check_nan = self.before
+        _set_anomaly(*self.before)
 
     def clone(self) -> Any:
         return set_detect_anomaly(self.mode, self.nan)

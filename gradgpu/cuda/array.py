@@ -123,6 +123,17 @@ class Array:
 
         return copy(self)
 
+    # The tape sums gradients with these two; everything else is an op.
+    def __add__(self, other: Array) -> Array:
+        from .elementwise import add
+
+        return add(self, other)
+
+    def __iadd__(self, other: Array) -> Array:
+        from .elementwise import add
+
+        return add(self, other, self)
+
     def get(self) -> np.ndarray:
         """The elements on the host. Waits for the device."""
         dense = contiguous(self)

@@ -112,7 +112,7 @@ class Elementwise:
         self.scalar_code = "d" if compute.is_floating_point else "q"
         self.vector = 16 // max(d.itemsize for d in (*self.inputs, *self.outputs))
         self.pack_out = [d.np for d in self.outputs]
-        count = len(self.inputs) + len(self.outputs)
+        count = max(len(self.inputs), 1) + len(self.outputs)
         self.head = struct.Struct(f"@{count}Q{max(scalars, 1)}{self.scalar_code}")
         self.pack = self.head.pack_into
         self.pad = () if scalars else (0,)
@@ -151,7 +151,7 @@ class Elementwise:
         if plan is None:
             plan = self._plan(key, arrays, into)
         b = backend()
-        pointers = [a.ptr for a in arrays]
+        pointers = [a.ptr for a in arrays] or [0]
         bits = 0
         for p in pointers:
             bits |= p
@@ -298,6 +298,13 @@ def fill(target: Array, value: Any) -> None:
     d = dt.from_numpy_dtype(target.dtype)
     number = float(value) if d.is_floating_point else int(value)
     elementwise("fill", (), (d,), 1, f"out0 = store<{d.cname}>(s0);", d)((), (number,), (target,))
+
+
+def add(a: Array, b: Array, into: Array | None = None) -> Array:
+    """The sum of two arrays of one dtype; with `into` written there."""
+    d = dt.from_numpy_dtype(a.dtype)
+    run = elementwise("add", (d, d), (d,), 0, f"out0 = store<{d.cname}>(in0 + in1);", d)
+    return run((a, b), (), None if into is None else (into,))
 
 
 def all_kernels() -> Iterator[Elementwise]:

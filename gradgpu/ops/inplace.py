@@ -46,11 +46,29 @@ def inplace(name: str, target: Tensor, result: Tensor) -> Tensor:
                 f"use the out-of-place operation, or convert the tensor first"
             )
         result = result.to(target.dtype)
+    if type(result._edge) is Node:
+        keep_original(target, result._edge)
     write(target, result._a)
     target._bump()
     if state.grad:
         rebase(target, _edge_of(result))
     return target
+
+
+def keep_original(target: Tensor, node: Node) -> None:
+    """Copies what the new node saved of the target's memory, which is about to change: its rule wants the old values."""
+    cell = target._cell
+    if node.checks is None or all(c is not cell for c, _ in node.checks):
+        return
+    a = target._a
+    node.saved = tuple([v.copy() if _shares(v, a) else v for v in node.saved])
+    node.checks = [check for check in node.checks if check[0] is not cell] or None
+
+
+def _shares(v: Any, a: Any) -> bool:
+    if isinstance(v, ndarray):
+        return isinstance(a, ndarray) and np.may_share_memory(v, a)
+    return hasattr(v, "mem") and v.mem is getattr(a, "mem", None)
 
 
 def write(target: Tensor, values: Any) -> None:

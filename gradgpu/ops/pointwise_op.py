@@ -15,6 +15,8 @@ import numpy as np
 from .. import dtypes as dt
 from ..autograd.engine import LEAF, Node, new_node, next_sequence
 from ..autograd.modes import state
+from ..cuda.array import Array
+from ..cuda.elementwise import broadcast_shapes, elementwise
 from ..tensor import Tensor, wrap
 from .expr import Expr, literal, substitute
 from .reduce import sum_to_size_op
@@ -23,8 +25,7 @@ from .registry import Op, from_saved, unpack
 ndarray, generic = np.ndarray, np.generic
 _new = object.__new__
 _NUMBERS = (int, float, bool, generic)
-_FAST = {np.dtype(np.float32), np.dtype(np.float64)}  # dtypes with numpy arithmetic of their own
-_FAST_SCALARS = {np.float32, np.float64}
+_F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)  # dtypes with numpy arithmetic of their own
 
 
 class Pointwise(Op):
@@ -224,8 +225,6 @@ class Pointwise(Op):
 
     def kernel(self, dtypes: Sequence[dt.dtype | None]) -> Any:
         """The forward kernel for inputs of these dtypes (None: a Python number)."""
-        from ..cuda.elementwise import elementwise
-
         names, scalars = self._names([d is None for d in dtypes])
         types = [d for d in dtypes if d is not None]
         compute = next((d for k, d in enumerate(dtypes) if d is not None and k not in self.conditions), dt.bool)
@@ -310,8 +309,6 @@ class Pointwise(Op):
 
     def backward_kernel(self, needs: tuple, g_dtype: Any, *kinds: Any) -> tuple:
         """The fused kernel and, for each input, which of its outputs is the gradient (-1: `g` itself)."""
-        from ..cuda.elementwise import elementwise
-
         d = dt.from_numpy_dtype(g_dtype)
         names: list[Any] = []
         types = [d]
@@ -389,7 +386,7 @@ def _runner(rule: Any, positions: list[int]) -> Callable:
     if names:
         return lambda g, s, attrs: f(g, *[s[p] for p in positions], **{name: attrs[name] for name in names})
     if not positions:
-        return lambda g, s, attrs: f(g)
+        return (lambda g, s, attrs: g) if f(rule) is rule else (lambda g, s, attrs: f(g))
     if len(positions) == 1:
         p = positions[0]
         return lambda g, s, attrs: f(g, s[p])
@@ -401,15 +398,20 @@ def _runner(rule: Any, positions: list[int]) -> Callable:
 
 def unary_door(op: Pointwise) -> Callable:
     """The public function of a one-input op: the common case in few steps, all others through `op`."""
-    cpu, fast, has_gradient = op.ufunc, _FAST, op.has_gradient and op.rules[0] is not None
+    cpu, has_gradient = op.ufunc, op.has_gradient and op.rules[0] is not None
     keep_in, keep_out = (op._kept((True,)) if has_gradient else (False, False))
+    if has_gradient:
+        op.vjp = _unary_vjp(op)  # type: ignore[method-assign]
 
     def door(input: Any, *, out: Any = None) -> Any:
         try:
             x = input._a
         except AttributeError:
             return op(input, out=out)
-        if out is not None or type(x) is not ndarray or x.dtype not in fast:
+        if type(x) is not ndarray or out is not None:
+            return op(input, out=out)
+        d = x.dtype
+        if d is not _F32 and d is not _F64:
             return op(input, out=out)
         y = cpu(x)
         t = _new(Tensor)
@@ -417,11 +419,13 @@ def unary_door(op: Pointwise) -> Callable:
         t._edge = t._grad = t._cell = None
         edge = input._edge
         if edge is not None and has_gradient and state.grad:
-            if state.anomaly:
+            if state.special:
                 op.record((input,), (x,), t, None)
                 return t
-            node = _new(Node)
-            node.op, node.attrs, node.extra, node.seq = op, None, None, next_sequence()
+            t._edge = node = _new(Node)
+            node.op = op
+            node.attrs = node.extra = None
+            node.seq = next_sequence()
             node.edges = (input if edge is LEAF else edge,)
             if keep_in:
                 cell = input._cell
@@ -437,38 +441,56 @@ def unary_door(op: Pointwise) -> Callable:
                 node.saved, node.checks = (None, y, None), ((cell, 0),)
             else:
                 node.saved, node.checks = (None, None, None), None
-            t._edge = node
         return t
 
     return _named(door, op)
 
 
+def _unary_vjp(op: Pointwise) -> Callable:
+    """`Pointwise.vjp` of a one-input op, with the common case (numpy, first order) in few steps."""
+    runner = op.runners[0]
+    general = op.vjp
+
+    def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        saved = node.saved
+        if create_graph or saved is None or type(g) is not ndarray:
+            return general(node, g, edges, create_graph)
+        if node.checks is not None:
+            for cell, version in node.checks:
+                if cell[0] != version:
+                    unpack(node)
+        return (runner(g, saved, None),)  # type: ignore[misc]
+
+    return vjp
+
+
 def binary_door(op: Pointwise) -> Callable:
     """The public function of a two-input op; see `unary_door`."""
-    cpu, fast, fast_scalars, has_gradient = op.ufunc, _FAST, _FAST_SCALARS, op.has_gradient
+    cpu, has_gradient = op.ufunc, op.has_gradient
+    if has_gradient:
+        op.vjp = _binary_vjp(op)  # type: ignore[method-assign]
+    keep_one, keep_other, keep_both = op._kept((True, False)), op._kept((False, True)), op._kept((True, True))
 
     def door(input: Any, other: Any, *, out: Any = None) -> Any:
+        number = type(other)
         try:
             x = input._a
-            kind = type(x)
-            number = type(other)
+            d = x.dtype
             if number is float or number is int:
                 y: Any = other
                 other_edge = None
             else:
                 y = other._a
                 other_edge = other._edge
-                if type(y) is not kind or y.dtype is not x.dtype:
+                if y.dtype is not d or type(y) is not type(x):
                     return op(input, other, out=out)
         except AttributeError:
             return op(input, other, out=out)
-        if out is not None or (kind is not ndarray or x.dtype not in fast) and kind not in fast_scalars:
+        if d is not _F32 and d is not _F64 or out is not None or type(x) is Array:
             return op(input, other, out=out)
         try:
             r = cpu(x, y)
         except ValueError:
-            from ..cuda.elementwise import broadcast_shapes
-
             broadcast_shapes(op.name, x.shape, getattr(y, "shape", ()))
             raise
         t = _new(Tensor)
@@ -476,42 +498,76 @@ def binary_door(op: Pointwise) -> Callable:
         t._edge = t._grad = t._cell = None
         edge = input._edge
         if (edge is not None or other_edge is not None) and has_gradient and state.grad:
-            if state.anomaly:
+            if state.special:
                 op.record((input, other), (x, y), t, None)
                 return t
-            node = _new(Node)
-            node.op, node.attrs, node.extra, node.seq = op, None, None, next_sequence()
+            t._edge = node = _new(Node)
+            node.op = op
+            node.attrs = node.extra = None
+            node.seq = next_sequence()
             node.edges = (input if edge is LEAF else edge, other if other_edge is LEAF else other_edge)
-            keep_x, keep_y, keep_r = op._keep.get((edge is not None, other_edge is not None)) or op._kept(
-                (edge is not None, other_edge is not None)
-            )
-            checks = None
-            if keep_x or keep_y or keep_r:
-                checks = []
+            keep_x, keep_y, keep_r = keep_one if other_edge is None else keep_other if edge is None else keep_both
+            checks: tuple = ()
+            if keep_x:
+                cell = input._cell
+                if cell is None:
+                    cell = input._cell = [0]
+                checks = ((cell, cell[0]),)
+            else:
+                shape, x = x.shape, None
+            if y is other:  # a number
+                if not keep_y:
+                    y = None
+                shapes: Any = None
+            else:
+                other_shape = y.shape
                 if keep_x:
-                    cell = input._cell
-                    if cell is None:
-                        cell = input._cell = [0]
-                    checks.append((cell, cell[0]))
-                if keep_y and y is not other:
+                    shape = x.shape
+                shapes = None if shape == other_shape else (shape, other_shape)
+                if keep_y:
                     cell = other._cell
                     if cell is None:
                         cell = other._cell = [0]
-                    checks.append((cell, cell[0]))
-                if keep_r:
-                    t._cell = cell = [0]
-                    checks.append((cell, 0))
-            shape = r.shape
-            if x.shape != shape or y is not other and y.shape != shape:
-                shapes: Any = (x.shape, () if y is other else y.shape)
-            else:
-                shapes = None
-            node.saved = (x if keep_x else None, y if keep_y else None, r if keep_r else None, shapes)
+                    checks += ((cell, cell[0]),)
+                else:
+                    y = None
+            if keep_r:
+                t._cell = cell = [0]
+                checks += ((cell, 0),)
+            node.saved = (x, y, r if keep_r else None, shapes)
             node.checks = checks or None  # numbers need no check, and are not freed
-            t._edge = node
         return t
 
     return _named(door, op)
+
+
+def _binary_vjp(op: Pointwise) -> Callable:
+    """`Pointwise.vjp` of a two-input op; see `_unary_vjp`."""
+    first, second = op.runners
+    general = op.vjp
+
+    def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        saved = node.saved
+        if create_graph or saved is None or type(g) is not ndarray:
+            return general(node, g, edges, create_graph)
+        if node.checks is not None:
+            for cell, version in node.checks:
+                if cell[0] != version:
+                    unpack(node)
+        a, b = edges
+        if a is not None:
+            a = first(g, saved, None)  # type: ignore[misc]
+        if b is not None:
+            b = second(g, saved, None)  # type: ignore[misc]
+        shapes = saved[3]
+        if shapes is not None:
+            if a is not None and a.shape != shapes[0]:
+                a = sum_to_size_op.cpu(a, shape=shapes[0])
+            if b is not None and b.shape != shapes[1]:
+                b = sum_to_size_op.cpu(b, shape=shapes[1])
+        return a, b
+
+    return vjp
 
 
 def _named(door: Any, op: Pointwise) -> Any:

@@ -73,10 +73,13 @@ class Op:
         self.node_name = "".join(part[:1].upper() + part[1:] for part in name.split("_")) + "Backward0"
         self.inputs: list[str] = []
         self.attributes: set[str] = set()
+        self.defaults: dict[str, Any] = {}
         self.variadic: str | None = None
         for parameter in inspect.signature(cpu).parameters.values():
             if parameter.kind is parameter.KEYWORD_ONLY:
                 self.attributes.add(parameter.name)
+                if parameter.default is not parameter.empty:
+                    self.defaults[parameter.name] = parameter.default
             elif parameter.kind is parameter.VAR_POSITIONAL:
                 self.variadic = parameter.name
             else:
@@ -264,9 +267,8 @@ class Op:
             grads = [h if h is None else h._a for h in grads]
         return grads
 
-    @staticmethod
-    def _call(rule: Any, values: dict, attrs: dict, needs: Any) -> Any:
-        kwargs = {name: attrs[name] for name in rule.attrs}
+    def _call(self, rule: Any, values: dict, attrs: dict, needs: Any) -> Any:
+        kwargs = {name: attrs[name] if name in attrs else self.defaults[name] for name in rule.attrs}
         if rule.needs:
             kwargs["needs"] = needs
         return rule.function(*[values.get(want) for want in rule.wants], **kwargs)
