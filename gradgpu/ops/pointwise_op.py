@@ -386,7 +386,8 @@ def _runner(rule: Any, positions: list[int]) -> Callable:
     if names:
         return lambda g, s, attrs: f(g, *[s[p] for p in positions], **{name: attrs[name] for name in names})
     if not positions:
-        return (lambda g, s, attrs: g) if f(rule) is rule else (lambda g, s, attrs: f(g))
+        probe = Expr("g")
+        return (lambda g, s, attrs: g) if f(probe) is probe else (lambda g, s, attrs: f(g))
     if len(positions) == 1:
         p = positions[0]
         return lambda g, s, attrs: f(g, s[p])
