@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtype import FLOATS, INTS
+from ..dtypes import FLOATS, INTS
 from .array import Array, Layout, contiguous, empty, layout_of
 from .launch import Kernel
 

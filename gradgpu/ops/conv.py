@@ -1,0 +1,525 @@
+"""Convolutions in one and two dimensions, and transposed ones.
+
+Three ops, each the gradient of the others: `conv2d` (output from image and weight), `conv2d_input_grad`
+(image from output and weight: the transposed convolution) and `conv2d_weight_grad` (weight from output and
+image). What is bilinear differentiates to any order within the three.
+
+On the CPU a convolution is a matrix product with the patches of the image laid out as columns (im2col;
+Chellapilla, Puri, Simard 2006). With stride 1 in height and enough channels only the columns along the
+width are laid out, kernel_h times fewer: the patches of each kernel row are then a slice of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from ..cuda.conv import convolve
+from ..tensor import Tensor
+from .linalg import _check_types
+from .reduce import sum_op
+from .registry import Op
+
+__all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d"]
+
+Pair = tuple[int, int]
+
+_ROWS_FROM = 24  # channels * kernel_w from which the row form is faster
+_FLIP_FROM = 8  # input channels from which the input gradient is best made as a convolution of g
+_COLUMNS_BYTES = 16 << 20  # of patches that are laid out at a time
+
+
+def out_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """Positions of a kernel along one dimension."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def _output(image: Sequence[int], kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
+    h, w = (out_size(*each) for each in zip(image[-2:], kernel, stride, padding, dilation))
+    return h, w
+
+
+# ---- on the CPU ----
+def _padded(x, padding):
+    ph, pw = padding
+    if not (ph or pw):
+        return x
+    n, c, h, w = x.shape
+    y = np.zeros((n, c, h + 2 * ph, w + 2 * pw), x.dtype)
+    y[:, :, ph : ph + h, pw : pw + w] = x
+    return y
+
+
+def _batches(n: int, bytes_each: int) -> Iterator[slice]:
+    """Slices of a batch whose columns fit into the cache or nearly so."""
+    step = max(1, _COLUMNS_BYTES // max(bytes_each, 1))
+    return (slice(i, min(i + step, n)) for i in range(0, n, step))
+
+
+class _Columns:
+    """The patches of an image (N, C, H, W) as columns (N, groups, rows, places), a part of the batch at a time.
+
+    `slices` yields (kernel row or None, first place): for the whole-patch form one entry, for the row form one a
+    kernel row; each gives a factor of a matrix product over `pixels` places.
+    """
+
+    def __init__(self, x, kernel, stride, padding, dilation, groups):
+        self.x = x = _padded(x, padding)
+        n, c, h, w = x.shape
+        (kh, kw), (dh, dw) = kernel, dilation
+        self.oh, self.ow = oh, ow = _output(x.shape, kernel, stride, (0, 0), dilation)
+        self.pixels = oh * ow
+        per_group = c // groups
+        s = x.strides
+        self.by_rows = stride[0] == 1 and kh > 1 and per_group * kw >= _ROWS_FROM
+        if self.by_rows:
+            self.view_shape = (n, c, kw, h, ow)
+            self.view_strides = (s[0], s[1], s[3] * dw, s[2], s[3] * stride[1])
+            self.shape = (n, groups, per_group * kw, h * ow)
+            self.slices = [(i, i * dh * ow) for i in range(kh)]
+        else:
+            self.view_shape = (n, c, kh, kw, oh, ow)
+            self.view_strides = (s[0], s[1], s[2] * dh, s[3] * dw, s[2] * stride[0], s[3] * stride[1])
+            self.shape = (n, groups, per_group * kh * kw, oh * ow)
+            self.slices = [(None, 0)]
+
+    def parts(self):
+        """(slice of the batch, its columns)."""
+        n = self.shape[0]
+        each = self.shape[1] * self.shape[2] * self.shape[3] * self.x.itemsize
+        for part in _batches(n, each):
+            images = self.x[part]
+            count = images.shape[0]
+            yield part, as_strided(images, (count, *self.view_shape[1:]), self.view_strides).reshape(count, *self.shape[1:])
+
+    def weights(self, weight, groups):
+        """The weight (O, C / groups, KH, KW) as one matrix a slice: (groups, O / groups, rows)."""
+        o, c, kh, kw = weight.shape
+        if not self.by_rows:
+            return weight.reshape(1, groups, o // groups, c * kh * kw)
+        return np.ascontiguousarray(weight.transpose(2, 0, 1, 3)).reshape(kh, groups, o // groups, c * kw)
+
+
+def _forward(x, weight, stride, padding, dilation, groups):
+    n, o, kernel = x.shape[0], weight.shape[0], weight.shape[2:]
+    columns = _Columns(x, kernel, stride, padding, dilation, groups)
+    y = np.empty((n, groups, o // groups, columns.pixels), x.dtype)
+    weights = columns.weights(weight, groups)
+    for part, block in columns.parts():
+        target = y[part]
+        for i, (_, start) in enumerate(columns.slices):
+            places = block[..., start : start + columns.pixels]
+            if i:
+                target += np.matmul(weights[i], places)
+            else:
+                np.matmul(weights[0], places, out=target)
+    return y.reshape(n, o, columns.oh, columns.ow)
+
+
+def _weight_gradient(g, x, kernel, stride, padding, dilation, groups):
+    n, o = g.shape[:2]
+    c = x.shape[1] // groups
+    columns = _Columns(x, kernel, stride, padding, dilation, groups)
+    g = g.reshape(n, groups, o // groups, columns.pixels)
+    total = np.zeros((len(columns.slices), groups, o // groups, columns.shape[2]), x.dtype)
+    for part, block in columns.parts():
+        block, part_g = block.swapaxes(-1, -2), g[part]
+        for i, (_, start) in enumerate(columns.slices):
+            total[i] += np.add.reduce(np.matmul(part_g, block[:, :, start : start + columns.pixels]), axis=0)
+    if columns.by_rows:
+        return np.ascontiguousarray(total.reshape(kernel[0], o, c, kernel[1]).transpose(1, 2, 0, 3))
+    return total.reshape(o, c, *kernel)
+
+
+def _overlap(out: int, size: int, stride: int, shift: int) -> tuple[slice, slice]:
+    """Which outputs lie inside the image for a tap at `shift` (in places), and where: stride * output + shift."""
+    first = max(0, -(shift // stride))
+    last = min(out, (size - 1 - shift) // stride + 1)
+    if last <= first:
+        return slice(0, 0), slice(0, 0)
+    return slice(first, last), slice(first * stride + shift, (last - 1) * stride + shift + 1, stride)
+
+
+def _input_gradient(g, weight, size, stride, padding, dilation, groups):
+    n, o, oh, ow = g.shape
+    _, c, kh, kw = weight.shape
+    # A convolution of g with the weight turned around, if its padding is not negative.
+    back = (dilation[0] * (kh - 1) - padding[0], dilation[1] * (kw - 1) - padding[1])
+    if stride == (1, 1) and c >= _FLIP_FROM and min(back) >= 0:
+        turned = weight.reshape(groups, o // groups, c, kh, kw).swapaxes(1, 2)[..., ::-1, ::-1]
+        return _forward(g, turned.reshape(groups * c, o // groups, kh, kw), stride, back, dilation, groups)
+    x = np.zeros((n, groups * c, *size), g.dtype)
+    matrix = weight.reshape(groups, o // groups, c * kh * kw).swapaxes(-1, -2)
+    g = g.reshape(n, groups, o // groups, oh * ow)
+    for part in _batches(n, groups * c * kh * kw * oh * ow * g.itemsize):
+        columns = np.matmul(matrix, g[part]).reshape(-1, groups * c, kh, kw, oh, ow)
+        target = x[part]
+        for i in range(kh):
+            rows, at_rows = _overlap(oh, size[0], stride[0], i * dilation[0] - padding[0])
+            for j in range(kw):
+                places, at_places = _overlap(ow, size[1], stride[1], j * dilation[1] - padding[1])
+                target[:, :, at_rows, at_places] += columns[:, :, i, j, rows, places]
+    return x
+
+
+def _in_float32(function, a, b, *args):
+    if a.dtype.itemsize == 2:
+        return function(a.astype(np.float32), b.astype(np.float32), *args).astype(a.dtype)
+    return function(a, b, *args)
+
+
+def _conv2d_cpu(x, weight, bias, *, stride, padding, dilation, groups):
+    _check_types("conv2d", x, weight, bias)
+    if x.dtype.itemsize == 2:
+        bias = None if bias is None else bias.astype(np.float32)
+        wide = _conv2d_cpu(x.astype(np.float32), weight.astype(np.float32), bias, stride=stride, padding=padding,
+                           dilation=dilation, groups=groups)  # fmt: skip
+        return wide.astype(x.dtype)
+    y = _forward(x, weight, stride, padding, dilation, groups)
+    if bias is not None:
+        y += bias.reshape(-1, 1, 1)
+    return y
+
+
+def _conv2d_input_grad_cpu(g, weight, *, size, stride, padding, dilation, groups):
+    _check_types("conv2d_input_grad", g, weight)
+    return _in_float32(_input_gradient, g, weight, size, stride, padding, dilation, groups)
+
+
+def _conv2d_weight_grad_cpu(g, x, *, kernel, stride, padding, dilation, groups):
+    _check_types("conv2d_weight_grad", g, x)
+    return _in_float32(_weight_gradient, g, x, kernel, stride, padding, dilation, groups)
+
+
+# ---- on cuda ----
+def _conv2d_cuda(x, weight, bias, *, stride, padding, dilation, groups):
+    _check_types("conv2d", x, weight, bias)
+    kernel = weight.shape[2:]
+    shape = (x.shape[0], weight.shape[0], *_output(x.shape, kernel, stride, padding, dilation))
+    return convolve("conv2d", weight, x, bias, shape, x.shape, shape, kernel, stride=stride, padding=padding,
+                    dilation=dilation, groups=groups)  # fmt: skip
+
+
+def _conv2d_input_grad_cuda(g, weight, *, size, stride, padding, dilation, groups):
+    _check_types("conv2d_input_grad", g, weight)
+    shape = (g.shape[0], weight.shape[1] * groups, *size)
+    return convolve("conv2d_input_grad", weight, g, None, shape, shape, g.shape, weight.shape[2:], stride=stride,
+                    padding=padding, dilation=dilation, groups=groups)  # fmt: skip
+
+
+def _conv2d_weight_grad_cuda(g, x, *, kernel, stride, padding, dilation, groups):
+    _check_types("conv2d_weight_grad", g, x)
+    shape = (g.shape[1], x.shape[1] // groups, *kernel)
+    return convolve("conv2d_weight_grad", g, x, None, shape, x.shape, g.shape, kernel, stride=stride, padding=padding,
+                    dilation=dilation, groups=groups)  # fmt: skip
+
+
+# ---- the three ops ----
+def _bias_grad(g):
+    return sum_op(g, dims=(0, 2, 3), keepdim=False)
+
+
+def _geometry(stride, padding, dilation, groups):
+    return {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+
+
+conv2d_op = Op(
+    "conv2d",
+    cpu=_conv2d_cpu,
+    cuda=_conv2d_cuda,
+    grad={
+        "x": lambda g, weight, x_shape, *, stride, padding, dilation, groups: conv2d_input_grad_op(
+            g, weight, size=x_shape[2:], **_geometry(stride, padding, dilation, groups)
+        ),
+        "weight": lambda g, x, weight_shape, *, stride, padding, dilation, groups: conv2d_weight_grad_op(
+            g, x, kernel=weight_shape[2:], **_geometry(stride, padding, dilation, groups)
+        ),
+        "bias": _bias_grad,
+    },
+)
+
+conv2d_input_grad_op = Op(
+    "conv2d_input_grad",
+    cpu=_conv2d_input_grad_cpu,
+    cuda=_conv2d_input_grad_cuda,
+    grad={
+        "g": lambda g0, weight, *, stride, padding, dilation, groups: conv2d_op(
+            g0, weight, None, **_geometry(stride, padding, dilation, groups)
+        ),
+        "weight": lambda g0, g, weight_shape, *, stride, padding, dilation, groups: conv2d_weight_grad_op(
+            g, g0, kernel=weight_shape[2:], **_geometry(stride, padding, dilation, groups)
+        ),
+    },
+)
+
+conv2d_weight_grad_op = Op(
+    "conv2d_weight_grad",
+    cpu=_conv2d_weight_grad_cpu,
+    cuda=_conv2d_weight_grad_cuda,
+    grad={
+        "g": lambda g0, x, *, stride, padding, dilation, groups: conv2d_op(
+            x, g0, None, **_geometry(stride, padding, dilation, groups)
+        ),
+        "x": lambda g0, g, x_shape, *, stride, padding, dilation, groups: conv2d_input_grad_op(
+            g, g0, size=x_shape[2:], **_geometry(stride, padding, dilation, groups)
+        ),
+    },
+)
+
+
+# ---- public functions ----
+def pair(name: str, argument: str, value: Any, least: int, dims: int = 2) -> tuple[int, ...]:
+    """One number or one a dimension, as a tuple of ints that are at least `least`."""
+    values = (value,) * dims if isinstance(value, (int, np.integer)) else tuple(value)
+    if len(values) == 1:
+        values *= dims
+    if len(values) != dims or any(not isinstance(v, (int, np.integer)) for v in values):
+        raise RuntimeError(f"{name}: {argument} must be an int or {dims} ints, got {value!r}")
+    if min(values) < least:
+        raise RuntimeError(f"{name}: {argument} must be at least {least}, got {value!r}")
+    return tuple(int(v) for v in values)
+
+
+def _check_shapes(name: str, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, dims: int) -> None:
+    if weight.ndim != dims + 2:
+        raise RuntimeError(f"{name}: weight must be {dims + 2}-D (out_channels, in_channels / groups, kernel…), got shape "
+                           f"{tuple(weight.shape)}")  # fmt: skip
+    if x.ndim not in (dims + 1, dims + 2):
+        raise RuntimeError(f"{name}: Expected {dims + 1}-D (unbatched) or {dims + 2}-D (batched) input, got shape "
+                           f"{tuple(x.shape)}")  # fmt: skip
+    if groups < 1:
+        raise RuntimeError(f"{name}: groups must be positive, got {groups}")
+    channels, outputs = x.shape[-dims - 1], weight.shape[0]
+    if outputs % groups or channels != weight.shape[1] * groups:
+        raise RuntimeError(
+            f"{name}: given groups={groups} and weight of size {list(weight.shape)}, expected input {list(x.shape)} to have "
+            f"{weight.shape[1] * groups} channels, but got {channels} channels (out_channels must be divisible by groups)"
+        )
+    if bias is not None and tuple(bias.shape) != (outputs,):
+        raise RuntimeError(f"{name}: bias must have shape ({outputs},), got {tuple(bias.shape)}")
+
+
+def _check_kernel(name: str, image: Sequence[int], kernel: Sequence[int], padding: Sequence[int], dilation: Sequence[int]) -> None:
+    for size, k, p, d in zip(image, kernel, padding, dilation):
+        if k < 1:
+            raise RuntimeError(f"{name}: kernel size must be positive, got {tuple(kernel)}")
+        if size + 2 * p < d * (k - 1) + 1:
+            raise RuntimeError(
+                f"{name}: kernel size can't be greater than actual input size: kernel {tuple(kernel)} with dilation "
+                f"{tuple(dilation)} on an input of {tuple(image)} padded by {tuple(padding)}"
+            )
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """The 2-D convolution (cross-correlation) of images with kernels.
+
+    Args:
+        input: (N, C, H, W) or (C, H, W).
+        weight: (O, C / groups, KH, KW), of input's dtype.
+        bias: (O,) or None.
+        stride, dilation: an int or (height, width).
+        padding: zeros on either side, an int or (height, width); 'valid' is 0; 'same' keeps the size (stride 1).
+        groups: channels are divided into so many independent convolutions.
+
+    Returns:
+        (N, O, OH, OW) with OH = (H + 2 padding - dilation (KH - 1) - 1) // stride + 1, likewise OW.
+
+    Raises:
+        RuntimeError: shapes, dtypes or arguments do not fit.
+
+    >>> import gradgpu as gg
+    >>> gg.conv2d(gg.ones(1, 1, 3, 3), gg.ones(1, 1, 2, 2)).tolist()
+    [[[[4.0, 4.0], [4.0, 4.0]]]]
+    >>> gg.conv2d(gg.ones(8, 3, 28, 28), gg.ones(16, 3, 3, 3), padding="same").shape
+    gradgpu.Size([8, 16, 28, 28])
+    """
+    _check_shapes("conv2d", input, weight, bias, groups, 2)
+    stride, dilation = pair("conv2d", "stride", stride, 1), pair("conv2d", "dilation", dilation, 1)
+    crop: tuple = ()
+    if isinstance(padding, str):
+        padding, crop = _named_padding("conv2d", padding, weight.shape[2:], stride, dilation)
+    else:
+        padding = pair("conv2d", "padding", padding, 0)
+    _check_kernel("conv2d", input.shape[-2:], weight.shape[2:], padding, dilation)
+    batched = input.ndim == 4
+    y = conv2d_op(input if batched else input.unsqueeze(0), weight, bias, **_geometry(stride, padding, dilation, int(groups)))
+    if any(crop):
+        y = y[:, :, crop[0] :, crop[1] :]
+    return y if batched else y.squeeze(0)
+
+
+def _named_padding(name: str, padding: str, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> tuple:
+    """'same' or 'valid' as numbers, and what to cut off in front: 'same' pads one more at the end where the total is odd."""
+    if padding == "valid":
+        return (0,) * len(kernel), ()
+    if padding != "same":
+        raise ValueError(f"{name}: padding must be 'valid', 'same' or numbers, got {padding!r}")
+    if any(s != 1 for s in stride):
+        raise RuntimeError(f"{name}: padding='same' is not supported for strided convolutions; give the padding as numbers")
+    total = [d * (k - 1) for d, k in zip(dilation, kernel)]
+    return tuple((t + 1) // 2 for t in total), tuple(t % 2 for t in total)
+
+
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """The 1-D convolution: input (N, C, L) or (C, L), weight (O, C / groups, K); the arguments are those of `conv2d`.
+
+    >>> import gradgpu as gg
+    >>> gg.conv1d(gg.tensor([[1., 2., 3.]]), gg.tensor([[[1., 1.]]]))
+    tensor([[3., 5.]])
+    """
+    _check_shapes("conv1d", input, weight, bias, groups, 1)
+    (stride,), (dilation,) = pair("conv1d", "stride", stride, 1, 1), pair("conv1d", "dilation", dilation, 1, 1)
+    if not isinstance(padding, str):
+        padding = (0, *pair("conv1d", "padding", padding, 0, 1))
+        _check_kernel("conv1d", input.shape[-1:], weight.shape[2:], padding[1:], (dilation,))
+    return conv2d(input.unsqueeze(-2), weight.unsqueeze(2), bias, (1, stride), padding, (1, dilation), groups).squeeze(-2)
+
+
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    groups: int = 1,
+    dilation: int | Sequence[int] = 1,
+) -> Tensor:
+    """The 2-D transposed convolution: the gradient of `conv2d` with respect to its input.
+
+    Args:
+        input: (N, C, H, W) or (C, H, W).
+        weight: (C, O / groups, KH, KW), of input's dtype.
+        bias: (O,) or None.
+        stride, padding, dilation: of the convolution whose gradient this is.
+        output_padding: added to one side of the output; must be smaller than stride or dilation.
+
+    Returns:
+        (N, O, OH, OW) with OH = (H - 1) stride - 2 padding + dilation (KH - 1) + output_padding + 1, likewise OW.
+
+    >>> import gradgpu as gg
+    >>> gg.conv_transpose2d(gg.ones(1, 1, 2, 2), gg.ones(1, 1, 2, 2), stride=2).shape
+    gradgpu.Size([1, 1, 4, 4])
+    """
+    name = "conv_transpose2d"
+    if weight.ndim != 4 or input.ndim not in (3, 4):
+        raise RuntimeError(f"{name}: expected input (N, C, H, W) or (C, H, W) and weight (C, O / groups, KH, KW), got "
+                           f"{tuple(input.shape)} and {tuple(weight.shape)}")  # fmt: skip
+    if groups < 1 or weight.shape[0] % groups or input.shape[-3] != weight.shape[0]:
+        raise RuntimeError(
+            f"{name}: given groups={groups} and weight of size {list(weight.shape)}, expected input {list(input.shape)} to "
+            f"have {weight.shape[0]} channels (divisible by groups), but got {input.shape[-3]} channels"
+        )
+    stride, dilation = pair(name, "stride", stride, 1), pair(name, "dilation", dilation, 1)
+    padding, extra = pair(name, "padding", padding, 0), pair(name, "output_padding", output_padding, 0)
+    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
+        raise RuntimeError(f"{name}: output padding must be smaller than either stride or dilation, got {extra}")
+    outputs = weight.shape[1] * groups
+    if bias is not None and tuple(bias.shape) != (outputs,):
+        raise RuntimeError(f"{name}: bias must have shape ({outputs},), got {tuple(bias.shape)}")
+    size = tuple(
+        (n - 1) * s - 2 * p + d * (k - 1) + e + 1
+        for n, s, p, d, k, e in zip(input.shape[-2:], stride, padding, dilation, weight.shape[2:], extra)
+    )
+    if min(size) < 1:
+        raise RuntimeError(f"{name}: the output size {size} is too small; use less padding")
+    batched = input.ndim == 4
+    y = conv2d_input_grad_op(
+        input if batched else input.unsqueeze(0), weight, size=size, **_geometry(stride, padding, dilation, int(groups))
+    )
+    if bias is not None:
+        y = y + bias.reshape(-1, 1, 1)
+    return y if batched else y.squeeze(0)
+
+
+def conv_transpose1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    groups: int = 1,
+    dilation: int | Sequence[int] = 1,
+) -> Tensor:
+    """The 1-D transposed convolution: input (N, C, L) or (C, L), weight (C, O / groups, K); see `conv_transpose2d`.
+
+    >>> import gradgpu as gg
+    >>> gg.conv_transpose1d(gg.tensor([[1., 2.]]), gg.ones(1, 1, 2), stride=2)
+    tensor([[1., 1., 2., 2.]])
+    """
+    name = "conv_transpose1d"
+    if weight.ndim != 3 or input.ndim not in (2, 3):
+        raise RuntimeError(f"{name}: expected input (N, C, L) or (C, L) and weight (C, O / groups, K), got "
+                           f"{tuple(input.shape)} and {tuple(weight.shape)}")  # fmt: skip
+    (stride,), (dilation,) = pair(name, "stride", stride, 1, 1), pair(name, "dilation", dilation, 1, 1)
+    (padding,), (extra,) = pair(name, "padding", padding, 0, 1), pair(name, "output_padding", output_padding, 0, 1)
+    y = conv_transpose2d(
+        input.unsqueeze(-2), weight.unsqueeze(2), bias, (1, stride), (0, padding), (0, extra), groups, (1, dilation)
+    )
+    return y.squeeze(-2)
+
+
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """The 3-D convolution: input (N, C, D, H, W) or (C, D, H, W), weight (O, C / groups, KD, KH, KW); see `conv2d`.
+
+    It is the sum of KD two-dimensional convolutions, one a depth of the kernel, each over all the slices it meets.
+
+    >>> import gradgpu as gg
+    >>> gg.conv3d(gg.ones(1, 1, 3, 3, 3), gg.ones(2, 1, 2, 2, 2)).shape
+    gradgpu.Size([1, 2, 2, 2, 2])
+    """
+    _check_shapes("conv3d", input, weight, bias, groups, 3)
+    if input.ndim == 4:
+        return conv3d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
+    steps, spread = pair("conv3d", "stride", stride, 1, 3), pair("conv3d", "dilation", dilation, 1, 3)
+    crop: tuple = ()
+    if isinstance(padding, str):
+        pads, crop = _named_padding("conv3d", padding, weight.shape[2:], steps, spread)
+    else:
+        pads = pair("conv3d", "padding", padding, 0, 3)
+    _check_kernel("conv3d", input.shape[2:], weight.shape[2:], pads, spread)
+    n, c, depth, h, w = input.shape
+    out_depth = out_size(depth, weight.shape[2], steps[0], pads[0], spread[0])
+    slices = input.transpose(1, 2)  # (N, D, C, H, W): a slice in depth is an image
+    if pads[0]:
+        edge = input.new_zeros((n, pads[0], c, h, w))
+        slices = cat((edge, slices, edge), 1)
+    total: Any = None
+    for i in range(weight.shape[2]):
+        first = i * spread[0]
+        images = slices[:, first : first + (out_depth - 1) * steps[0] + 1 : steps[0]].reshape(n * out_depth, c, h, w)
+        part = conv2d(images, weight[:, :, i], None, steps[1:], pads[1:], spread[1:], groups)
+        total = part if total is None else total + part
+    total = total.reshape(n, out_depth, *total.shape[1:])
+    y = total.transpose(1, 2)
+    if any(crop):
+        y = y[:, :, crop[0] :, crop[1] :, crop[2] :]
+    return (y if bias is None else y + bias.reshape(-1, 1, 1, 1)).contiguous()

@@ -1,0 +1,154 @@
+"""Sums of products in Einstein's notation, made of permutations and batched matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from ..tensor import Tensor
+from .linalg import matmul_op, mm_op
+
+__all__ = ["einsum"]
+
+_SPARE = "ⓐⓑⓒⓓⓔⓕⓖⓗⓘⓙⓚⓛⓜⓝⓞⓟ"  # labels for the dimensions of an ellipsis, the last one first
+
+
+def einsum(equation: str, *operands: Any) -> Tensor:
+    """Sums products of elements along labelled dimensions.
+
+    Args:
+        equation: one letter a dimension, operands separated by commas, `->` and the output's labels; `...` stands for
+            dimensions that broadcast. Without `->` the output has the labels that occur once, in alphabetical order.
+        operands: tensors of one dtype (or one list of them). They are multiplied from left to right.
+
+    Raises:
+        RuntimeError: the equation does not fit the operands.
+
+    >>> import gradgpu as gg
+    >>> gg.einsum("ij,jk->ik", gg.ones(2, 3), gg.ones(3, 2))
+    tensor([[3., 3.],
+            [3., 3.]])
+    >>> gg.einsum("bhqd,bhkd->bhqk", gg.ones(2, 4, 5, 8), gg.ones(2, 4, 7, 8)).shape
+    gradgpu.Size([2, 4, 5, 7])
+    """
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        operands = tuple(operands[0])
+    for x in operands:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"einsum: operands must be Tensors, got {type(x).__name__}")
+    inputs, output = _parse(equation, operands)
+    sizes: dict[str, int] = {}
+    for labels, x in zip(inputs, operands):
+        for label, n in zip(labels, x.shape):
+            if sizes.setdefault(label, n) == 1:
+                sizes[label] = n
+            elif n not in (1, sizes[label]):
+                raise RuntimeError(
+                    f"einsum: label {label!r} of {equation!r} has size {sizes[label]} in one operand and {n} in another; "
+                    f"the shapes are {[tuple(t.shape) for t in operands]}"
+                )
+    terms = [_simplify(labels, x, sizes) for labels, x in zip(inputs, operands)]
+    while True:
+        later = set(output).union(*(labels for labels, _ in terms[1:]))
+        terms[0] = _sum_out(*terms[0], later)
+        if len(terms) == 1:
+            break
+        needed = set(output).union(*(labels for labels, _ in terms[2:]))
+        second = _sum_out(*terms[1], needed | set(terms[0][0]))
+        terms[:2] = [_contract(terms[0], second, needed)]
+    labels, x = terms[0]
+    missing = [label for label in output if label not in labels]  # dimensions of size 1
+    if missing:
+        x = x.reshape(*x.shape, *(1 for _ in missing))
+    labels += "".join(missing)
+    order = [labels.index(label) for label in output]
+    return x if order == sorted(order) else x.permute(*order)
+
+
+def _parse(equation: str, operands: Sequence[Tensor]) -> tuple[list[str], str]:
+    """Labels of every operand and of the output, ellipses written out."""
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    parts = left.split(",")
+    if len(parts) != len(operands):
+        raise RuntimeError(f"einsum: {equation!r} has {len(parts)} operands, but {len(operands)} were given")
+    widest = ""
+    inputs = []
+    for part, x in zip(parts, operands):
+        if "..." in part:
+            extra = x.ndim - len(part) + 3
+            if extra < 0 or extra > len(_SPARE):
+                raise RuntimeError(f"einsum: {part!r} has too many labels for an operand of shape {tuple(x.shape)}")
+            spare = _SPARE[:extra][::-1]
+            widest = max(widest, spare, key=len)
+            part = part.replace("...", spare)
+        if any(not c.isalpha() and c not in _SPARE for c in part):
+            raise RuntimeError(f"einsum: labels must be letters, got {part!r} in {equation!r}")
+        if len(part) != x.ndim:
+            raise RuntimeError(
+                f"einsum: {part!r} names {len(part)} dimensions, but the operand has {x.ndim}: {tuple(x.shape)}; "
+                "write ... for the others"
+            )
+        inputs.append(part)
+    if arrow:
+        output = right.replace("...", widest)
+        for label in output:
+            if output.count(label) > 1 or all(label not in labels for labels in inputs):
+                raise RuntimeError(f"einsum: output label {label!r} of {equation!r} is repeated or in no operand")
+    else:
+        every = "".join(inputs)
+        output = widest + "".join(c for c in sorted(set(every)) if every.count(c) == 1 and c not in widest)
+    return inputs, output
+
+
+def _simplify(labels: str, x: Tensor, sizes: dict[str, int]) -> tuple[str, Tensor]:
+    """Takes diagonals of repeated labels and drops dimensions of size 1, which broadcast."""
+    for label in dict.fromkeys(labels):
+        while labels.count(label) > 1:
+            i = labels.index(label)
+            j = labels.index(label, i + 1)
+            x = x.diagonal(0, i, j)
+            labels = labels[:i] + labels[i + 1 : j] + labels[j + 1 :] + label
+    kept = [i for i, n in enumerate(x.shape) if n != 1]
+    if len(kept) < len(labels):
+        x = x.reshape(*(x.shape[i] for i in kept))
+        labels = "".join(labels[i] for i in kept)
+    return labels, x
+
+
+def _sum_out(labels: str, x: Tensor, needed: set[str]) -> tuple[str, Tensor]:
+    """Sums over the dimensions that nobody else names."""
+    over = tuple(i for i, label in enumerate(labels) if label not in needed)
+    if not over:
+        return labels, x
+    return "".join(label for label in labels if label in needed), x.sum(over)
+
+
+def _contract(first: tuple[str, Tensor], second: tuple[str, Tensor], needed: set[str]) -> tuple[str, Tensor]:
+    """The product of two terms, summed over labels that both have and nobody needs: one batched matrix product."""
+    (a_labels, a), (b_labels, b) = first, second
+    both = [label for label in a_labels if label in b_labels]
+    batch = [label for label in both if label in needed]
+    over = [label for label in both if label not in needed]
+    rows = [label for label in a_labels if label not in both]
+    columns = [label for label in b_labels if label not in both]
+    size = dict(zip(a_labels + b_labels, (*a.shape, *b.shape)))
+
+    def count(labels: list[str]) -> int:
+        return prod(size[label] for label in labels)
+
+    def ordered(labels: str, x: Tensor, groups: list[list[str]]) -> Tensor:
+        order = [labels.index(label) for group in groups for label in group]
+        if order != sorted(order):
+            x = x.permute(*order)
+        return x.reshape(*(count(group) for group in groups))
+
+    result = "".join(batch + rows + columns)
+    shape = [size[label] for label in result]
+    if not over:
+        left, right = ordered(a_labels, a, [batch, rows, []]), ordered(b_labels, b, [batch, [], columns])
+        return result, (left * right).reshape(*shape)
+    left, right = ordered(a_labels, a, [batch, rows, over]), ordered(b_labels, b, [batch, over, columns])
+    if not batch:
+        return result, mm_op(left.squeeze(0), right.squeeze(0)).reshape(*shape)
+    return result, matmul_op(left, right).reshape(*shape)
