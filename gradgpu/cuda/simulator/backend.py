@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from . import compiler
+from . import KernelError, compiler
+from .report import Report, Row
 
 simulated = True
 
@@ -66,10 +67,6 @@ _configure = _function("sim_configure", None, _int, _int, ctypes.c_double)
 _configuration = _function(
     "sim_configuration", None, ctypes.POINTER(_int), ctypes.POINTER(_int), ctypes.POINTER(ctypes.c_double)
 )
-
-
-class KernelError(RuntimeError):
-    """What a GPU would have punished, found by the simulator: the message names kernel, block, thread and place."""
 
 
 # ---- devices ----
@@ -526,3 +523,43 @@ def _message(handle: int, report: _Report) -> str:
     if 0 < line <= len(lines):
         text += f"\n  {function.module.name}, line {line}: {lines[line - 1].strip()}"
     return text
+
+
+# ---- settings and statistics ----
+_ORDERS = ("forward", "reverse", "shuffled", "all")
+_statistics = _function("sim_statistics", None, _address, ctypes.POINTER(ctypes.c_uint64), ctypes.POINTER(ctypes.c_double))
+clear_statistics = _function("sim_clear_statistics", None)
+
+
+def configure(check: bool | None, order: str | None, timeout: float | None) -> dict[str, Any]:
+    """See `gradgpu.cuda.simulator.configure`."""
+    if order is not None and order not in _ORDERS:
+        raise ValueError(f"configure: order must be one of {', '.join(_ORDERS)}, got {order!r}")
+    was_order, was_check, was_timeout = _int(), _int(), ctypes.c_double()
+    _configuration(ctypes.byref(was_order), ctypes.byref(was_check), ctypes.byref(was_timeout))
+    _configure(
+        -1 if order is None else _ORDERS.index(order),
+        -1 if check is None else int(check),
+        -1.0 if timeout is None else float(timeout),
+    )
+    return {"check": bool(was_check.value), "order": _ORDERS[was_order.value], "timeout": was_timeout.value}
+
+
+def statistics() -> Report:
+    """See `gradgpu.cuda.simulator.report`."""
+    rows = []
+    for function in _functions.values():
+        counts, seconds = (ctypes.c_uint64 * 6)(), ctypes.c_double()
+        _statistics(function.handle, counts, ctypes.byref(seconds))
+        launches, blocks, threads, read, written, counted = counts
+        if launches:
+            sizes = (read, written) if counted else (None, None)
+            rows.append(Row(function.name, function.module.name, launches, blocks, threads, *sizes, seconds.value))
+    return Report(sorted(rows, key=lambda row: -row.seconds))
+
+
+configure(
+    os.environ.get("GRADGPU_CUDASIM_CHECK", "") not in ("", "0"),
+    os.environ.get("GRADGPU_CUDASIM_ORDER", "forward"),
+    float(os.environ.get("GRADGPU_CUDASIM_TIMEOUT", "120")),
+)

@@ -129,6 +129,7 @@ void checks_begin() {
     }
 }
 void checks_end(Kernel* k) {
+    ++k->checked_launches;
     k->bytes_read += bytes_read;
     k->bytes_written += bytes_written;
 }

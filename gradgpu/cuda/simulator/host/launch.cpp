@@ -265,7 +265,7 @@ extern "C" {
 Kernel* sim_open(const SimModule* module, const char* name) {
     for (unsigned i = 0; i < module->kernel_count; ++i) {
         if (strcmp(module->kernels[i].name, name)) continue;
-        Kernel* k = new Kernel{name, {&module->kernels[i], nullptr}, {module, nullptr}, 0, 0, 0, 0, 0, 0, 48 * 1024};
+        Kernel* k = new Kernel{name, {&module->kernels[i], nullptr}, {module, nullptr}, 0, 0, 0, 0, 0, 0, 0, 48 * 1024};
         kernels.push_back(k);
         return k;
     }
@@ -308,12 +308,13 @@ void sim_configuration(int* out_order, int* out_check, double* seconds) { *out_o
 const Report* sim_report() { return &report; }
 const char* sim_printed() { return printed.c_str(); }
 void sim_clear_printed() { printed.clear(); }
-void sim_statistics(const Kernel* k, uint64_t out[5], double* seconds) {
-    out[0] = k->launches, out[1] = k->blocks, out[2] = k->threads, out[3] = k->bytes_read, out[4] = k->bytes_written;
+void sim_statistics(const Kernel* k, uint64_t out[6], double* seconds) {
+    out[0] = k->launches, out[1] = k->blocks, out[2] = k->threads, out[3] = k->bytes_read, out[4] = k->bytes_written,
+    out[5] = k->checked_launches;
     *seconds = k->seconds;
 }
 void sim_clear_statistics() {
-    for (Kernel* k : kernels) k->launches = k->blocks = k->threads = k->bytes_read = k->bytes_written = 0, k->seconds = 0;
+    for (Kernel* k : kernels) k->launches = k->blocks = k->threads = k->bytes_read = k->bytes_written = k->checked_launches = 0, k->seconds = 0;
 }
 
 // 0: done; 1: failed, see sim_report; 2: done, and there is printed text; 3: the checked code is wanted first

@@ -50,7 +50,7 @@ struct Kernel {
     std::string name;
     const SimKernel* code[2];     // as compiled for speed, and with every access checked
     const SimModule* module[2];
-    uint64_t launches, blocks, threads, bytes_read, bytes_written;
+    uint64_t launches, blocks, threads, bytes_read, bytes_written, checked_launches;
     double seconds;
     unsigned shared_limit;
 };

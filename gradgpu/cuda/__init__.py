@@ -1,0 +1,92 @@
+"""The CUDA device: what there is, its streams and its memory. Names and semantics are PyTorch's.
+
+CuPy is imported at the first use of 'cuda', not before. With ``GRADGPU_CUDASIM=1``, or after
+`use_simulator()`, the device is simulated on the CPU (`gradgpu.cuda.simulator`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import simulator
+from .backend import backend, is_available, use_simulator
+from .memory import (
+    empty_cache,
+    max_memory_allocated,
+    mem_get_info,
+    memory_allocated,
+    memory_reserved,
+    reset_peak_memory_stats,
+)
+from .stream import Event, Stream, _index, current_stream, default_stream, on_device, stream, synchronize
+
+__all__ = [
+    "Event",
+    "Stream",
+    "current_device",
+    "current_stream",
+    "default_stream",
+    "device",
+    "device_count",
+    "empty_cache",
+    "get_device_capability",
+    "get_device_name",
+    "get_device_properties",
+    "is_available",
+    "is_simulated",
+    "max_memory_allocated",
+    "mem_get_info",
+    "memory_allocated",
+    "memory_reserved",
+    "reset_peak_memory_stats",
+    "set_device",
+    "simulator",
+    "stream",
+    "synchronize",
+    "use_simulator",
+]
+
+
+def is_simulated() -> bool:
+    """True if 'cuda' is the simulator. False too where there is no CUDA device at all."""
+    return is_available() and backend().simulated
+
+
+def device_count() -> int:
+    """How many CUDA devices there are; 0 if 'cuda' cannot be used."""
+    return backend().device_count() if is_available() else 0
+
+
+def current_device() -> int:
+    """The index of the device that 'cuda' without a number means."""
+    return backend().get_device()
+
+
+def set_device(device: Any) -> None:
+    """Makes a device current in this thread. Prefer ``with gg.cuda.device(i):``."""
+    backend().set_device(_index(device))
+
+
+def get_device_name(device: Any = None) -> str:
+    """The device's name; the simulator's says that it is simulated."""
+    return backend().device_name(_index(device))
+
+
+def get_device_capability(device: Any = None) -> tuple[int, int]:
+    """The compute capability, (9, 0) for sm_90."""
+    return divmod(backend().compute_capability(_index(device)), 10)
+
+
+def get_device_properties(device: Any = None) -> dict[str, Any]:
+    """The properties that the CUDA runtime reports, by its names (``multiProcessorCount``, ``totalGlobalMem`` …)."""
+    return dict(backend().properties(_index(device)))
+
+
+class device(on_device):
+    """``with gg.cuda.device(1):`` makes device 1 the current one for the block.
+
+    Args:
+        device: an index, 'cuda:1', or a `gg.device`; None changes nothing.
+    """
+
+    __slots__ = ()
