@@ -176,7 +176,7 @@ acos = _unary("acos", "acos(x)", np.arccos, lambda g, x: -g * rsqrt(1.0 - x * x)
 atan = _unary("atan", "atan(x)", np.arctan, lambda g, x: g / (x * x + 1.0), **_F)
 sinh = _unary("sinh", "sinh(x)", np.sinh, lambda g, x: g * cosh(x), **_F)
 cosh = _unary("cosh", "cosh(x)", np.cosh, lambda g, x: g * sinh(x), **_F)
-tanh = _unary("tanh", "tanh(x)", np.tanh, lambda g, y: g * (1.0 - y * y), **_F)
+tanh = _unary("tanh", "tanh(x)", np.tanh, lambda g, y: g - g * y * y, **_F)
 asinh = _unary("asinh", "asinh(x)", np.arcsinh, lambda g, x: g * rsqrt(x * x + 1.0), **_F)
 acosh = _unary("acosh", "acosh(x)", np.arccosh, lambda g, x: g * rsqrt(x * x - 1.0), **_F)
 atanh = _unary("atanh", "atanh(x)", np.arctanh, lambda g, x: g / (1.0 - x * x), **_F)
@@ -214,22 +214,43 @@ erfc = _unary(
 # ---- activations ----
 
 
+class _Constants(dict):
+    """0-dim arrays of one number by dtype: numpy takes them as operands faster than scalars."""
+
+    def __init__(self, value: float):
+        self.value = value
+
+    def __missing__(self, d: Any) -> Any:
+        made = self[d] = np.full((), self.value, d)
+        return made
+
+
+_ZERO, _ONE = _Constants(0.0), _Constants(1.0)
+
+
 def _sigmoid_cpu(x: Any) -> Any:
-    # 1 / (1 + exp(-x)) overflows harmlessly to 0 for very negative x.
-    y = np.negative(x)
-    y = np.exp(y)
-    y += 1
-    return np.reciprocal(y)
+    # exp(-x) overflows harmlessly: the result is then 0.
+    y = np.exp(np.negative(x))
+    if not isinstance(y, np.ndarray):
+        return 1 / (1 + y)
+    np.add(y, _ONE[x.dtype], y)
+    return np.reciprocal(y, y)
 
 
-sigmoid = _unary("sigmoid", "1 / (1 + exp(-x))", _sigmoid_cpu, lambda g, y: g * y * (1.0 - y), **_F)
+def _sigmoid_grad(g: Any, y: Any) -> Any:
+    h = g * y
+    return h - h * y
+
+
+sigmoid = _unary("sigmoid", "1 / (1 + exp(-x))", _sigmoid_cpu, _sigmoid_grad, **_F)
 
 
 def _relu_cpu(x: Any) -> Any:
-    return np.maximum(x, x.dtype.type(0))
+    return np.maximum(x, _ZERO[x.dtype])
 
 
-relu = _unary("relu", "x < C(0) ? C(0) : x", _relu_cpu, lambda g, y: g * (y > 0.0), inputs="number")
+# y is not negative, so its sign is 1 where the gradient passes.
+relu = _unary("relu", "x < C(0) ? C(0) : x", _relu_cpu, lambda g, y: g * sign(y), inputs="number")
 
 
 def _softplus_cpu(x: Any) -> Any:

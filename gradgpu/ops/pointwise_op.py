@@ -408,7 +408,7 @@ def unary_door(op: Pointwise) -> Callable:
         try:
             x = input._a
         except AttributeError:
-            return op(input, out=out)
+            return cpu(input) if type(input) is ndarray else op(input, out=out)
         if type(x) is not ndarray or out is not None:
             return op(input, out=out)
         d = x.dtype
