@@ -58,7 +58,7 @@ def host_array(data: Any, dtype: dt.dtype | None) -> np.ndarray:
         raise RuntimeError(f"tensor: value cannot be converted to {dtype} without overflow: {error}") from None
     if a.dtype.kind in "OUS":
         raise TypeError(f"tensor: cannot make a tensor of {type(_first_leaf(data)).__name__} values; numbers and bools can be stored")
-    if dtype is None and (numeric or a.size == 0) and a.dtype == np.float64:
+    if dtype is None and numeric and a.dtype == np.float64:
         return a.astype(dt.get_default_dtype().np)
     dt.from_numpy_dtype(a.dtype)
     return a.astype(a.dtype.newbyteorder("="), copy=False)
