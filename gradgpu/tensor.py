@@ -341,7 +341,7 @@ class Tensor:
 
     def _view_of(self, parent: Tensor, op: Any, attrs: dict) -> None:
         """Notes that this tensor shares the memory of `parent`, as `op` made it."""
-        base = parent._base or parent
+        base = parent if parent._base is None else parent._base
         self._cell = parent._version_cell()
         self._base, self._chain = base, (*parent._chain, (op, attrs))
         if base._views is None:

@@ -87,14 +87,23 @@ def rebase(target: Tensor, edge: Any) -> None:
     """Gives a changed tensor its new history; a view's change is a change of its base and of all its views."""
     base = target._base
     if base is None:
+        if edge is None and target._edge is not None:
+            # Overwritten by a constant: it still requires grad, as in PyTorch, and passes zeros on.
+            edge = new_node(OVERWRITE, (target._edge, None), ((), None))
         target._edge = edge
         if target._views:
             refresh_views(target)
     elif edge is not None or base._edge is not None:
-        base._edge = new_node(OVERWRITE, (base._edge, edge), (target._chain,))
+        base._edge = new_node(OVERWRITE, (base._edge, edge), (target._chain, _memory_order(base._a)))
         refresh_views(base)
         if target._edge is None or not base._views:
             target._edge = _view_edge(base, target._chain)
+
+
+def _memory_order(a: Any) -> tuple | None:
+    """The dimensions from the slowest to the fastest in memory; None if that is their order."""
+    order = tuple(sorted(range(a.ndim), key=lambda d: -a.strides[d]))
+    return None if order == tuple(range(a.ndim)) else order
 
 
 def refresh_views(base: Tensor) -> None:
@@ -125,24 +134,22 @@ class _Overwrite:
     node_name = "CopySlices"
 
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
-        (chain,) = node.saved
+        chain, order = node.saved
         old = new = None
         if edges[1] is not None:
             inside = _apply(chain, g)
             new = inside.clone() if create_graph else inside.copy()
         if edges[0] is not None:
+            old = _copy_in_order(g, order, create_graph)
+            hole = _apply(chain, old)
             if create_graph:
-                old = g.clone()
-                _apply(chain, old).zero_()
+                hole.zero_()
+            elif isinstance(hole, ndarray):
+                hole[...] = 0
             else:
-                old = g.copy()
-                hole = _apply(chain, old)
-                if isinstance(hole, ndarray):
-                    hole[...] = 0
-                else:
-                    from ..cuda.elementwise import fill
+                from ..cuda.elementwise import fill
 
-                    fill(hole, 0)
+                fill(hole, 0)
         return old, new
 
     def n_outputs_of(self, node: Node) -> int:
@@ -150,6 +157,19 @@ class _Overwrite:
 
 
 OVERWRITE = _Overwrite()
+
+
+def _copy_in_order(g: Any, order: tuple | None, create_graph: bool) -> Any:
+    """A copy of `g` with the base's order of dimensions in memory: then views of the base are views of it too."""
+    from .shape import permute_op
+
+    if order is not None:
+        g = permute_op(g, dims=order)
+    made = g.clone() if create_graph else np.array(g, order="C") if isinstance(g, (ndarray, generic)) else g.copy()
+    if order is not None:
+        inverse = tuple(sorted(range(len(order)), key=order.__getitem__))
+        made = permute_op(made, dims=inverse)
+    return made
 
 
 def write_out(name: str, out: Tensor, result: Tensor) -> Tensor:
