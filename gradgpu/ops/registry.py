@@ -99,6 +99,8 @@ class Op:
 
     def source(self, name: str) -> tuple[str, int]:
         """Where a rule's parameter comes from."""
+        if name == "gs":
+            return "gs", 0
         if name[0] in "gy" and (len(name) == 1 or name[1:].isdigit()) and name not in self.inputs:
             return ("g" if name[0] == "g" else "out"), int(name[1:] or 0)
         stem, _, what = name.rpartition("_")
@@ -233,7 +235,7 @@ class Op:
             for rule in rules:
                 if rule is not None:
                     for want in rule.wants:
-                        if want[0] != "g":
+                        if want[0] not in ("g", "gs"):
                             found[want] = None
             spec = self._specs[needs] = tuple(found)
         return spec
@@ -250,6 +252,7 @@ class Op:
             parts = [p if p is None else wrap(p) for p in parts]
         spec = self._spec(tuple([e is not None for e in node.edges]))
         values: dict[tuple, Any] = {("g", k): p for k, p in enumerate(parts)}
+        values["gs", 0] = tuple(parts)
         for want, value in zip(spec, saved):
             values[want] = self._lift(node, want, value) if tensors else value
         attrs = node.attrs or {}
