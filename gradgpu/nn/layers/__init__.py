@@ -1,0 +1,12 @@
+"""The layers, one concept a file."""
+
+from .activation import *
+from .container import *
+from .conv import *
+from .dropout import *
+from .linear import *
+from .loss import *
+from .normalization import *
+from .padding import *
+from .pooling import *
+from .sparse import *

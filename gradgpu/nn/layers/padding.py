@@ -1,0 +1,97 @@
+"""Padding of the last dimensions, as modules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...tensor import Tensor
+from .. import functional as F
+from ..module import Module
+
+__all__ = [
+    "CircularPad1d", "CircularPad2d", "ConstantPad1d", "ConstantPad2d", "ReflectionPad1d", "ReflectionPad2d",
+    "ReplicationPad1d", "ReplicationPad2d", "ZeroPad1d", "ZeroPad2d",
+]  # fmt: skip
+
+
+class _Pad(Module):
+    """padding: an int for every side, or (left, right[, top, bottom])."""
+
+    _dims = 2
+    _mode = "constant"
+
+    def __init__(self, padding: Any) -> None:
+        super().__init__()
+        self.padding = (padding,) * (2 * self._dims) if isinstance(padding, int) else tuple(padding)
+        self.value = 0.0
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.pad(input, self.padding, self._mode, self.value if self._mode == "constant" else None)
+
+    def extra_repr(self) -> str:
+        return f"{self.padding}"
+
+
+class ZeroPad1d(_Pad):
+    """Zeros around the last dimension."""
+
+    _dims = 1
+
+
+class ZeroPad2d(_Pad):
+    """Zeros around the last two dimensions."""
+
+
+class _ConstantPad(_Pad):
+    def __init__(self, padding: Any, value: float) -> None:
+        super().__init__(padding)
+        self.value = value
+
+    def extra_repr(self) -> str:
+        return f"padding={self.padding}, value={self.value}"
+
+
+class ConstantPad1d(_ConstantPad):
+    """One value around the last dimension."""
+
+    _dims = 1
+
+
+class ConstantPad2d(_ConstantPad):
+    """One value around the last two dimensions."""
+
+
+class ReflectionPad1d(_Pad):
+    """The last dimension mirrored at its ends (the end itself once)."""
+
+    _dims, _mode = 1, "reflect"
+
+
+class ReflectionPad2d(_Pad):
+    """The last two dimensions mirrored at their ends (the end itself once)."""
+
+    _mode = "reflect"
+
+
+class ReplicationPad1d(_Pad):
+    """The end of the last dimension repeated."""
+
+    _dims, _mode = 1, "replicate"
+
+
+class ReplicationPad2d(_Pad):
+    """The ends of the last two dimensions repeated."""
+
+    _mode = "replicate"
+
+
+class CircularPad1d(_Pad):
+    """The last dimension continued from its other end."""
+
+    _dims, _mode = 1, "circular"
+
+
+class CircularPad2d(_Pad):
+    """The last two dimensions continued from their other ends."""
+
+    _mode = "circular"

@@ -1,0 +1,671 @@
+"""nn.Module: a net as a tree of modules that own parameters, buffers and other modules."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, namedtuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ..autograd.engine import RemovableHandle
+from ..autograd.modes import no_grad
+from ..devices import device as Device
+from ..tensor import Tensor
+from .hooks import call_with_hooks
+from .parameter import Buffer, Parameter, UninitializedParameter
+
+__all__ = ["Module"]
+
+
+class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return super().__repr__()
+
+    __str__ = __repr__
+
+
+def _indent(text: str, spaces: int) -> str:
+    first, *rest = text.split("\n")
+    return "\n".join([first, *(" " * spaces + line for line in rest)])
+
+
+class Module:
+    """Base class of every layer and net (PyTorch's ``torch.nn.Module``).
+
+    A subclass assigns layers and :class:`Parameter` s to ``self`` in ``__init__`` (after
+    ``super().__init__()``) and computes in ``forward``. Calling the module runs ``forward`` and the hooks.
+
+    Example:
+        >>> import gradgpu as gg
+        >>> class Net(gg.nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.hidden = gg.nn.Linear(4, 8)
+        ...         self.out = gg.nn.Linear(8, 2)
+        ...     def forward(self, x):
+        ...         return self.out(self.hidden(x).relu())
+        >>> Net()(gg.zeros(3, 4)).shape
+        (3, 2)
+    """
+
+    training: bool
+    _version = 1
+    _has_hooks = False
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if args or kwargs:
+            raise TypeError(
+                f"{type(self).__name__}.__init__() got unexpected arguments: {args or ''} {kwargs or ''}"
+            )
+        # Straight into __dict__: __setattr__ below needs these tables to exist.
+        self.__dict__.update(
+            training=True,
+            _parameters={},
+            _buffers={},
+            _non_persistent_buffers_set=set(),
+            _modules={},
+            _forward_pre_hooks={},
+            _forward_pre_hooks_with_kwargs=set(),
+            _forward_hooks={},
+            _forward_hooks_with_kwargs=set(),
+            _backward_pre_hooks={},
+            _backward_hooks={},
+            _state_dict_hooks={},
+            _load_state_dict_pre_hooks={},
+            _load_state_dict_post_hooks={},
+        )
+
+    # ---- calling ----
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The computation; every subclass defines it."""
+        raise NotImplementedError(
+            f'Module [{type(self).__name__}] is missing the required "forward" function'
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._has_hooks:
+            return call_with_hooks(self, args, kwargs)
+        return self.forward(*args, **kwargs)
+
+    # ---- attributes: parameters, buffers and modules live in their own tables ----
+    def __getattr__(self, name: str) -> Any:
+        tables = self.__dict__
+        for table in ("_parameters", "_buffers", "_modules"):
+            if table in tables and name in tables[table]:
+                return tables[table][name]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = self.__dict__
+        if isinstance(value, (Parameter, Module)):
+            kind, mine = (
+                ("parameter", "_parameters") if isinstance(value, Parameter) else ("module", "_modules")
+            )
+            if mine not in own:
+                raise AttributeError(
+                    f"cannot assign {kind} '{name}' before Module.__init__() call: call super().__init__() first"
+                )
+            own.pop(name, None)
+            for table in {"_parameters", "_buffers", "_modules"} - {mine}:
+                own[table].pop(name, None)
+            own["_non_persistent_buffers_set"].discard(name)
+            own[mine][name] = value
+            return
+        parameters = own.get("_parameters")
+        if parameters is not None:
+            if name in parameters:
+                if value is not None:
+                    raise TypeError(
+                        f"cannot assign '{type(value).__name__}' as parameter '{name}' (nn.Parameter or None expected); "
+                        f"wrap it: nn.Parameter(value), or change the values under no_grad: {name}.copy_(value)"
+                    )
+                parameters[name] = None
+                return
+            if isinstance(value, Buffer) and name not in own["_buffers"]:
+                self.register_buffer(name, value, value.persistent)
+                return
+            if name in own["_modules"]:
+                if value is not None:
+                    raise TypeError(
+                        f"cannot assign '{type(value).__name__}' as child module '{name}' (nn.Module or None expected)"
+                    )
+                own["_modules"][name] = None
+                return
+            if name in own["_buffers"]:
+                if value is not None and not isinstance(value, Tensor):
+                    raise TypeError(
+                        f"cannot assign '{type(value).__name__}' as buffer '{name}' (gradgpu.Tensor or None expected)"
+                    )
+                own["_buffers"][name] = value
+                return
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        for table in (self._parameters, self._buffers, self._modules):
+            if name in table:
+                del table[name]
+                self._non_persistent_buffers_set.discard(name)
+                return
+        object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
+
+    def _check_name(self, kind: str, name: str, table: Mapping[str, Any]) -> None:
+        if "_parameters" not in self.__dict__:
+            raise AttributeError(f"cannot assign {kind} before Module.__init__() call")
+        if not isinstance(name, str):
+            raise TypeError(f"{kind} name should be a string. Got {type(name).__name__}")
+        if "." in name:
+            raise KeyError(f'{kind} name can\'t contain ".", got: {name}')
+        if name == "":
+            raise KeyError(f'{kind} name can\'t be empty string ""')
+        if hasattr(self, name) and name not in table:
+            raise KeyError(f"attribute '{name}' already exists")
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter under a name; None reserves the name (``state_dict`` leaves it out)."""
+        self._check_name("parameter", name, self.__dict__.get("_parameters", {}))
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (nn.Parameter or None required)"
+            )
+        if param is not None and not param.is_leaf:
+            raise ValueError(
+                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly; to express "
+                f"'{name}' as a function of another Tensor, compute the value in the forward() method."
+            )
+        self._parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that is part of the state and moves with the module, but is not trained.
+
+        ``persistent=False`` leaves it out of ``state_dict``.
+        """
+        self._check_name("buffer", name, self.__dict__.get("_buffers", {}))
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (gradgpu Tensor or None required)"
+            )
+        self._buffers[name] = tensor
+        (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(
+            name
+        )
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a child module under a name."""
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        self._check_name("module", name, self.__dict__.get("_modules", {}))
+        self._modules[name] = module
+
+    register_module = add_module
+
+    def get_submodule(self, target: str) -> Module:
+        """The module at a dotted path, ``net.get_submodule('block.0.conv')``."""
+        module = self
+        for name in target.split(".") if target else ():
+            child = module._modules.get(name)
+            if child is None:
+                raise AttributeError(f"{type(module).__name__} has no attribute `{name}`")
+            module = child
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a dotted path."""
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        if module._parameters.get(name) is None:
+            raise AttributeError(f"{type(module).__name__} has no parameter `{name}`")
+        return module._parameters[name]
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a dotted path."""
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        if module._buffers.get(name) is None:
+            raise AttributeError(f"{type(module).__name__} has no buffer `{name}`")
+        return module._buffers[name]
+
+    # ---- walking the tree ----
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """(dotted name, module) of this module and every one below it; a shared module once."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, child in self._modules.items():
+            if child is not None:
+                yield from child.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and every one below it."""
+        for _, module in self.named_modules():
+            yield module
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """(name, module) of the direct children."""
+        seen = set()
+        for name, child in self._modules.items():
+            if child is not None and child not in seen:
+                seen.add(child)
+                yield name, child
+
+    def children(self) -> Iterator[Module]:
+        """The direct children."""
+        for _, child in self.named_children():
+            yield child
+
+    def _named_members(
+        self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        modules = (
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else [(prefix, self)]
+        )
+        for path, module in modules:
+            for name, value in getattr(module, table).items():
+                if value is None or (remove_duplicate and id(value) in seen):
+                    continue
+                seen.add(id(value))
+                yield (f"{path}.{name}" if path else name), value
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """(dotted name, parameter); a shared parameter once."""
+        return self._named_members("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Every parameter, as an optimiser takes them."""
+        for _, parameter in self.named_parameters(recurse=recurse):
+            yield parameter
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """(dotted name, buffer)."""
+        return self._named_members("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Every buffer."""
+        for _, buffer in self.named_buffers(recurse=recurse):
+            yield buffer
+
+    def apply(self, fn: Callable[[Module], None]) -> Module:
+        """Call ``fn`` on every module, children first; returns self."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    # ---- mode ----
+    def train(self, mode: bool = True) -> Module:
+        """Training mode (dropout drops, batch norm uses the batch) here and below."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        self.training = mode
+        for child in self.children():
+            child.train(mode)
+        return self
+
+    def eval(self) -> Module:
+        """Evaluation mode: ``train(False)``."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Module:
+        """Freeze or unfreeze every parameter."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of every parameter (``set_to_none=False`` fills them with zeros)."""
+        for parameter in self.parameters():
+            if parameter.grad is not None:
+                if set_to_none:
+                    parameter.grad = None
+                else:
+                    parameter.grad = parameter.grad.detach()
+                    parameter.grad.zero_()
+
+    # ---- device and dtype ----
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Module:
+        """Replace the data of every parameter, gradient and buffer by ``fn`` of it.
+
+        The Parameter objects stay the same, so an optimiser that holds them goes on working.
+        """
+        if recurse:
+            for child in self.children():
+                child._apply(fn)
+        with no_grad():
+            for parameter in self._parameters.values():
+                if parameter is None:
+                    continue
+                grad = parameter.grad
+                parameter.grad = None
+                parameter.data = fn(parameter.data)
+                if grad is not None:
+                    parameter.grad = fn(grad.detach())
+            for name, buffer in self._buffers.items():
+                if buffer is not None:
+                    self._buffers[name] = fn(buffer)
+        return self
+
+    def to(self, *args: Any, **kwargs: Any) -> Module:
+        """Move to a device and/or cast floating parameters and buffers: ``to(device)``, ``to(dtype)``,
+        ``to(device, dtype)``, ``to(other_tensor)``. In place; returns self."""
+        device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
+        kwargs.pop("non_blocking", None), kwargs.pop("memory_format", None)
+        other = kwargs.pop("tensor", None)
+        if kwargs:
+            raise TypeError(f"to() got an unexpected keyword argument '{next(iter(kwargs))}'")
+        for arg in args:
+            if isinstance(arg, Tensor):
+                other = arg
+            elif isinstance(arg, (str, int, Device)) and not isinstance(arg, bool):
+                device = arg
+            elif isinstance(arg, bool) or arg is None:  # non_blocking, copy
+                continue
+            else:
+                dtype = arg
+        if other is not None:
+            device, dtype = other.device, other.dtype
+        if dtype is not None and not dtype.is_floating_point:
+            raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype}")
+
+        def convert(t: Tensor) -> Tensor:
+            wanted = {} if device is None else {"device": device}
+            if dtype is not None and t.dtype.is_floating_point:
+                wanted["dtype"] = dtype
+            return t.to(**wanted) if wanted else t
+
+        return self._apply(convert)
+
+    def cpu(self) -> Module:
+        """Move to the CPU."""
+        return self.to(device="cpu")
+
+    def cuda(self, device: Any = None) -> Module:
+        """Move to the current (or given) GPU."""
+        return self.to(
+            device="cuda" if device is None else Device("cuda", device) if isinstance(device, int) else device
+        )
+
+    def type(self, dst_type: Any) -> Module:
+        """Cast every parameter and buffer to a dtype."""
+        return self._apply(lambda t: t.to(dst_type))
+
+    def _cast(self, name: str) -> Module:
+        return self._apply(lambda t: getattr(t, name)() if t.dtype.is_floating_point else t)
+
+    def float(self) -> Module:
+        """Cast floating parameters and buffers to float32."""
+        return self._cast("float")
+
+    def double(self) -> Module:
+        """Cast floating parameters and buffers to float64."""
+        return self._cast("double")
+
+    def half(self) -> Module:
+        """Cast floating parameters and buffers to float16."""
+        return self._cast("half")
+
+    def bfloat16(self) -> Module:
+        """Cast floating parameters and buffers to bfloat16."""
+        return self._cast("bfloat16")
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Module:
+        """Move to a device without copying the values (they are then arbitrary: initialise them)."""
+        from ..ops.creation import empty_like
+
+        return self._apply(lambda t: empty_like(t, device=device), recurse=recurse)
+
+    def share_memory(self) -> Module:
+        """Not supported: gradgpu trains in one process."""
+        raise NotImplementedError(
+            "Module.share_memory: parameters cannot be shared between processes; send a state_dict instead"
+        )
+
+    # ---- state ----
+    def get_extra_state(self) -> Any:
+        """State besides parameters and buffers; override together with ``set_extra_state``."""
+        raise NotImplementedError("override get_extra_state to use it")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take back what ``get_extra_state`` gave."""
+        raise NotImplementedError("override set_extra_state to use it")
+
+    def _has_extra_state(self) -> bool:
+        return type(self).get_extra_state is not Module.get_extra_state
+
+    def state_dict(
+        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
+        """An ordered dict of dotted name → tensor (detached, sharing memory) with parameters and persistent buffers."""
+        if destination is None:
+            destination = OrderedDict()
+        for name, parameter in self._parameters.items():
+            if parameter is not None:
+                destination[prefix + name] = parameter if keep_vars else parameter.detach()
+        for name, buffer in self._buffers.items():
+            if buffer is not None and name not in self._non_persistent_buffers_set:
+                destination[prefix + name] = buffer if keep_vars else buffer.detach()
+        if self._has_extra_state():
+            destination[prefix + "_extra_state"] = self.get_extra_state()
+        for name, child in self._modules.items():
+            if child is not None:
+                child.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+        for hook in list(self._state_dict_hooks.values()):
+            changed = hook(self, destination, prefix, {})
+            if changed is not None:
+                destination = changed
+        return destination
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        local_metadata: dict,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+        assign: bool = False,
+    ) -> None:
+        """Load this module's own entries (not its children's); a subclass may override it."""
+        for hook in list(self._load_state_dict_pre_hooks.values()):
+            hook(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+        buffers = {k: v for k, v in self._buffers.items() if k not in self._non_persistent_buffers_set}
+        for name, mine in (*self._parameters.items(), *buffers.items()):
+            if mine is None:
+                continue
+            key = prefix + name
+            if key not in state_dict:
+                missing_keys.append(key)
+                continue
+            given = state_dict[key]
+            if not isinstance(given, Tensor):
+                error_msgs.append(
+                    f'While copying the parameter named "{key}", expected gradgpu.Tensor or Tensor-like object from checkpoint '
+                    f"but received {type(given)}"
+                )
+                continue
+            if isinstance(mine, UninitializedParameter):
+                mine.materialize(given.shape)
+            elif tuple(given.shape) != tuple(mine.shape):
+                error_msgs.append(
+                    f"size mismatch for {key}: copying a param with shape {given.shape} from checkpoint, "
+                    f"the shape in current model is {mine.shape}."
+                )
+                continue
+            with no_grad():
+                if not assign:
+                    mine.copy_(given)
+                elif name in self._parameters:
+                    given = (
+                        given
+                        if isinstance(given, Parameter)
+                        else Parameter(given, requires_grad=mine.requires_grad)
+                    )
+                    self._parameters[name] = given
+                else:
+                    self._buffers[name] = given
+        if self._has_extra_state():
+            if prefix + "_extra_state" in state_dict:
+                self.set_extra_state(state_dict[prefix + "_extra_state"])
+            else:
+                missing_keys.append(prefix + "_extra_state")
+        for key in state_dict if strict else ():
+            if key.startswith(prefix) and key != prefix + "_extra_state":
+                head, *tail = key[len(prefix) :].split(".", 1)
+                known = head in self._modules if tail else head in self._parameters or head in buffers
+                if not known:
+                    unexpected_keys.append(key)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> _IncompatibleKeys:
+        """Copy parameters and buffers from a state dict.
+
+        Args:
+            state_dict: what ``state_dict()`` gave, from any device.
+            strict: raise where a key is missing or not known.
+            assign: use the given tensors themselves instead of copying their values.
+
+        Returns:
+            A named tuple ``(missing_keys, unexpected_keys)``.
+
+        Raises:
+            RuntimeError: a shape differs, or (strict) keys do not match; names every key.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        missing: list[str] = []
+        unexpected: list[str] = []
+        errors: list[str] = []
+
+        def load(module: Module, prefix: str) -> None:
+            module._load_from_state_dict(state_dict, prefix, {}, strict, missing, unexpected, errors, assign)
+            for name, child in module._modules.items():
+                if child is not None:
+                    load(child, f"{prefix}{name}.")
+            for hook in list(module._load_state_dict_post_hooks.values()):
+                hook(module, _IncompatibleKeys(missing, unexpected))
+
+        load(self, "")
+        if strict and missing:
+            errors.insert(
+                0, "Missing key(s) in state_dict: {}. ".format(", ".join(f'"{k}"' for k in missing))
+            )
+        if strict and unexpected:
+            errors.insert(
+                0, "Unexpected key(s) in state_dict: {}. ".format(", ".join(f'"{k}"' for k in unexpected))
+            )
+        if errors:
+            raise RuntimeError(
+                "Error(s) in loading state_dict for {}:\n\t{}".format(
+                    type(self).__name__, "\n\t".join(errors)
+                )
+            )
+        return _IncompatibleKeys(missing, unexpected)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    # ---- hooks ----
+    def _add_hook(
+        self, table: str, hook: Callable, prepend: bool = False, flags: str | None = None
+    ) -> RemovableHandle:
+        hooks = self.__dict__[table]
+        handle = RemovableHandle(hooks, hook)
+        if prepend:
+            later = {key: value for key, value in hooks.items() if key != handle.id}
+            for key, value in later.items():
+                del hooks[key]
+                hooks[key] = value
+        if flags is not None:
+            self.__dict__[flags].add(handle.id)
+        self.__dict__["_has_hooks"] = True
+        return handle
+
+    def register_forward_pre_hook(
+        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """``hook(module, args)`` before forward; it may return new args. ``with_kwargs``: ``hook(module, args, kwargs)``."""
+        flags = "_forward_pre_hooks_with_kwargs" if with_kwargs else None
+        return self._add_hook("_forward_pre_hooks", hook, prepend, flags)
+
+    def register_forward_hook(
+        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> RemovableHandle:
+        """``hook(module, args, output)`` after forward; it may return a new output."""
+        if always_call:
+            raise NotImplementedError(
+                "register_forward_hook: always_call=True is not supported; use try/finally in forward"
+            )
+        flags = "_forward_hooks_with_kwargs" if with_kwargs else None
+        return self._add_hook("_forward_hooks", hook, prepend, flags)
+
+    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """``hook(module, grad_output)`` before the module's backward; it may return a new grad_output."""
+        return self._add_hook("_backward_pre_hooks", hook, prepend)
+
+    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """``hook(module, grad_input, grad_output)`` after the module's backward; it may return a new grad_input."""
+        return self._add_hook("_backward_hooks", hook, prepend)
+
+    register_backward_hook = register_full_backward_hook
+
+    def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
+        """``hook(module, state_dict, prefix, local_metadata)`` after this module's ``state_dict``."""
+        return self._add_hook("_state_dict_hooks", hook)
+
+    _register_state_dict_hook = register_state_dict_post_hook
+
+    def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
+        """``hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)`` before loading."""
+        return self._add_hook("_load_state_dict_pre_hooks", hook)
+
+    def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
+        """``hook(module, incompatible_keys)`` after loading."""
+        return self._add_hook("_load_state_dict_post_hooks", hook)
+
+    # ---- text ----
+    def extra_repr(self) -> str:
+        """What stands between the parentheses of this module in ``repr``."""
+        return ""
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        extra_lines = extra.split("\n") if extra else []
+        children = [f"({name}): {_indent(repr(child), 2)}" for name, child in self._modules.items()]
+        lines = extra_lines + children
+        if not lines:
+            return f"{self._get_name()}()"
+        if len(extra_lines) == 1 and not children:
+            return f"{self._get_name()}({extra})"
+        return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+def parameters_of(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    """A list from what optimisers and clip functions take: one tensor or any iterable of tensors."""
+    return [tensors] if isinstance(tensors, Tensor) else list(tensors)

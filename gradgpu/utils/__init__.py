@@ -1,0 +1,3 @@
+"""Utilities around training; :mod:`gradgpu.utils.data` feeds it."""
+
+from . import data

@@ -1,0 +1,71 @@
+"""Collating: a list of samples becomes a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...ops.creation import from_numpy, tensor
+from ...ops.join import stack
+from ...tensor import Tensor
+
+__all__ = ["default_collate", "default_convert"]
+
+
+def default_convert(data: Any) -> Any:
+    """numpy arrays in data (nested as it likes) as tensors; for loaders without batches."""
+    if isinstance(data, np.ndarray) and data.dtype.kind not in "SUO":
+        return from_numpy(data)
+    if isinstance(data, np.generic):
+        return tensor(data.item())
+    if isinstance(data, Mapping):
+        return {key: default_convert(value) for key, value in data.items()}
+    if isinstance(data, tuple) and hasattr(data, "_fields"):
+        return type(data)(*(default_convert(x) for x in data))
+    if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
+        return [default_convert(x) for x in data]
+    return data
+
+
+def default_collate(batch: Sequence[Any]) -> Any:
+    """A batch from a list of samples: tensors, arrays and numbers are stacked, containers collated inside.
+
+    Example:
+        >>> import gradgpu as gg
+        >>> gg.utils.data.default_collate([{'x': 1.0, 'y': 'a'}, {'x': 2.0, 'y': 'b'}])
+        {'x': tensor([1., 2.], dtype=gradgpu.float64), 'y': ['a', 'b']}
+    """
+    first = batch[0]
+    if isinstance(first, Tensor):
+        return stack(list(batch), 0)
+    if isinstance(first, np.ndarray):
+        if first.dtype.kind in "SUO":
+            raise TypeError(_message(first.dtype))
+        return from_numpy(np.stack(batch))
+    if isinstance(first, np.generic):
+        return from_numpy(np.asarray(batch))
+    if isinstance(first, float):
+        return from_numpy(np.asarray(batch, np.float64))
+    if isinstance(first, (bool, int)):
+        return tensor(list(batch))
+    if isinstance(first, (str, bytes)):
+        return list(batch)
+    if isinstance(first, Mapping):
+        return {key: default_collate([sample[key] for sample in batch]) for key in first}
+    if isinstance(first, tuple) and hasattr(first, "_fields"):
+        return type(first)(*(default_collate(column) for column in zip(*batch)))
+    if isinstance(first, Sequence):
+        if any(len(sample) != len(first) for sample in batch):
+            raise RuntimeError("each element in list of batch should be of equal size")
+        # PyTorch gives a list here, for tuples too.
+        return [default_collate(column) for column in zip(*batch)]
+    raise TypeError(_message(type(first)))
+
+
+def _message(found: Any) -> str:
+    return (
+        "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; "
+        f"found {found}; give the DataLoader a collate_fn of your own"
+    )
