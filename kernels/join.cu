@@ -33,7 +33,7 @@ KERNEL(cat)(CatParams p) {
 }
 
 // ---- pad one dimension: x [before, n, after] -> y [before, m, after], `left` new elements in front ----
-enum PadMode { PAD_CONSTANT = 0, PAD_REFLECT = 1, PAD_REPLICATE = 2, PAD_CIRCULAR = 3 };
+enum PadMode { PAD_REFLECT = 1, PAD_REPLICATE = 2, PAD_CIRCULAR = 3 };
 
 struct PadParams {
     const T* x;
@@ -41,22 +41,20 @@ struct PadParams {
     int64 total;
     int64 n, m, after, left;
     int64 mode;
-    int64 value;  // bits of the constant
 };
 
-// The element of x behind element i of y, or -1 for the constant.
+// The element of x that element i of y shows.
 __device__ __forceinline__ int64 pad_source(int64 i, int64 n, int64 left, int64 mode) {
     i -= left;
     if (i >= 0 && i < n) return i;
     if (mode == PAD_REFLECT) return i < 0 ? -i : 2 * (n - 1) - i;
     if (mode == PAD_REPLICATE) return i < 0 ? 0 : n - 1;
-    if (mode == PAD_CIRCULAR) return i < 0 ? i + n : i - n;
-    return -1;
+    return i < 0 ? i + n : i - n;  // PAD_CIRCULAR
 }
 KERNEL(pad)(PadParams p) {
     FOR_EACH(e, p.total) {
         const int64 row = e / p.after, a = e - row * p.after, b = row / p.m;
         const int64 from = pad_source(row - b * p.m, p.n, p.left, p.mode);
-        p.y[e] = from < 0 ? *reinterpret_cast<const T*>(&p.value) : p.x[(b * p.n + from) * p.after + a];
+        p.y[e] = p.x[(b * p.n + from) * p.after + a];
     }
 }

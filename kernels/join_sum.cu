@@ -1,7 +1,7 @@
 // The gradient of padding by reflection, replication or wrapping.
 #include "common.cuh"
 
-enum PadMode { PAD_CONSTANT = 0, PAD_REFLECT = 1, PAD_REPLICATE = 2, PAD_CIRCULAR = 3 };
+enum PadMode { PAD_REFLECT = 1, PAD_REPLICATE = 2, PAD_CIRCULAR = 3 };
 
 struct PadBackwardParams {
     const T* g;  // [before, m, after]

@@ -1,0 +1,368 @@
+"""Launchers of index.cu, segment.cu, sort.cu and scan.cu, and the check of indices.
+
+An index out of bounds cannot raise from a kernel, and waiting for every kernel would cost more than the
+kernel. So kernels skip such an index and note it in four words of device memory; the host reads
+them when it next waits for the device (`item`, `tolist`, `print`, `.cpu()`, `synchronize`) and raises there.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from .array import Array, after_wait, contiguous, empty, on_device, zeros
+from .backend import backend
+from .elementwise import copy_into
+from .joining import element_type, grid, widest
+from .launch import Kernel
+
+INT64 = np.dtype(np.int64)
+_SIZES = (dt.uint8, dt.int16, dt.int32, dt.int64)
+_LONG = (dt.int64,)
+_AT = "5qPii"
+
+_take = Kernel("index.cu", "take", "PPP" + _AT, T=_SIZES)
+_place = Kernel("index.cu", "place", "PPPPq" + _AT, T=_SIZES)
+_mark_winner = Kernel("index.cu", "mark_winner", "PPq", T=_LONG)
+_index_keys = Kernel("index.cu", "index_keys", "PP" + _AT, T=_LONG)
+_ravel_index = Kernel("index.cu", "ravel_index", "8P8qPqPii", T=_LONG)
+_triangle = Kernel("index.cu", "triangle", "PP5q", T=_SIZES)
+_diagonal_embed = Kernel("index.cu", "diagonal_embed", "PP6q", T=_SIZES)
+_one_hot = Kernel("index.cu", "one_hot", "PPqqPii", T=_LONG)
+_segment_sum = Kernel("segment.cu", "segment_sum", "PPPP4q", T=dt.FLOATS + dt.INTS)
+_sort_tiles = Kernel("sort.cu", "sort_tiles", "PPP4q", T=dt.ALL)
+_merge_runs = Kernel("sort.cu", "merge_runs", "PPPP4q", T=dt.ALL)
+_scan = {
+    (name, shape): Kernel("scan.cu", f"{name}_{shape}", "PP4q", T=dt.FLOATS + dt.INTS)
+    for name in ("cumsum", "cumprod")
+    for shape in ("rows", "columns")
+}
+_nonzero_count = Kernel("scan.cu", "nonzero_count", "PPPq", T=dt.FLOATS + dt.INTS)
+_nonzero_write = Kernel("scan.cu", "nonzero_write", "PPPq", T=dt.FLOATS + dt.INTS)
+_unravel_index = Kernel("scan.cu", "unravel_index", "PP8qqq", T=_LONG)
+
+_THREADS = 256
+_SORT_TILE = 1024
+_SCAN_TILE = 2048
+
+
+# ---- the check ----
+_flags: dict[int, Array] = {}
+_pending: set[int] = set()
+_names: list[str] = []
+_codes: dict[str, int] = {}
+
+
+def index_flag(op: str) -> tuple[int, int]:
+    """Address of the current device's flag and the code of `op`; the next wait for the device will look at it."""
+    device = backend().get_device()
+    flag = _flags.get(device)
+    if flag is None:
+        flag = _flags[device] = zeros((4,), INT64)
+    if device not in _pending:
+        _pending.add(device)
+        after_wait.append(lambda: _raise_if_seen(device))
+    code = _codes.get(op)
+    if code is None:
+        code = _codes[op] = len(_names)
+        _names.append(op)
+    return flag.ptr, code
+
+
+def _raise_if_seen(device: int) -> None:
+    _pending.discard(device)
+    flag, b = _flags[device], backend()
+    words = np.empty(4, np.int64)
+    with on_device(device):
+        b.to_host(words, flag.ptr, b.current_stream_ptr())
+        if words[0]:
+            b.fill(flag.ptr, 0, flag.nbytes, b.current_stream_ptr())
+            raise IndexError(
+                f"{_names[words[3]]}: index {words[1]} is out of bounds for a dimension of size {words[2]} "
+                f"(found on cuda:{device} by a kernel that ran since the last synchronisation; run on 'cpu' to see where)"
+            )
+
+
+def _layout(op: str, total: int, n: int, count: int, after: int, negative: bool, per_element: bool) -> tuple:
+    flag, code = index_flag(op)
+    return total, n, count, after, -n if negative else 0, flag, code, per_element
+
+
+def _no_rows(op: str, index: Array) -> None:
+    raise IndexError(f"{op}: {index.size} indices into a dimension of size 0: every index is out of bounds")
+
+
+# ---- rows ----
+def take(op: str, x: Array, index: Array, dim: int, negative: bool) -> Array:
+    """x[:, …, index, …]: the dimension `dim` replaced by the shape of `index`."""
+    x, index = contiguous(x), contiguous(index)
+    n, before, after = x.shape[dim], prod(x.shape[:dim]), prod(x.shape[dim + 1 :])
+    y = empty((*x.shape[:dim], *index.shape, *x.shape[dim + 1 :]), x.dtype)
+    if y.size:
+        if not n:
+            _no_rows(op, index)
+        step = widest(x.layout.itemsize, after * x.layout.itemsize, x.ptr, y.ptr)
+        wide = after * x.layout.itemsize // step
+        total = before * index.size * wide
+        at = _layout(op, total, n, index.size, wide, negative, False)
+        _take[element_type(step)](grid(total), _THREADS, x.ptr, index.ptr, y.ptr, *at)
+    return y
+
+
+def _winners(op: str, index: Array, places: int, at: tuple) -> Array:
+    """For every place 1 + the last position that writes to it."""
+    keys = empty((index.size,), INT64)
+    _index_keys[INT64](grid(index.size), _THREADS, index.ptr, keys.ptr, *at)
+    winner = zeros((places,), INT64)
+    _mark_winner[INT64](grid(index.size), _THREADS, keys.ptr, winner.ptr, index.size)
+    return winner
+
+
+def put_rows(op: str, x: Array, index: Array, source: Array, dim: int, negative: bool) -> Array:
+    """A copy of `x` with the rows at `index` (of dimension `dim`) taken from `source`, or filled with its one element."""
+    index, source = contiguous(index), contiguous(source)
+    y = x.copy()
+    n, before, after = x.shape[dim], prod(x.shape[:dim]), prod(x.shape[dim + 1 :])
+    count = index.size
+    total = before * count * after
+    if total:
+        if not n:
+            _no_rows(op, index)
+        at = _layout(op, total, n, count, after, negative, False)
+        winner = _winners(op, index, n, at) if count > 1 else None
+        kind = element_type(x.layout.itemsize)
+        scalar = source.ndim == 0
+        _place[kind](
+            grid(total), _THREADS, y.ptr, index.ptr, source.ptr, winner.ptr if winner else 0, scalar, *at
+        )
+    return y
+
+
+def add_rows(op: str, y: Array, index: Array, source: Array, dim: int, negative: bool) -> Array:
+    """Adds the rows of `source` to the rows of the contiguous `y` at `index`, in place, in the order of positions."""
+    index, source = contiguous(index), contiguous(source)
+    n, before, after = y.shape[dim], prod(y.shape[:dim]), prod(y.shape[dim + 1 :])
+    count = index.size
+    total = before * count * after
+    if total:
+        if not n:
+            _no_rows(op, index)
+        keys = empty((count,), INT64)
+        _index_keys[INT64](
+            grid(count), _THREADS, index.ptr, keys.ptr, *_layout(op, total, n, count, after, negative, False)
+        )
+        _sum_segments(y, keys, source, before, n, after)
+    return y
+
+
+def _sum_segments(y: Array, keys: Array, source: Array, before: int, n: int, after: int) -> None:
+    keys, order = sort(keys)
+    total = before * keys.size * after
+    _segment_sum[y.dtype](
+        grid(total), _THREADS, keys.ptr, order.ptr, source.ptr, y.ptr, total, keys.size, n, after
+    )
+
+
+# ---- elements ----
+def _cut(x: Array, shape: tuple, dim: int) -> Array:
+    """The corner of `x` that an index of this shape reaches."""
+    want = tuple(m if d == dim else n for d, (m, n) in enumerate(zip(x.shape, shape)))
+    return x if want == x.shape else x.as_strided(want, x.strides)
+
+
+def gather(op: str, x: Array, index: Array, dim: int) -> Array:
+    """y[…, j, …] = x[…, index[…, j, …], …]."""
+    index = contiguous(index)
+    y = empty(index.shape, x.dtype)
+    if y.size:
+        x = contiguous(_cut(x, index.shape, dim))
+        if not x.shape[dim]:
+            _no_rows(op, index)
+        at = _layout(op, y.size, x.shape[dim], index.shape[dim], prod(index.shape[dim + 1 :]), False, True)
+        _take[element_type(x.layout.itemsize)](grid(y.size), _THREADS, x.ptr, index.ptr, y.ptr, *at)
+    return y
+
+
+def scatter(op: str, x: Array, index: Array, source: Array, dim: int, add: bool) -> Array:
+    """A copy of `x` in which `source` (an array, or one element) is written or added at `index`."""
+    y = x.copy()
+    if not index.size:
+        return y
+    index = contiguous(index)
+    if source.ndim or add:
+        source = contiguous(
+            source if source.shape == index.shape else source.as_strided(index.shape, source.strides)
+        )
+    corner = _cut(y, index.shape, dim)
+    part = contiguous(corner)
+    n, count, after = part.shape[dim], index.shape[dim], prod(index.shape[dim + 1 :])
+    if not n:
+        _no_rows(op, index)
+    at = _layout(op, index.size, n, count, after, False, True)
+    kind = element_type(x.layout.itemsize)
+    if not add:
+        winner = _winners(op, index, part.size, at) if count > 1 else None
+        scalar = source.ndim == 0 and part.ndim != 0
+        _place[kind](
+            grid(index.size),
+            _THREADS,
+            part.ptr,
+            index.ptr,
+            source.ptr,
+            winner.ptr if winner else 0,
+            scalar,
+            *at,
+        )
+    else:
+        keys = empty((index.size,), INT64)
+        _index_keys[INT64](grid(index.size), _THREADS, index.ptr, keys.ptr, *at)
+        _sum_segments(part, keys, source, 1, part.size, 1)
+    if part is not y:
+        copy_into(corner, part)
+    return y
+
+
+def ravel_index(op: str, indices: tuple[Array, ...], sizes: tuple[int, ...]) -> Array:
+    """Several indices of one shape, into dimensions of these sizes, as one index into their product."""
+    dense = [contiguous(i) for i in indices]
+    out = empty(dense[0].shape, INT64)
+    if out.size:
+        flag, code = index_flag(op)
+        pad = (0,) * (8 - len(dense))
+        _ravel_index[INT64](
+            grid(out.size),
+            _THREADS,
+            *[i.ptr for i in dense],
+            *pad,
+            *sizes,
+            *pad,
+            out.ptr,
+            out.size,
+            flag,
+            len(dense),
+            code,
+        )
+    return out
+
+
+# ---- matrices ----
+def triangle(x: Array, diagonal: int, lower: bool) -> Array:
+    """The lower or upper triangle of the matrices in `x`."""
+    x = contiguous(x)
+    y = empty(x.shape, x.dtype)
+    if y.size:
+        kind = element_type(x.layout.itemsize)
+        _triangle[kind](
+            grid(y.size), _THREADS, x.ptr, y.ptr, y.size, x.shape[-2], x.shape[-1], diagonal, lower
+        )
+    return y
+
+
+def diagonal_embed(x: Array, rows: int, cols: int, offset: int) -> Array:
+    """Matrices [*, rows, cols] of zeros with the last dimension of `x` on a diagonal."""
+    x = contiguous(x)
+    y = empty((*x.shape[:-1], rows, cols), x.dtype)
+    if y.size:
+        row0, col0 = max(-offset, 0), max(offset, 0)
+        kind = element_type(x.layout.itemsize)
+        _diagonal_embed[kind](
+            grid(y.size), _THREADS, x.ptr, y.ptr, y.size, rows, cols, row0, col0, x.shape[-1]
+        )
+    return y
+
+
+def one_hot(op: str, index: Array, classes: int) -> Array:
+    """int64 [*, classes]: 1 at the index, 0 elsewhere."""
+    index = contiguous(index)
+    y = empty((*index.shape, classes), INT64)
+    if y.size:
+        flag, code = index_flag(op)
+        _one_hot[INT64](grid(y.size), _THREADS, index.ptr, y.ptr, y.size, classes, flag, code, 0)
+    return y
+
+
+# ---- order ----
+def sort(x: Array, descending: bool = False) -> tuple[Array, Array]:
+    """Values and positions of the last dimension in order; stable, NaN largest."""
+    x = contiguous(x)
+    keys, order = empty(x.shape, x.dtype), empty(x.shape, INT64)
+    if x.size:
+        n = x.shape[-1]
+        rows, tiles = x.size // n, -(-n // _SORT_TILE)
+        _sort_tiles[x.dtype](
+            min(rows * tiles, 1 << 16),
+            _THREADS,
+            x.ptr,
+            keys.ptr,
+            order.ptr,
+            n,
+            tiles,
+            rows * tiles,
+            descending,
+        )
+        run = _SORT_TILE
+        if run < n:
+            spare_keys, spare_order = empty(x.shape, x.dtype), empty(x.shape, INT64)
+        while run < n:
+            _merge_runs[x.dtype](
+                grid(x.size),
+                _THREADS,
+                keys.ptr,
+                order.ptr,
+                spare_keys.ptr,
+                spare_order.ptr,
+                x.size,
+                n,
+                run,
+                descending,
+            )
+            keys, order, spare_keys, spare_order = spare_keys, spare_order, keys, order
+            run *= 2
+    return keys, order
+
+
+def scan(name: str, x: Array, dim: int, reverse: bool) -> Array:
+    """'cumsum' or 'cumprod' along a dimension, from its end if `reverse`."""
+    x = contiguous(x)
+    y = empty(x.shape, x.dtype)
+    if y.size:
+        outer, n, inner = prod(x.shape[:dim]), x.shape[dim], prod(x.shape[dim + 1 :])
+        if inner == 1:
+            _scan[name, "rows"][x.dtype](
+                min(outer, 1 << 16), _THREADS, x.ptr, y.ptr, outer, n, inner, reverse
+            )
+        else:
+            _scan[name, "columns"][x.dtype](
+                grid(outer * inner), _THREADS, x.ptr, y.ptr, outer, n, inner, reverse
+            )
+    return y
+
+
+def flat_nonzero(x: Array) -> Array:
+    """Flat positions of the elements that are not zero. Waits for the device: the length depends on the values."""
+    x = contiguous(x)
+    if not x.size:
+        return empty((0,), INT64)
+    if x.dtype == np.bool_:
+        x = x.view_dtype(np.dtype(np.uint8))
+    tiles = -(-x.size // _SCAN_TILE)
+    counts = empty((tiles,), INT64)
+    _nonzero_count[x.dtype](tiles, _THREADS, x.ptr, 0, counts.ptr, x.size)
+    ends = scan("cumsum", counts, 0, False)
+    total = int(ends.as_strided((), (), tiles - 1).get())
+    out = empty((total,), INT64)
+    if total:
+        _nonzero_write[x.dtype](tiles, _THREADS, x.ptr, ends.ptr, out.ptr, x.size)
+    return out
+
+
+def unravel_index(flat: Array, shape: tuple[int, ...]) -> Array:
+    """Flat positions [count] as coordinates [count, dims]."""
+    out = empty((flat.size, len(shape)), INT64)
+    if out.size:
+        sizes: tuple[Any, ...] = (*shape, *(1,) * (8 - len(shape)))
+        _unravel_index[INT64](grid(flat.size), _THREADS, flat.ptr, out.ptr, *sizes, flat.size, len(shape))
+    return out

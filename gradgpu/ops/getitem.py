@@ -1,0 +1,360 @@
+"""`x[index]` and `x[index] = value`, with the rules of numpy and PyTorch.
+
+An index is cut into a basic part (ints, slices, None, Ellipsis), which makes a view, and an advanced
+part (integer tensors, lists, arrays, bool masks), which gathers. Several advanced indices are broadcast
+together and folded into one index over the product of their dimensions.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..autograd.modes import state
+from ..cuda.elementwise import broadcast_shapes
+from ..tensor import Tensor
+from . import shape as _shape
+from .creation import tensor
+from .index import check_bounds, flat_nonzero, index_add_op, index_put_op, index_tensor, take_op, unravel_op
+from .inplace import check_writable, inplace
+from .registry import Op, method
+
+_int, _slice, _ndarray, _generic = int, slice, np.ndarray, np.generic
+_NAME = "index"
+
+
+def _ravel_cpu(*indices, sizes):
+    flat: Any = 0
+    for d, (index, n) in enumerate(zip(indices, sizes)):
+        check_bounds(_NAME, index, n, True, d)
+        flat = flat * n + np.where(index < 0, index + n, index)
+    return flat
+
+
+def _ravel_cuda(*indices, sizes):
+    from ..cuda.indexing import ravel_index
+
+    return ravel_index(_NAME, indices, sizes)
+
+
+# Several indices into dimensions of these sizes as one index into their product.
+ravel_index_op = Op("ravel_index", _ravel_cpu, _ravel_cuda)
+
+
+def _is_number(i: Any) -> bool:
+    return (
+        isinstance(i, _generic)
+        and i.dtype.kind in "iu"
+        and i.ndim == 0
+        or hasattr(i, "__index__")
+        and not isinstance(i, Tensor)
+    )
+
+
+def _parts(x: Any, index: Any) -> list:
+    """The entries of an index, lists and arrays as tensors; a list at the top is an index of its own."""
+    entries = []
+    for i in index if isinstance(index, tuple) else (index,):
+        if type(i) is _int or i is None or i is Ellipsis:
+            entries.append(i)
+        elif isinstance(i, _slice):
+            if i.step is not None and not isinstance(i.step, Tensor) and i.step <= 0:
+                raise ValueError(
+                    f"index: slice step must be positive, got {i.step}; use x.flip(dim) to reverse"
+                )
+            bounds = [b if b is None or type(b) is _int else b.__index__() for b in (i.start, i.stop, i.step)]
+            entries.append(_slice(*bounds))
+        elif isinstance(i, (bool, np.bool_)):
+            entries.append(tensor(bool(i), device=x.device))
+        elif isinstance(i, Tensor):
+            # a 0-dim integer tensor on the CPU is a number: no gather is needed
+            entries.append(int(i) if i.ndim == 0 and i.dtype.category == dt.INTEGER and not i.is_cuda else i)
+        elif _is_number(i):
+            entries.append(i.__index__())
+        elif isinstance(i, (list, tuple, range, _ndarray)):
+            made = tensor(list(i) if isinstance(i, range) else i)
+            entries.append(
+                made.to(x.device, dt.int64)
+                if made.numel() == 0 and not isinstance(i, _ndarray)
+                else made.to(x.device)
+            )
+        else:
+            raise TypeError(
+                f"index: only integers, slices (`:`), ellipsis (`...`), None and integer or bool tensors are valid indices, got {type(i).__name__}"
+            )
+    return entries
+
+
+def _split(x: Any, entries: list) -> tuple[tuple, list]:
+    """The basic index, and the advanced indices by dimension of the view it makes: [(dim, int64 tensor)].
+
+    A mask stands for the positions where it is True, one index a dimension; a 0-dim mask for a new dimension.
+    """
+    consumed = 0
+    for i in entries:
+        if isinstance(i, Tensor):
+            consumed += i.ndim if i.dtype in (dt.bool, dt.uint8) else 1
+        elif i is not None and i is not Ellipsis:
+            consumed += 1
+    shape = x._a.shape
+    if consumed > len(shape):
+        raise IndexError(
+            f"index: too many indices for tensor of dimension {len(shape)} (shape {tuple(shape)}): {consumed} are given"
+        )
+    if sum(i is Ellipsis for i in entries) > 1:
+        raise IndexError("index: an index can only have a single ellipsis ('...')")
+    if not any(i is Ellipsis for i in entries):
+        entries = [*entries, Ellipsis]
+    basic: list = []
+    advanced: list = []
+    source = made = 0  # dimension of x, of the view
+    for i in entries:
+        if i is Ellipsis:
+            skip = len(shape) - consumed
+            basic += [_slice(None)] * skip
+            source, made = source + skip, made + skip
+        elif i is None:
+            basic.append(None)
+            made += 1
+        elif isinstance(i, _slice):
+            basic.append(i)
+            source, made = source + 1, made + 1
+        elif not isinstance(i, Tensor):
+            n = shape[source]
+            if not -n <= i < n:
+                raise IndexError(f"index: index {i} is out of bounds for dimension {source} with size {n}")
+            basic.append(i)
+            source += 1
+        elif i.dtype in (dt.bool, dt.uint8):
+            if i.ndim == 0:  # x[True] is x[None], x[False] an empty one
+                basic.append(None)
+                advanced.append((made, flat_nonzero(i.reshape((1,)))))
+                made += 1
+                continue
+            for d in range(i.ndim):
+                if i.shape[d] != shape[source + d]:
+                    raise IndexError(
+                        f"index: The shape of the mask {list(i.shape)} at index {d} does not match the shape of the indexed tensor "
+                        f"{list(shape)} at index {source + d}"
+                    )
+            places = flat_nonzero(i)
+            at = [places] if i.ndim == 1 else unravel_op(places, shape=tuple(i.shape)).unbind(1)
+            for d, one in enumerate(at):
+                basic.append(_slice(None))
+                advanced.append((made + d, one))
+            source, made = source + i.ndim, made + i.ndim
+        else:
+            basic.append(_slice(None))
+            advanced.append((made, index_tensor(_NAME, i)))
+            source, made = source + 1, made + 1
+    return tuple(basic), advanced
+
+
+def _fold(view: Any, advanced: list) -> tuple[Any, Any, int, list | None]:
+    """One index for all: (view with the indexed dimensions joined, index, its dimension, how the view was permuted).
+
+    The dimensions of the index stay in place if the indexed ones stand side by side, else they go first.
+    """
+    dims = [d for d, _ in advanced]
+    stay = dims == list(range(dims[0], dims[0] + len(dims)))
+    indices = [i if i.device == view.device else i.to(view.device) for _, i in advanced]
+    order = None
+    if not stay:
+        order = [*dims, *[d for d in range(view.ndim) if d not in dims]]
+        view = _shape.permute_op(view, dims=tuple(order))
+        dims = list(range(len(dims)))
+    if len(dims) == 1:
+        return view, indices[0], dims[0], order
+    try:
+        joint = broadcast_shapes(_NAME, *[tuple(i.shape) for i in indices])
+    except RuntimeError as error:
+        raise IndexError(
+            f"index: shape mismatch: indexing tensors could not be broadcast together: {error}"
+        ) from None
+    indices = [i if i.shape == joint else i.expand(joint) for i in indices]
+    shape = tuple(view.shape)
+    sizes = shape[dims[0] : dims[-1] + 1]
+    if len(sizes) > 8:
+        raise IndexError(f"index: at most 8 tensor indices are supported, got {len(sizes)}")
+    index = ravel_index_op(*indices, sizes=sizes)
+    if prod(sizes) == 0 and index.numel():
+        raise IndexError(
+            f"index: {index.numel()} indices into dimensions of sizes {list(sizes)}: every index is out of bounds"
+        )
+    return view.reshape((*shape[: dims[0]], prod(sizes), *shape[dims[-1] + 1 :])), index, dims[0], order
+
+
+def _basic(x: Any, index: Any) -> tuple | None:
+    """The index as a tuple if it is made of valid ints and slices only, else None: the quick way."""
+    shape = x._a.shape
+    if type(index) is not tuple:
+        index = (index,)
+    if len(index) > len(shape):
+        return None
+    for i, n in zip(index, shape):
+        kind = type(i)
+        if kind is _int:
+            if not -n <= i < n:
+                return None
+        elif (
+            kind is not _slice
+            or i.step is not None
+            or not all(b is None or type(b) is _int for b in (i.start, i.stop))
+        ):
+            return None
+    return index
+
+
+def _all_basic(entries: list) -> bool:
+    return not any(isinstance(i, Tensor) for i in entries)
+
+
+@method
+def __getitem__(self: Any, index: Any) -> Any:
+    """`x[index]`: a view for ints, slices, None and Ellipsis; a copy for integer tensors, lists and masks.
+
+    >>> import gradgpu as gg
+    >>> x = gg.arange(6).reshape(2, 3)
+    >>> x[1, ::2], x[:, [2, 0]]
+    (tensor([3, 5]), tensor([[2, 0],
+            [5, 3]]))
+    """
+    quick = _basic(self, index)
+    if quick is not None:
+        return _shape.basic_index_op(self, index=quick)
+    entries = _parts(self, index)
+    basic, advanced = _split(self, entries)
+    view = self if all(i == _slice(None) for i in basic) else _shape.basic_index_op(self, index=basic)
+    if not advanced:
+        return view if view is not self else _shape.basic_index_op(self, index=basic)
+    view, at, dim, _ = _fold(view, advanced)
+    return take_op(view, at, dim=dim, negative=True, op=_NAME)
+
+
+def _value(self: Any, value: Any) -> Any:
+    """The value to store, as a tensor of this tensor's dtype and device."""
+    if not isinstance(value, Tensor):
+        made = value if isinstance(value, _ndarray) else np.asarray(value)
+        if made.dtype.kind not in "biuf":
+            raise TypeError(f"index_put_: can't assign a {type(value).__name__} to a {self.dtype} tensor")
+        return tensor(
+            made.astype(np.float32) if self.dtype is dt.bfloat16 else made,
+            dtype=self.dtype,
+            device=self.device,
+        )
+    if value.device != self.device:
+        if value.ndim:
+            raise RuntimeError(
+                f"index_put_: expected the value on {self.device}, got {value.device}; move it with value.to('{self.device}')"
+            )
+        value = value.to(self.device)
+    return value if value.dtype is self.dtype else value.to(self.dtype)
+
+
+def _fit(value: Any, shape: tuple) -> Any:
+    """The value broadcast to the indexed places; leading dimensions of size 1 are dropped."""
+    if tuple(value.shape) == shape:
+        return value
+    lead = value.ndim - len(shape)
+    if lead > 0 and all(n == 1 for n in value.shape[:lead]):
+        value = value.reshape(tuple(value.shape[lead:]))
+    try:
+        return value.expand(shape)
+    except RuntimeError:
+        raise RuntimeError(
+            f"index_put_: shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of shape {list(shape)}"
+        ) from None
+
+
+@method
+def __setitem__(self: Any, index: Any, value: Any) -> None:
+    """`x[index] = value`: a number or a tensor that broadcasts to the indexed places; gradients flow to it."""
+    quick = _basic(self, index)
+    entries = None if quick is not None else _parts(self, index)
+    if entries is not None and len(entries) == 1 and _is_mask(self, entries[0], value):
+        self.masked_fill_(entries[0], value)
+        return
+    if entries is None or _all_basic(entries):
+        basic, advanced = (quick, []) if entries is None else _split(self, entries)
+        view = _shape.basic_index_op(self, index=basic)
+        if isinstance(value, (int, float)):
+            view.fill_(value)
+        else:
+            view.copy_(_fit(_value(self, value), tuple(view.shape)))
+        return
+    basic, advanced = _split(self, entries)
+    check_writable("index_put_", self)
+    view = self if all(i == _slice(None) for i in basic) else _shape.basic_index_op(self, index=basic)
+    _put(view, advanced, value, False)
+
+
+def _is_mask(x: Any, entry: Any, value: Any) -> bool:
+    """Whether `x[entry] = value` fills a mask of the shape of x with one number: no positions are needed."""
+    one = isinstance(value, (int, float)) or isinstance(value, Tensor) and value.ndim == 0
+    return (
+        one
+        and isinstance(entry, Tensor)
+        and entry.dtype is dt.bool
+        and entry.shape == x.shape
+        and entry.device == x.device
+    )
+
+
+def _put(view: Any, advanced: list, value: Any, accumulate: bool) -> None:
+    """Writes through advanced indices into `view`, in place."""
+    result = _put_copy(view, advanced, value, accumulate)
+    inplace("index_put_", view, result)
+
+
+def _put_copy(view: Any, advanced: list, value: Any, accumulate: bool) -> Any:
+    """A copy of `view` with the value written, or added, through advanced indices."""
+    shape = tuple(view.shape)
+    folded, at, dim, order = _fold(view, advanced)
+    target = (*folded.shape[:dim], *at.shape, *folded.shape[dim + 1 :])
+    plain = isinstance(value, (int, float)) and not accumulate
+    source = None if plain else _fit(_value(view, value), target)
+    if accumulate:
+        made = index_add_op(
+            folded, at, source, dim=dim, negative=True, op="index_put_", size=folded.shape[dim]
+        )
+    else:
+        made = index_put_op(
+            folded, at, source, dim=dim, negative=True, op="index_put_", value=value if plain else 0
+        )
+    if order is None:
+        return made.reshape(shape)
+    back = [order.index(d) for d in range(len(order))]
+    return _shape.permute_op(made.reshape(tuple(shape[d] for d in order)), dims=tuple(back))
+
+
+def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
+    """A copy of `input` in which `input[indices]` holds `values`; with `accumulate` they are added, in a fixed order.
+
+    Args:
+        indices: a tuple of integer or bool tensors (None for a whole dimension), as in `input[indices]`.
+
+    >>> import gradgpu as gg
+    >>> gg.index_put(gg.zeros(3), (gg.tensor([0, 0]),), gg.tensor([1., 2.]), accumulate=True)
+    tensor([3., 0., 0.])
+    """
+    entries = [_slice(None) if i is None else i for i in _parts(input, tuple(indices))]
+    basic, advanced = _split(input, entries)
+    if not advanced:
+        raise IndexError("index_put: at least one index must be a tensor; use x[...] = value for slices")
+    view = input if all(i == _slice(None) for i in basic) else _shape.basic_index_op(input, index=basic)
+    return _put_copy(view, advanced, values, accumulate)
+
+
+method(index_put)
+
+
+@method
+def index_put_(self: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
+    """`index_put` in place."""
+    return inplace("index_put_", self, index_put(self, indices, values, accumulate))
+
+
+__all__ = ["index_put"]

@@ -1,0 +1,629 @@
+"""Reading and writing through integer indices along one dimension, and what is made of that.
+
+Two layouts of index (kernels/index.cu): *per row*, an index of any shape that replaces one dimension
+(`take_op`, `index_add_op`, `index_put_op`), and *per element*, an index of the shape of the result (`gather_op`, `scatter_op`,
+`scatter_add_op`). Sums through an index are made in the order of positions on every device, without
+float atomics, so they are reproducible; of several values written to one place the last stays.
+
+Indices out of bounds raise IndexError: on 'cpu' at once, on 'cuda' when the host next waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..cuda.elementwise import broadcast_shapes
+from ..tensor import Tensor
+from . import shape as _shape
+from .inplace import inplace
+from .pointwise import where_op
+from .registry import Op, method
+
+ndarray = np.ndarray
+_uint64 = np.uint64
+_max = np.maximum.reduce
+_min = np.minimum.reduce
+_HALF = ("f", "V")
+
+
+def check_bounds(op: str, index: Any, n: int, negative: bool, dim: int) -> None:
+    """Raises IndexError for an index outside [0, n), or [-n, n) where `negative` ones count from the end."""
+    if (
+        index.size == 0 or _max(index.view(_uint64), axis=None) < n
+    ):  # seen as unsigned, negative ones are huge
+        return
+    low, high = int(_min(index, axis=None)), int(_max(index, axis=None))
+    if high >= n or low < (-n if negative else 0):
+        raise IndexError(
+            f"{op}: index {high if high >= n else low} is out of bounds for dimension {dim} with size {n}; "
+            f"indices go from {-n if negative else 0} to {n - 1}"
+        )
+
+
+def _is_half(dtype: np.dtype) -> bool:
+    return dtype.itemsize == 2 and dtype.kind in _HALF
+
+
+def _add_flat(base: ndarray, offsets: ndarray, values: ndarray) -> ndarray:
+    """A contiguous copy of `base` with `values` added at flat offsets, in their order; half types are rounded once."""
+    half = _is_half(base.dtype)
+    y = base.astype(np.float32) if half else base.copy()
+    # On flat arrays of one dtype np.add.at is a tight loop (unlike its general case): no sort is faster.
+    np.add.at(y.reshape(-1), offsets.reshape(-1), values.reshape(-1).astype(y.dtype, copy=False))
+    return y.astype(base.dtype) if half else y
+
+
+def _positive(index: Any, n: int) -> Any:
+    return np.where(index < 0, index + n, index) if index.size and _min(index, axis=None) < 0 else index
+
+
+# ---- per row ----
+def _take_cpu(x, index, *, dim, negative, op):
+    check_bounds(op, index, x.shape[dim], negative, dim)
+    return x.take(index, dim, mode="wrap" if negative else "clip")
+
+
+def _take_cuda(x, index, *, dim, negative, op):
+    from ..cuda.indexing import take
+
+    return take(op, x, index, dim, negative)
+
+
+take_op = Op(
+    "index_select",
+    _take_cpu,
+    _take_cuda,
+    {
+        "x": lambda g, index, x_shape, *, dim, negative, op: index_add_op(
+            None, index, g, dim=dim, negative=negative, op=op, size=x_shape[dim]
+        )
+    },
+)
+
+
+def _index_add_cpu(x, index, source, *, dim, negative, op, size):
+    rows, after = index.size, prod(source.shape[dim + index.ndim :])
+    check_bounds(op, index, size, negative, dim)
+    index = _positive(index, size)
+    shape = (*source.shape[:dim], size, *source.shape[dim + index.ndim :])
+    base = np.zeros(shape, source.dtype) if x is None else x
+    before = prod(source.shape[:dim])
+    offsets = index.reshape(-1)
+    if before != 1:
+        offsets = (np.arange(0, before * size, size)[:, None] + offsets).reshape(-1)
+    if after != 1:
+        offsets = (offsets * after)[:, None] + np.arange(after)
+    return _add_flat(base, offsets, source) if rows else base.copy()
+
+
+def _index_add_cuda(x, index, source, *, dim, negative, op, size):
+    from ..cuda.array import zeros
+    from ..cuda.indexing import add_rows
+
+    shape = (*source.shape[:dim], size, *source.shape[dim + index.ndim :])
+    y = zeros(shape, source.dtype) if x is None else x.copy()
+    return add_rows(op, y, index, source, dim, negative)
+
+
+# y = x (zeros of length `size` along dim where x is None) with the rows of `source` added at `index`
+index_add_op = Op(
+    "index_add",
+    _index_add_cpu,
+    _index_add_cuda,
+    {
+        "x": lambda g: g,
+        "source": lambda g, index, *, dim, negative, op: take_op(g, index, dim=dim, negative=negative, op=op),
+    },
+)
+
+
+def _index_put_cpu(x, index, source, *, dim, negative, op, value):
+    check_bounds(op, index, x.shape[dim], negative, dim)
+    y = np.array(x)
+    y[(slice(None),) * dim + (index,)] = value if source is None else source
+    return y
+
+
+def _index_put_cuda(x, index, source, *, dim, negative, op, value):
+    from ..cuda.array import full
+    from ..cuda.indexing import put_rows
+
+    if source is None:
+        source = full((), value, x.dtype, x.device)
+    return put_rows(op, x, index, source, dim, negative)
+
+
+# y = x with the rows at `index` replaced by those of `source`, or by `value` where source is None
+index_put_op = Op(
+    "index_put",
+    _index_put_cpu,
+    _index_put_cuda,
+    {
+        "x": lambda g, index, *, dim, negative, op: index_put_op(
+            g, index, None, dim=dim, negative=negative, op=op, value=0
+        ),
+        "source": lambda g, index, *, dim, negative, op: take_op(g, index, dim=dim, negative=negative, op=op),
+    },
+)
+
+
+# ---- per element ----
+def _offsets(index: ndarray, shape: tuple, dim: int) -> ndarray:
+    """The flat offset in an array of this shape that each element of `index` addresses."""
+    flat: Any = index * prod(shape[dim + 1 :])
+    for d, n in enumerate(index.shape):
+        if d != dim and n != 1:
+            step = prod(shape[d + 1 :])
+            flat = flat + np.arange(0, n * step, step).reshape((n,) + (1,) * (index.ndim - 1 - d))
+    return flat
+
+
+def _gather_cpu(x, index, *, dim):
+    check_bounds("gather", index, x.shape[dim], False, dim)
+    return (
+        x.reshape(-1).take(_offsets(index, x.shape, dim), mode="clip")
+        if index.size
+        else np.empty(index.shape, x.dtype)
+    )
+
+
+def _gather_cuda(x, index, *, dim):
+    from ..cuda.indexing import gather
+
+    return gather("gather", x, index, dim)
+
+
+gather_op = Op(
+    "gather",
+    _gather_cpu,
+    _gather_cuda,
+    {"x": lambda g, index, x_shape, *, dim: scatter_add_op(None, index, g, dim=dim, shape=x_shape)},
+)
+
+
+def _corner(source: Any, index: Any) -> Any:
+    return source if source.shape == index.shape else source[tuple([slice(n) for n in index.shape])]
+
+
+def _scatter_add_cpu(x, index, source, *, dim, shape):
+    check_bounds("scatter_add", index, shape[dim], False, dim)
+    base = np.zeros(shape, source.dtype) if x is None else x
+    return _add_flat(base, _offsets(index, shape, dim), _corner(source, index))
+
+
+def _scatter_add_cuda(x, index, source, *, dim, shape):
+    from ..cuda.array import zeros
+    from ..cuda.indexing import scatter
+
+    return scatter("scatter_add", zeros(shape, source.dtype) if x is None else x, index, source, dim, True)
+
+
+scatter_add_op = Op(
+    "scatter_add",
+    _scatter_add_cpu,
+    _scatter_add_cuda,
+    {
+        "x": lambda g: g,
+        "source": lambda g, index, source_shape, *, dim: _spread(gather_op(g, index, dim=dim), source_shape),
+    },
+)
+
+
+def _spread(g: Any, shape: tuple) -> Any:
+    """The gradient of a source of which only the corner of the index's shape was read."""
+    if g.shape == shape:
+        return g
+    from .join import constant_pad_op
+
+    return constant_pad_op(g, pads=tuple([(0, m - n) for n, m in zip(g.shape, shape)]), value=0)
+
+
+def _scatter_cpu(x, index, source, *, dim, value):
+    check_bounds("scatter", index, x.shape[dim], False, dim)
+    y = x.copy()
+    y.reshape(-1)[_offsets(index, x.shape, dim)] = value if source is None else _corner(source, index)
+    return y
+
+
+def _scatter_cuda(x, index, source, *, dim, value):
+    from ..cuda.array import full
+    from ..cuda.indexing import scatter
+
+    if source is None:
+        source = full((), value, x.dtype, x.device)
+    return scatter("scatter", x, index, source, dim, False)
+
+
+scatter_op = Op(
+    "scatter",
+    _scatter_cpu,
+    _scatter_cuda,
+    {
+        "x": lambda g, index, *, dim: scatter_op(g, index, None, dim=dim, value=0),
+        "source": lambda g, index, source_shape, *, dim: _spread(gather_op(g, index, dim=dim), source_shape),
+    },
+)
+
+
+# ---- arguments ----
+def index_tensor(op: str, index: Any, device: Any = None) -> Any:
+    """An integer tensor as int64."""
+    if not isinstance(index, Tensor):
+        raise TypeError(
+            f"{op}: index must be a Tensor of integers, got {type(index).__name__}; use gradgpu.tensor(index)"
+        )
+    d = index.dtype
+    if d is dt.int64:
+        return index
+    if d.category != dt.INTEGER:
+        raise IndexError(
+            f"{op}: tensors used as indices must be integer tensors, got {d}; convert with index.long()"
+        )
+    return index.long()
+
+
+def _same_dtype(op: str, x: Tensor, source: Tensor) -> None:
+    if x.dtype is not source.dtype:
+        raise RuntimeError(
+            f"{op}(): self ({x.dtype}) and source ({source.dtype}) must have the same dtype; use source.to({x.dtype})"
+        )
+
+
+def _check_element_index(op: str, x: Any, index: Any, dim: int, source: Any = None) -> None:
+    """`index` has the dimensions of x and reaches no further than it, except along dim."""
+    if index.ndim != x.ndim:
+        raise RuntimeError(
+            f"{op}: Index tensor must have the same number of dimensions as input tensor: {index.ndim} and {x.ndim}"
+        )
+    for d in range(index.ndim):
+        n = index.shape[d]
+        if d != dim and n > x.shape[d] or source is not None and n > source.shape[d]:
+            other = "" if source is None else f" and source {list(source.shape)}"
+            raise RuntimeError(
+                f"{op}: Expected index {list(index.shape)} to be no larger than self {list(x.shape)} apart from dimension {dim}{other}"
+            )
+
+
+# ---- public: per element ----
+@method
+def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
+    """Picks elements along `dim`: out[i][j] = input[index[i][j]][j] for dim 0, input[i][index[i][j]] for dim 1, and so on.
+
+    Args:
+        index: int64, as many dimensions as `input`; no larger than it in the other dimensions. The result has its shape.
+
+    Raises:
+        IndexError: an index outside [0, input.shape[dim]). RuntimeError: shapes do not fit.
+
+    >>> import gradgpu as gg
+    >>> gg.gather(gg.tensor([[1, 2], [3, 4]]), 1, gg.tensor([[0, 0], [1, 0]]))
+    tensor([[1, 1],
+            [4, 3]])
+    """
+    index = index_tensor("gather", index)
+    dim = input._dim(dim, "gather")
+    if input.ndim == 0 or index.ndim == 0:
+        flat = gather_op(input.reshape((-1,)) if input.ndim == 0 else input, index.reshape((-1,)), dim=0)
+        return flat.reshape(tuple(index.shape))
+    _check_element_index("gather", input, index, dim)
+    return gather_op(input, index, dim=dim)
+
+
+@method
+def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
+    """`gather` with broadcasting of the other dimensions, as numpy's take_along_axis; `dim=None` indexes the flat input.
+
+    >>> import gradgpu as gg
+    >>> x = gg.tensor([[10, 30, 20]])
+    >>> gg.take_along_dim(x, gg.argsort(x, 1), 1)
+    tensor([[10, 20, 30]])
+    """
+    if dim is None:
+        return gather(input.reshape((-1,)), 0, indices.reshape((-1,)))
+    dim = input._dim(dim, "take_along_dim")
+    if input.ndim != indices.ndim:
+        raise RuntimeError(
+            f"take_along_dim(): input and indices should have the same number of dimensions, but got {input.ndim} and {indices.ndim}"
+        )
+    shape = list(
+        broadcast_shapes(
+            "take_along_dim",
+            *(tuple(t.shape[:dim]) + (1,) + tuple(t.shape[dim + 1 :]) for t in (input, indices)),
+        )
+    )
+    x = input.expand((*shape[:dim], input.shape[dim], *shape[dim + 1 :]))
+    return gather(x, dim, indices.expand((*shape[:dim], indices.shape[dim], *shape[dim + 1 :])))
+
+
+def _scatter_arguments(op: str, x: Any, dim: int, index: Any, src: Any) -> tuple:
+    index = index_tensor(op, index)
+    dim = x._dim(dim, op)
+    if isinstance(src, Tensor):
+        _same_dtype(op, x, src)
+    else:
+        src = None
+    if x.ndim == 0 or index.ndim == 0:
+        x, index, src = (t if t is None or t.ndim else t.reshape((1,)) for t in (x, index, src))
+    _check_element_index(op, x, index, dim, src)
+    return x, index, src, dim
+
+
+def scatter(
+    input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Any:
+    """A copy of `input` with the elements of `src` (a tensor or a number) written at `index` along `dim`.
+
+    out[index[i][j]][j] = src[i][j] for dim 0. Where an index occurs twice the last value stays; the gradient of
+    `src` is right only if none does (as in PyTorch). `reduce='add'` adds instead.
+
+    Raises:
+        IndexError: an index outside [0, input.shape[dim]). RuntimeError: shapes or dtypes do not fit.
+
+    >>> import gradgpu as gg
+    >>> gg.scatter(gg.zeros(2, 3), 1, gg.tensor([[2], [0]]), 1.0)
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
+    if src is None:
+        src = value
+    if src is None:
+        raise TypeError("scatter(): missing the values to write: give src (a tensor) or value (a number)")
+    if reduce == "add":
+        return scatter_add(
+            input, dim, index, src if isinstance(src, Tensor) else input.new_full(tuple(index.shape), src)
+        )
+    if reduce is not None:
+        raise ValueError(f"scatter: reduce={reduce!r} is not supported; use 'add' or None")
+    x, index, source, dim = _scatter_arguments("scatter", input, dim, index, src)
+    y = scatter_op(x, index, source, dim=dim, value=src if source is None else 0)
+    return y.reshape(tuple(input.shape)) if input.ndim == 0 else y
+
+
+def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
+    """A copy of `input` with the elements of `src` added at `index` along `dim`; sums are made in a fixed order.
+
+    >>> import gradgpu as gg
+    >>> gg.scatter_add(gg.zeros(3), 0, gg.tensor([0, 2, 0]), gg.tensor([1., 2., 3.]))
+    tensor([4., 0., 2.])
+    """
+    x, index, source, dim = _scatter_arguments("scatter_add", input, dim, index, src)
+    y = scatter_add_op(x, index, source, dim=dim, shape=tuple(x.shape))
+    return y.reshape(tuple(input.shape)) if input.ndim == 0 else y
+
+
+# ---- public: per row ----
+def _row_index(op: str, index: Any) -> Any:
+    index = index_tensor(op, index)
+    if index.ndim > 1:
+        raise IndexError(f"{op}(): Index is supposed to be a vector, got shape {tuple(index.shape)}")
+    return index if index.ndim else index.reshape((1,))
+
+
+@method
+def index_select(input: Any, dim: int, index: Any) -> Any:
+    """The entries of `input` along `dim` at the positions in the 1-D `index`.
+
+    >>> import gradgpu as gg
+    >>> gg.index_select(gg.tensor([[1, 2, 3], [4, 5, 6]]), 1, gg.tensor([2, 0]))
+    tensor([[3, 1],
+            [6, 4]])
+    """
+    index = _row_index("index_select", index)
+    dim = input._dim(dim, "index_select")
+    if input.ndim == 0:
+        return take_op(input.reshape((1,)), index, dim=0, negative=False, op="index_select").reshape(())
+    return take_op(input, index, dim=dim, negative=False, op="index_select")
+
+
+def _index_rows(op: str, input: Any, dim: int, index: Any, source: Any) -> tuple:
+    index = _row_index(op, index)
+    dim = input._dim(dim, op)
+    _same_dtype(op, input, source)
+    want = (*input.shape[:dim], index.shape[0], *input.shape[dim + 1 :])
+    if tuple(source.shape) != want:
+        raise IndexError(
+            f"{op}(): source has shape {tuple(source.shape)}, but input {tuple(input.shape)} and the index need {want}"
+        )
+    return dim, index
+
+
+def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Any:
+    """A copy of `input` with `alpha` times the entries of `source` along `dim` added at `index`, in a fixed order.
+
+    >>> import gradgpu as gg
+    >>> gg.index_add(gg.zeros(3), 0, gg.tensor([1, 1]), gg.tensor([1., 2.]))
+    tensor([0., 3., 0.])
+    """
+    dim, index = _index_rows("index_add", input, dim, index, source)
+    if alpha != 1:
+        source = source * alpha
+    return index_add_op(input, index, source, dim=dim, negative=False, op="index_add", size=input.shape[dim])
+
+
+def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
+    """A copy of `input` with its entries along `dim` at `index` replaced by those of `source`."""
+    dim, index = _index_rows("index_copy", input, dim, index, source)
+    return index_put_op(input, index, source, dim=dim, negative=False, op="index_copy", value=0)
+
+
+def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
+    """A copy of `input` with its entries along `dim` at `index` set to a number."""
+    index, dim = _row_index("index_fill", index), input._dim(dim, "index_fill")
+    value = value.item() if isinstance(value, Tensor) else value
+    return index_put_op(input, index, None, dim=dim, negative=False, op="index_fill", value=value)
+
+
+@method
+def take(input: Any, index: Any) -> Any:
+    """The elements of the flattened `input` at `index`; the result has the shape of `index`.
+
+    >>> import gradgpu as gg
+    >>> gg.take(gg.tensor([[4, 3], [5, 2]]), gg.tensor([0, 3]))
+    tensor([4, 2])
+    """
+    return take_op(input.reshape((-1,)), index_tensor("take", index), dim=0, negative=True, op="take")
+
+
+# ---- masks ----
+def _mask(op: str, input: Any, mask: Any) -> Any:
+    if not isinstance(mask, Tensor) or mask.dtype is not dt.bool:
+        seen = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise RuntimeError(f"{op}: the mask must be a bool tensor, got {seen}; compare first, e.g. mask != 0")
+    return mask
+
+
+def masked_fill(input: Any, mask: Any, value: Any) -> Any:
+    """`input` with `value` (a number or a 0-dim tensor) where `mask` is True; the two shapes are broadcast.
+
+    >>> import gradgpu as gg
+    >>> gg.masked_fill(gg.tensor([1., 2.]), gg.tensor([False, True]), -1)
+    tensor([ 1., -1.])
+    """
+    _mask("masked_fill", input, mask)
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(
+                f"masked_fill only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
+            )
+        value = value.to(input.device, input.dtype)
+    elif input.dtype.category == dt.INTEGER and isinstance(value, float):
+        if value != int(value):
+            raise RuntimeError(
+                f"masked_fill: value {value} cannot be stored in {input.dtype}; convert the input to float first"
+            )
+        value = int(value)
+    return where_op(mask, value, input)
+
+
+@method
+def masked_select(input: Any, mask: Any) -> Any:
+    """The elements of `input` where `mask` is True, as a 1-D tensor. On cuda the host waits for their number.
+
+    >>> import gradgpu as gg
+    >>> x = gg.tensor([1., -2., 3.])
+    >>> gg.masked_select(x, x > 0)
+    tensor([1., 3.])
+    """
+    _mask("masked_select", input, mask)
+    shape = broadcast_shapes("masked_select", tuple(input.shape), tuple(mask.shape))
+    where = flat_nonzero(mask if mask.shape == shape else mask.expand(shape))
+    x = input if input.shape == shape else input.expand(shape)
+    return take_op(x.reshape((-1,)), where, dim=0, negative=False, op="masked_select")
+
+
+def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
+    """A copy of `input` in which the places where `mask` is True hold the first elements of `source`, in order."""
+    _mask("masked_scatter", input, mask)
+    _same_dtype("masked_scatter", input, source)
+    shape = tuple(input.shape)
+    where = flat_nonzero(mask.expand(shape))
+    if source.numel() < where.numel():
+        raise RuntimeError(
+            f"masked_scatter: the source has {source.numel()} elements, the mask selects {where.numel()}"
+        )
+    values = source.reshape((-1,))[: where.numel()]
+    y = index_put_op(input.reshape((-1,)), where, values, dim=0, negative=False, op="masked_scatter", value=0)
+    return y.reshape(shape)
+
+
+# ---- nonzero ----
+def _flat_nonzero_cpu(x):
+    if x.dtype.kind == "V":
+        x = x.astype(np.float32)
+    return np.flatnonzero(x)
+
+
+def _flat_nonzero_cuda(x):
+    from ..cuda.indexing import flat_nonzero
+
+    return flat_nonzero(x)
+
+
+flat_nonzero_op = Op("flat_nonzero", _flat_nonzero_cpu, _flat_nonzero_cuda)
+
+
+def flat_nonzero(x: Any) -> Any:
+    """Flat positions of the elements that are not zero (int64, 1-D)."""
+    return flat_nonzero_op(x)
+
+
+def _unravel_cuda(flat, *, shape):
+    from ..cuda.indexing import unravel_index
+
+    return unravel_index(flat, shape)
+
+
+unravel_op = Op(
+    "unravel_index",
+    lambda flat, *, shape: (
+        np.stack(np.unravel_index(flat, shape), -1) if shape else np.empty((len(flat), 0), np.int64)
+    ),
+    _unravel_cuda,
+)
+
+
+@method
+def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
+    """Positions of the elements that are not zero: int64 (count, ndim), or a tuple of ndim vectors with `as_tuple`.
+
+    On cuda the host waits for the count.
+
+    >>> import gradgpu as gg
+    >>> gg.nonzero(gg.tensor([[1, 0], [0, 4]]))
+    tensor([[0, 0],
+            [1, 1]])
+    """
+    if as_tuple and input.ndim == 0:
+        input = input.reshape((1,))
+    shape = tuple(input.shape)
+    if len(shape) > 8:
+        raise ValueError(
+            f"nonzero: at most 8 dimensions are supported, got {len(shape)}; reshape the tensor first"
+        )
+    at = unravel_op(flat_nonzero(input), shape=shape)
+    return at.unbind(1) if as_tuple else at
+
+
+@method
+def argwhere(input: Any) -> Any:
+    """`nonzero(input)`."""
+    return nonzero(input)
+
+
+# ---- in place ----
+def _in_place(name: str, function: Any) -> None:
+    def change(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return inplace(name, self, function(self, *args, **kwargs))
+
+    change.__name__, change.__doc__ = name, f"`{name[:-1]}` in place."
+    method(name)(change)
+
+
+for _function in (scatter, scatter_add, index_add, index_copy, index_fill, masked_fill, masked_scatter):
+    method(_function)
+    _in_place(_function.__name__ + "_", _function)
+
+
+def check_dims(op: str, dims: Sequence[int], ndim: int) -> tuple[int, ...]:
+    """Dimensions as non-negative ints, each at most once."""
+    found = []
+    for d in dims:
+        if not -max(ndim, 1) <= d < max(ndim, 1):
+            raise IndexError(
+                f"{op}: Dimension out of range (expected to be in range of [{-max(ndim, 1)}, {max(ndim, 1) - 1}], but got {d})"
+            )
+        found.append(d % max(ndim, 1))
+    if len(set(found)) != len(found):
+        raise RuntimeError(f"{op}: dim {sorted(found)} appears multiple times in the list of dims")
+    return tuple(found)
+
+
+__all__ = [
+    "argwhere", "gather", "index_add", "index_copy", "index_fill", "index_select", "masked_fill", "masked_scatter",
+    "masked_select", "nonzero", "scatter", "scatter_add", "take", "take_along_dim",
+]  # fmt: skip

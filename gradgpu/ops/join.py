@@ -1,0 +1,602 @@
+"""Joining and cutting tensors: cat, stack, split, unbind, pad, repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..tensor import Tensor
+from . import shape as _shape
+from .registry import Op, method
+
+_ALL = slice(None)
+
+
+def _span(dim: int, start: int, stop: int) -> tuple:
+    """The basic index of entries start … stop - 1 of a dimension."""
+    return (*(_ALL,) * dim, slice(start, stop))
+
+
+def _parts(sizes: Sequence[int], dim: int) -> list[tuple]:
+    """The basic index of each part of a dimension that is cut into `sizes`."""
+    ends = list(accumulate(sizes))
+    return [_span(dim, end - size, end) for end, size in zip(ends, sizes)]
+
+
+def _first(arrays: Sequence[Any]) -> Any:
+    return next(a for a in arrays if a is not None)
+
+
+# ---- cat and split: each the gradient of the other. A missing input (None) of cat is zeros. ----
+def _cat_cpu(*xs, dim, sizes):
+    if None not in [x if x is None else 0 for x in xs]:
+        return np.concatenate(xs, dim)
+    like = _first(xs)
+    y = np.zeros((*like.shape[:dim], sum(sizes), *like.shape[dim + 1 :]), like.dtype)
+    for x, at in zip(xs, _parts(sizes, dim)):
+        if x is not None:
+            y[at] = x
+    return y
+
+
+def _cat_cuda(*xs, dim, sizes):
+    from ..cuda.joining import cat
+
+    like = _first(xs)
+    return cat(xs, sizes, (*like.shape[:dim], sum(sizes), *like.shape[dim + 1 :]), dim)
+
+
+cat_op = Op(
+    "cat",
+    _cat_cpu,
+    _cat_cuda,
+    grads=lambda g, needs, *, dim, sizes: tuple(
+        [_shape.basic_index_op(g, index=at) if need else None for need, at in zip(needs, _parts(sizes, dim))]
+    ),
+)
+
+
+def _split_cpu(x, *, dim, sizes):
+    x = np.asarray(x)
+    return tuple([x[at] for at in _parts(sizes, dim)])
+
+
+def _split_cuda(x, *, dim, sizes):
+    return tuple([_shape.basic_index_op.cuda(x, index=at) for at in _parts(sizes, dim)])
+
+
+split_op = Op(
+    "split", _split_cpu, _split_cuda, {"x": lambda gs, *, dim, sizes: cat_op(*gs, dim=dim, sizes=sizes)}
+)
+
+
+# ---- stack and unbind, likewise ----
+def _raised(xs: Sequence[Any], dim: int) -> tuple[list, tuple]:
+    shape = _first(xs).shape
+    shape = (*shape[:dim], 1, *shape[dim:])
+    return [x if x is None else x.reshape(shape) for x in xs], (1,) * len(xs)
+
+
+def _stack_cpu(*xs, dim):
+    arrays, sizes = _raised(xs, dim)
+    return _cat_cpu(*arrays, dim=dim, sizes=sizes)
+
+
+def _stack_cuda(*xs, dim):
+    arrays, sizes = _raised(xs, dim)
+    return _cat_cuda(*arrays, dim=dim, sizes=sizes)
+
+
+stack_op = Op(
+    "stack",
+    _stack_cpu,
+    _stack_cuda,
+    grads=lambda g, needs, *, dim: tuple(
+        [
+            _shape.basic_index_op(g, index=(*(_ALL,) * dim, k)) if need else None
+            for k, need in enumerate(needs)
+        ]
+    ),
+)
+
+
+def _unbind_cpu(x, *, dim):
+    x = np.asarray(x)
+    return tuple([x[(*(_ALL,) * dim, k, ...)] for k in range(x.shape[dim])])
+
+
+def _unbind_cuda(x, *, dim):
+    return tuple([_shape.basic_index_op.cuda(x, index=(*(_ALL,) * dim, k)) for k in range(x.shape[dim])])
+
+
+unbind_op = Op("unbind", _unbind_cpu, _unbind_cuda, {"x": lambda gs, *, dim: stack_op(*gs, dim=dim)})
+
+
+def _note_views(x: Any, views: tuple, indices: Sequence[tuple]) -> tuple:
+    for view, index in zip(views, indices):
+        view._view_of(x, _shape.basic_index_op, {"index": index})
+    return views
+
+
+# ---- public: joining ----
+def _tensors(op: str, tensors: Any) -> list:
+    """A non-empty sequence of tensors, promoted to one dtype."""
+    if isinstance(tensors, Tensor) or not isinstance(tensors, (list, tuple)):
+        raise TypeError(
+            f"{op}(): argument 'tensors' must be a list or tuple of Tensors, not {type(tensors).__name__}"
+        )
+    if not tensors:
+        raise RuntimeError(f"{op}(): expected a non-empty list of Tensors")
+    for k, t in enumerate(tensors):
+        if not isinstance(t, Tensor):
+            raise TypeError(
+                f"{op}(): expected Tensor as element {k} in argument 0, but got {type(t).__name__}"
+            )
+    d = tensors[0].dtype
+    if any(t.dtype is not d for t in tensors):
+        for t in tensors:
+            d = dt.promote_types(d, t.dtype)
+        return [t.to(d) for t in tensors]
+    return list(tensors)
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Joins tensors along an existing dimension; all other dimensions must agree. One launch for up to 32 of them.
+
+    Different dtypes are promoted. 1-D tensors of size 0 are skipped, as in PyTorch.
+
+    Raises:
+        RuntimeError: shapes do not fit, or no tensors. IndexError: no such dimension.
+
+    >>> import gradgpu as gg
+    >>> gg.cat([gg.ones(1, 2), gg.zeros(2, 2)])
+    tensor([[1., 1.],
+            [0., 0.],
+            [0., 0.]])
+    """
+    given = _tensors("cat", tensors)
+    xs = [t for t in given if t._a.shape != (0,)] or given[:1]
+    first = xs[0]._a.shape
+    if not first:
+        raise RuntimeError("cat: zero-dimensional tensor (at position 0) cannot be concatenated; use stack")
+    dim = _shape.canonical_dim(dim, len(first), "cat")
+    sizes = []
+    for k, t in enumerate(xs):
+        shape = t._a.shape
+        if len(shape) != len(first):
+            raise RuntimeError(
+                f"cat: Tensors must have same number of dimensions: got {len(first)} and {len(shape)} (tensor {k})"
+            )
+        if shape != first and (shape[:dim] != first[:dim] or shape[dim + 1 :] != first[dim + 1 :]):
+            raise RuntimeError(
+                f"cat: Sizes of tensors must match except in dimension {dim}: tensor 0 is {list(first)}, tensor {k} is {list(shape)}"
+            )
+        sizes.append(shape[dim])
+    made = cat_op(*xs, dim=dim, sizes=tuple(sizes))
+    return made if out is None else _into("cat", out, made)
+
+
+def _into(name: str, out: Tensor, made: Tensor) -> Tensor:
+    from .inplace import write_out
+
+    return write_out(name, out, made)
+
+
+concat = concatenate = cat
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Joins tensors of one shape along a new dimension.
+
+    >>> import gradgpu as gg
+    >>> gg.stack([gg.zeros(2), gg.ones(2)], dim=1)
+    tensor([[0., 1.],
+            [0., 1.]])
+    """
+    xs = _tensors("stack", tensors)
+    shape = xs[0]._a.shape
+    for k, t in enumerate(xs):
+        if t._a.shape != shape:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and {list(t._a.shape)} at entry {k}"
+            )
+    made = stack_op(*xs, dim=_shape.canonical_dim(dim, len(shape) + 1, "stack"))
+    return made if out is None else _into("stack", out, made)
+
+
+def vstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joins along the first dimension; vectors count as rows.
+
+    >>> import gradgpu as gg
+    >>> gg.vstack([gg.tensor([1, 2]), gg.tensor([3, 4])])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    return cat([t if t.ndim >= 2 else t.reshape((1, t.numel())) for t in _tensors("vstack", tensors)], 0)
+
+
+row_stack = vstack
+
+
+def hstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joins along the second dimension; vectors along their only one."""
+    xs = [t if t.ndim else t.reshape((1,)) for t in _tensors("hstack", tensors)]
+    return cat(xs, 0 if xs[0].ndim == 1 else 1)
+
+
+def dstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joins along the third dimension; a vector (n) counts as (1, n, 1), a matrix (m, n) as (m, n, 1)."""
+    xs = [t.reshape((1, t.numel(), 1)) if t.ndim < 2 else t for t in _tensors("dstack", tensors)]
+    return cat([t if t.ndim > 2 else t.reshape((*t.shape, 1)) for t in xs], 2)
+
+
+def column_stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joins vectors as the columns of a matrix; matrices along the second dimension."""
+    return cat([t if t.ndim > 1 else t.reshape((t.numel(), 1)) for t in _tensors("column_stack", tensors)], 1)
+
+
+# ---- public: cutting ----
+@method("split", "split_with_sizes")
+def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple:
+    """Cuts a dimension into views of a given size (the last may be smaller), or of the given sizes.
+
+    The gradients of the parts are written into one buffer.
+
+    Raises:
+        RuntimeError: the sizes do not add up to the dimension.
+
+    >>> import gradgpu as gg
+    >>> gg.split(gg.arange(5), 2)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
+    shape = tensor._a.shape
+    if not shape:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    d = _shape.canonical_dim(dim, len(shape), "split")
+    n = shape[d]
+    if isinstance(split_size_or_sections, int):
+        size = split_size_or_sections
+        if size < 0 or size == 0 and n:
+            raise RuntimeError(
+                f"split expects split_size be positive, but got split_size={size} for a dimension of size {n}"
+            )
+        sizes = tuple([min(size, n - k) for k in range(0, n, size)]) if n else (0,)
+    else:
+        sizes = tuple([int(s) for s in split_size_or_sections])
+        if sum(sizes) != n or any(s < 0 for s in sizes):
+            raise RuntimeError(
+                f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {d}), but got {list(sizes)}"
+            )
+    return _note_views(tensor, split_op(tensor, dim=d, sizes=sizes), _parts(sizes, d))
+
+
+@method
+def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
+    """Cuts a dimension into at most `chunks` views of equal size (the last may be smaller).
+
+    >>> import gradgpu as gg
+    >>> gg.chunk(gg.arange(5), 2)
+    (tensor([0, 1, 2]), tensor([3, 4]))
+    """
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    if not input.ndim:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    n = input._a.shape[_shape.canonical_dim(dim, input.ndim, "chunk")]
+    return split(input, max(-(-n // chunks), 1), dim) if n else split(input, (0,) * chunks, dim)
+
+
+@method
+def tensor_split(input: Any, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple:
+    """Cuts a dimension into so many views of nearly equal size, or at the given positions.
+
+    >>> import gradgpu as gg
+    >>> gg.tensor_split(gg.arange(5), (1, 3))
+    (tensor([0]), tensor([1, 2]), tensor([3, 4]))
+    """
+    if not input.ndim:
+        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor")
+    d = _shape.canonical_dim(dim, input.ndim, "tensor_split")
+    n = input._a.shape[d]
+    if isinstance(indices_or_sections, Tensor):
+        indices_or_sections = indices_or_sections.tolist()
+    if isinstance(indices_or_sections, int):
+        k = indices_or_sections
+        if k <= 0:
+            raise RuntimeError(f"tensor_split: number of sections must be larger than 0, got {k}")
+        return split(input, [n // k + (i < n % k) for i in range(k)], d)
+    starts = [0, *[slice(None, i).indices(n)[1] for i in indices_or_sections]]
+    stops = [*starts[1:], n]
+    return tuple([input[_span(d, a, max(a, b))] for a, b in zip(starts, stops)])
+
+
+@method
+def unbind(input: Any, dim: int = 0) -> tuple:
+    """The slices along a dimension, which goes; views.
+
+    >>> import gradgpu as gg
+    >>> gg.unbind(gg.tensor([[1, 2], [3, 4]]))
+    (tensor([1, 2]), tensor([3, 4]))
+    """
+    shape = input._a.shape
+    if not shape:
+        raise IndexError("unbind: Dimension specified as 0 but tensor has no dimensions")
+    d = _shape.canonical_dim(dim, len(shape), "unbind")
+    if not shape[d]:
+        return ()
+    return _note_views(input, unbind_op(input, dim=d), [(*(_ALL,) * d, k) for k in range(shape[d])])
+
+
+# ---- padding ----
+def _constant_pad_cpu(x, *, pads, value):
+    x = np.asarray(x)
+    y = np.full([n + a + b for n, (a, b) in zip(x.shape, pads)], value, x.dtype)
+    y[_inside(pads)] = x[_inside([(-a, -b) for a, b in pads])]
+    return y
+
+
+def _inside(pads: Sequence[tuple]) -> tuple:
+    """The index of what lies within positive margins."""
+    return tuple([slice(max(a, 0), -b if b > 0 else None) for a, b in pads])
+
+
+def _constant_pad_cuda(x, *, pads, value):
+    from ..cuda.array import full, zeros
+    from ..cuda.elementwise import copy_into
+
+    x = _shape.basic_index_op.cuda(x, index=_inside([(-a, -b) for a, b in pads]))
+    shape = tuple([n + max(a, 0) + max(b, 0) for n, (a, b) in zip(x.shape, pads)])
+    if shape == x.shape:
+        return x.copy()
+    y = full(shape, value, x.dtype, x.device) if value else zeros(shape, x.dtype, x.device)
+    copy_into(_shape.basic_index_op.cuda(y, index=_inside(pads)), x)
+    return y
+
+
+# pads: (before, behind) of every dimension; a negative number cuts off
+constant_pad_op = Op(
+    "constant_pad",
+    _constant_pad_cpu,
+    _constant_pad_cuda,
+    {"x": lambda g, *, pads: constant_pad_op(g, pads=tuple([(-a, -b) for a, b in pads]), value=0)},
+)
+
+_MODES = {"reflect": 1, "replicate": 2, "circular": 3}
+
+
+def _pad_map(n: int, left: int, right: int, mode: str) -> np.ndarray:
+    """The element that each place of a padded dimension shows."""
+    i = np.arange(-left, n + right)
+    if mode == "reflect":
+        i = np.abs(i)
+        return np.where(i >= n, 2 * (n - 1) - i, i)
+    return np.clip(i, 0, n - 1) if mode == "replicate" else i % n
+
+
+def _mode_pad_cpu(x, *, dim, left, right, mode):
+    return x.take(_pad_map(x.shape[dim], left, right, mode), dim)
+
+
+def _mode_pad_cuda(x, *, dim, left, right, mode):
+    from ..cuda.joining import pad
+
+    return pad(x, dim, left, right, _MODES[mode])
+
+
+def _mode_pad_backward_cpu(g, *, dim, left, right, mode):
+    m = g.shape[dim]
+    n = m - left - right
+    half = g.dtype.itemsize == 2
+    wide = g.astype(np.float32) if half else g
+    dx = wide[_span(dim, left, left + n)].copy()
+
+    def add(target, source):
+        view = dx[_span(dim, target.start, target.stop) if target.step is None else (*(_ALL,) * dim, target)]
+        view += source
+
+    before, behind = wide[_span(dim, 0, left)], wide[_span(dim, left + n, m)]
+    if mode == "replicate":
+        if left:
+            add(slice(0, 1), np.add.reduce(before, axis=dim, keepdims=True))
+        if right:
+            add(slice(n - 1, n), np.add.reduce(behind, axis=dim, keepdims=True))
+    elif mode == "reflect":
+        if left:
+            add(slice(left, 0, -1), before)
+        if right:
+            add(slice(n - 2, n - 2 - right if n - 2 - right >= 0 else None, -1), behind)
+    else:
+        if left:
+            add(slice(n - left, n), before)
+        if right:
+            add(slice(0, right), behind)
+    return dx.astype(g.dtype) if half else dx
+
+
+def _mode_pad_backward_cuda(g, *, dim, left, right, mode):
+    from ..cuda.joining import pad_backward
+
+    return pad_backward(g, dim, left, right, _MODES[mode])
+
+
+# One dimension at a time; 'reflect', 'replicate' or 'circular'.
+mode_pad_op = Op(
+    "pad",
+    _mode_pad_cpu,
+    _mode_pad_cuda,
+    {
+        "x": lambda g, *, dim, left, right, mode: mode_pad_backward_op(
+            g, dim=dim, left=left, right=right, mode=mode
+        )
+    },
+)
+mode_pad_backward_op = Op(
+    "pad_backward",
+    _mode_pad_backward_cpu,
+    _mode_pad_backward_cuda,
+    {"g": lambda g0, *, dim, left, right, mode: mode_pad_op(g0, dim=dim, left=left, right=right, mode=mode)},
+)
+
+
+def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """Adds a margin: `pad` holds (before, behind) of the last dimension, then of the one before it, and so on.
+
+    Args:
+        mode: 'constant' (of `value`, 0 by default; negative numbers cut off), 'reflect' (without repeating the
+            edge; less than the dimension), 'replicate' (the edge) or 'circular' (at most the dimension).
+
+    Raises:
+        RuntimeError: `pad` has odd length or too many entries. ValueError: an unknown mode, or a margin too wide for it.
+
+    >>> import gradgpu as gg
+    >>> from gradgpu.ops.join import pad
+    >>> pad(gg.tensor([1, 2, 3]), (2, 1), mode="reflect")
+    tensor([3, 2, 1, 2, 3, 2])
+    """
+    amounts = [int(p) for p in pad]
+    shape = input._a.shape
+    if len(amounts) % 2:
+        raise RuntimeError(f"pad: Padding length must be divisible by 2, got {len(amounts)} numbers")
+    if len(amounts) > 2 * len(shape):
+        raise RuntimeError(
+            f"pad: Padding length {len(amounts)} is more than twice the number of dimensions of the input {tuple(shape)}"
+        )
+    pairs = [(0, 0)] * (len(shape) - len(amounts) // 2) + list(zip(amounts[-2::-2], amounts[::-2]))
+    if mode == "constant":
+        if any(n + a + b < 0 for n, (a, b) in zip(shape, pairs)):
+            raise RuntimeError(
+                f"pad: the padding {amounts} would make a dimension of {tuple(shape)} negative"
+            )
+        return constant_pad_op(input, pads=tuple(pairs), value=0 if value is None else value)
+    if mode not in _MODES:
+        raise ValueError(f"pad: unknown mode {mode!r}; use 'constant', 'reflect', 'replicate' or 'circular'")
+    if value is not None and value != 0:
+        raise ValueError(f"pad: mode {mode!r} takes no value, got {value}")
+    for d, (left, right) in reversed(list(enumerate(pairs))):
+        if left == right == 0:
+            continue
+        n = shape[d]
+        if left < 0 or right < 0:
+            raise ValueError(
+                f"pad: mode {mode!r} needs non-negative padding, got {(left, right)} for dimension {d}; slice instead"
+            )
+        most = n - 1 if mode == "reflect" else n if mode == "circular" else None
+        if n == 0 or most is not None and max(left, right) > most:
+            raise ValueError(
+                f"pad: Padding size {(left, right)} is too wide for dimension {d} of size {n}: mode {mode!r} takes at most {most}"
+            )
+        input = mode_pad_op(input, dim=d, left=left, right=right, mode=mode)
+    return input
+
+
+# ---- repeating ----
+def _ints(op: str, sizes: tuple) -> tuple[int, ...]:
+    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+        sizes = tuple(sizes[0])
+    found = tuple([int(n) for n in sizes])
+    if any(n < 0 for n in found):
+        raise RuntimeError(f"{op}: repeats must not be negative, got {found}")
+    return found
+
+
+@method
+def repeat(self: Any, *repeats: Any) -> Tensor:
+    """The tensor tiled `repeats` times along each dimension, with new leading dimensions if there are more of them.
+
+    >>> import gradgpu as gg
+    >>> gg.tensor([1, 2]).repeat(2, 2)
+    tensor([[1, 2, 1, 2],
+            [1, 2, 1, 2]])
+    """
+    times, shape = _ints("repeat", repeats), self._a.shape
+    lead = len(times) - len(shape)
+    if lead < 0:
+        raise RuntimeError(
+            f"repeat: Number of dimensions of repeat dims ({len(times)}) can not be smaller than number of dimensions of tensor ({len(shape)})"
+        )
+    own = (1,) * lead + tuple(shape)
+    between = tuple([k for n in own for k in (1, n)])
+    wide = tuple([k for pair in zip(times, own) for k in pair])
+    return self.reshape(between).expand(wide).reshape(tuple([r * n for r, n in zip(times, own)])).contiguous()
+
+
+@method
+def tile(input: Any, *dims: Any) -> Tensor:
+    """As `repeat`, but a shorter `dims` is filled up with leading ones (numpy's tile)."""
+    times = _ints("tile", dims)
+    return repeat(input, *(1,) * (input.ndim - len(times)), *times)
+
+
+@method
+def repeat_interleave(
+    input: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Repeats each entry along `dim` (of the flattened tensor if None), `repeats` times or as often as a 1-D tensor says.
+
+    >>> import gradgpu as gg
+    >>> gg.repeat_interleave(gg.tensor([1, 2, 3]), gg.tensor([0, 2, 1]))
+    tensor([2, 2, 3])
+    """
+    if dim is None:
+        input, dim = input.reshape((-1,)), 0
+    shape = input._a.shape
+    d = _shape.canonical_dim(dim, len(shape), "repeat_interleave")
+    if isinstance(repeats, Tensor) and repeats.numel() != 1:
+        if repeats.ndim != 1 or repeats.shape[0] != shape[d]:
+            raise RuntimeError(
+                f"repeat_interleave: repeats must have the same size as input along dim: {list(repeats.shape)} and {shape[d]}"
+            )
+        from .creation import tensor
+        from .index import index_select
+
+        counts = np.asarray(repeats.tolist(), np.int64)
+        if (counts < 0).any():
+            raise RuntimeError("repeat_interleave: repeats can not be negative")
+        return index_select(input, d, tensor(np.repeat(np.arange(shape[d]), counts), device=input.device))
+    (times,) = _ints("repeat_interleave", (int(repeats),))
+    wide = input.reshape((*shape[: d + 1], 1, *shape[d + 1 :])).expand(
+        (*shape[: d + 1], times, *shape[d + 1 :])
+    )
+    return wide.reshape((*shape[:d], shape[d] * times, *shape[d + 1 :])).contiguous()
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
+    """Coordinate grids of vectors, as views: output k varies along dimension k ('xy' swaps the first two).
+
+    >>> import gradgpu as gg
+    >>> gg.meshgrid(gg.tensor([1, 2]), gg.tensor([3, 4, 5]), indexing="ij")[0]
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
+    xs = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else list(tensors)
+    if not xs:
+        raise ValueError("meshgrid expects a non-empty list of tensors")
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(f'meshgrid: indexing must be one of "xy" or "ij", but received: {indexing!r}')
+    for x in xs:
+        if x.ndim > 1:
+            raise RuntimeError(
+                f"meshgrid: Expected 0D or 1D tensor in the tensor list but got shape {tuple(x.shape)}"
+            )
+    swap = indexing == "xy" and len(xs) >= 2
+    if swap:
+        xs[0], xs[1] = xs[1], xs[0]
+    sizes = tuple([x.numel() for x in xs])
+    grids = [
+        x.reshape((1,) * k + (n,) + (1,) * (len(xs) - 1 - k)).expand(sizes)
+        for k, (x, n) in enumerate(zip(xs, sizes))
+    ]
+    if swap:
+        grids[0], grids[1] = grids[1], grids[0]
+        grids = [_shape.transpose(x, 0, 1) for x in grids]
+    return tuple(grids)
+
+
+__all__ = [
+    "cat", "chunk", "column_stack", "concat", "concatenate", "dstack", "hstack", "meshgrid", "repeat_interleave", "row_stack",
+    "split", "stack", "tensor_split", "tile", "unbind", "vstack",
+]  # fmt: skip
