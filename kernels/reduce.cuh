@@ -49,8 +49,10 @@ typedef typename Select<FLOATING, Compute<T>, int64>::type Total;
 typedef typename Select<FLOATING, T, int64>::type TotalStored;
 
 // Where element `index` of the axes lies.
-__device__ __noinline__ int64 locate_many(int64 index, const Axis* axes, int n, bool wide) {
+// Inlined: a call would need the parameters' address, and so a copy of them in local memory.
+__device__ __forceinline__ int64 locate_many(int64 index, const Axis* axes, int n, bool wide) {
     int64 offset = 0;
+#pragma unroll 1
     for (int d = n - 1; d > 0; --d) {
         if (wide) {
             offset += index % axes[d].size * axes[d].stride;
