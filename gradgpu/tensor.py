@@ -18,6 +18,7 @@ from .devices import CPU, device
 ndarray = np.ndarray
 generic = np.generic
 _new = object.__new__
+_backward: Any = None  # autograd.backward, which is defined above this file
 
 
 class Size(tuple):
@@ -286,9 +287,10 @@ class Tensor:
         >>> x.grad
         tensor([3., 3., 3.])
         """
-        from .autograd import backward
-
-        backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+        global _backward
+        if _backward is None:
+            from .autograd import backward as _backward
+        _backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def detach(self) -> Tensor:
         """A tensor with the same memory that does not require grad."""

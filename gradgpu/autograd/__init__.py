@@ -41,13 +41,13 @@ def _root_gradients(tensors: Sequence[Tensor], gradients: Sequence[Any]) -> list
             g = ones_like(t)
         elif not isinstance(g, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
-        elif g.shape != t.shape:
+        elif g._a.shape != t._a.shape:
             raise RuntimeError(
                 f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of {t.shape}."
             )
-        if g.device != t.device:
+        if type(g._a) is not type(t._a) and g.device != t.device or g.is_cuda and g.device != t.device:
             raise RuntimeError(f"gradient {i} is on {g.device}, its tensor on {t.device}; use gradient.to('{t.device}')")
-        made.append(g if g.dtype is t.dtype else g.to(t.dtype))
+        made.append(g if g._a.dtype is t._a.dtype else g.to(t.dtype))
     return made
 
 

@@ -130,9 +130,9 @@ class Array:
         return add(self, other)
 
     def __iadd__(self, other: Array) -> Array:
-        from .elementwise import add
+        from .elementwise import add_into
 
-        return add(self, other, self)
+        return add_into(self, other)
 
     def get(self) -> np.ndarray:
         """The elements on the host. Waits for the device."""
@@ -208,7 +208,7 @@ def run_after_wait() -> None:
 
 
 class on_device:
-    """Makes a device current for a block; free of charge where there is only one."""
+    """Makes a device current for a block."""
 
     __slots__ = ("device", "before")
 

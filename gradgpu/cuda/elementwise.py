@@ -73,16 +73,111 @@ def expanded(layout: Layout, shape: tuple) -> tuple:
 
 
 class _Plan:
-    """A decided launch: which function, how many threads, and the constant part of the parameters."""
+    """A decided launch: which function, how many threads, the constant part of the parameters. Calling it launches.
 
-    __slots__ = ("handle", "grid", "block", "outs", "tail", "tail_unaligned", "free", "free_unaligned", "nbytes")
+    `plan(*arrays, *scalars)` or, where the outputs are given, `plan(*arrays, *outputs, *scalars)`.
+    """
+
+    __slots__ = ("handle", "grid", "block", "outs", "tail", "tail_unaligned", "head", "inputs", "device", "free")
 
     handle: Any
     grid: tuple
     block: tuple
-    outs: tuple
+    outs: tuple  # layouts
     tail: bytes
-    tail_unaligned: bytes
+    tail_unaligned: bytes  # for addresses that are not multiples of 16
+    head: struct.Struct  # pointers and scalars
+    inputs: int
+    device: int
+    free: tuple[list[Buffer], list[Buffer]]  # parameter buffers, aligned and not
+
+    def launch(self, pointers: Sequence[int], scalars: Sequence[Any]) -> None:
+        """Launches on addresses: inputs, then outputs."""
+        if not self.grid:
+            return
+        bits = 0
+        for p in pointers:
+            bits |= p
+        odd = bits & 15 != 0
+        try:
+            buffer = self.free[odd].pop()
+        except IndexError:
+            tail = self.tail_unaligned if odd else self.tail
+            buffer = Buffer(self.head.size + len(tail), bytes(self.head.size) + tail)
+        if not self.inputs:
+            pointers = (0, *pointers)
+        self.head.pack_into(buffer.bytes, 0, *pointers, *(scalars or (0,)))
+        b = backend()
+        b.launch(self.handle, *self.grid, *self.block, 0, b.current_stream_ptr(), buffer.address, 0)
+        self.free[odd].append(buffer)
+
+    def run(self, *operands: Any) -> Any:
+        """Allocates the outputs and launches: operands are arrays, then scalars."""
+        with on_device(self.device):
+            made = [_new_array(backend().alloc(layout.nbytes), layout) for layout in self.outs]
+            arrays = operands[: self.inputs]
+            self.launch([a.ptr for a in (*arrays, *made)], operands[self.inputs :])
+        return made[0] if len(made) == 1 else tuple(made)
+
+    def _run_many(self, *operands: Any) -> Any:
+        """`run` on the only device."""
+        b = backend()
+        n = self.inputs
+        pointers = [a.ptr for a in operands[:n]]
+        made = []
+        for layout in self.outs:
+            mem = b.alloc(layout.nbytes)
+            made.append(Array(mem, mem.ptr, layout))
+            pointers.append(mem.ptr)
+        self.launch(pointers, operands[n:])
+        return made[0] if len(made) == 1 else tuple(made)
+
+    def runner(self, scalars: int) -> Any:
+        """`run`, for small operations in few steps where there is one device, one output and 16-byte addresses."""
+        b = backend()
+        if not self.grid or b.device_count() > 1:
+            return self.run
+        if len(self.outs) != 1 or (self.inputs, scalars) not in ((1, 0), (2, 0), (1, 1)):
+            return self._run_many
+        run, free, pack, handle = self.run, self.free[0], self.head.pack_into, self.handle
+        alloc, launch, stream = b.alloc, b.launch, b.current_stream_ptr
+        (gx, gy, gz), (bx, by, bz), (layout,) = self.grid, self.block, self.outs
+        nbytes = layout.nbytes
+        new = object.__new__
+
+        def run_one(x: Array, scalar: Any = 0) -> Array:
+            a = x.ptr
+            if a & 15 or not free:
+                return run(x, scalar) if scalars else run(x)
+            mem = alloc(nbytes)
+            made = new(Array)
+            made.mem, made.layout = mem, layout
+            made.ptr = p = mem.ptr
+            buffer = free.pop()
+            pack(buffer.bytes, 0, a, p, scalar)
+            launch(handle, gx, gy, gz, bx, by, bz, 0, stream(), buffer.address, 0)
+            free.append(buffer)
+            return made
+
+        def run_two(x: Array, y: Array) -> Array:
+            a, c = x.ptr, y.ptr
+            if (a | c) & 15 or not free:
+                return run(x, y)
+            mem = alloc(nbytes)
+            made = new(Array)
+            made.mem, made.layout = mem, layout
+            made.ptr = p = mem.ptr
+            buffer = free.pop()
+            pack(buffer.bytes, 0, a, c, p, 0)
+            launch(handle, gx, gy, gz, bx, by, bz, 0, stream(), buffer.address, 0)
+            free.append(buffer)
+            return made
+
+        return run_two if self.inputs == 2 else run_one
+
+
+def _new_array(mem: Any, layout: Layout) -> Array:
+    return Array(mem, mem.ptr, layout)
 
 
 class Elementwise:
@@ -111,11 +206,8 @@ class Elementwise:
         # Integers travel as int64, so that they keep all bits.
         self.scalar_code = "d" if compute.is_floating_point else "q"
         self.vector = 16 // max(d.itemsize for d in (*self.inputs, *self.outputs))
-        self.pack_out = [d.np for d in self.outputs]
         count = max(len(self.inputs), 1) + len(self.outputs)
         self.head = struct.Struct(f"@{count}Q{max(scalars, 1)}{self.scalar_code}")
-        self.pack = self.head.pack_into
-        self.pad = () if scalars else (0,)
         self.plans: dict[Any, _Plan] = {}
 
     def text(self) -> str:
@@ -146,38 +238,20 @@ class Elementwise:
 
         Returns the output array, or a tuple of them if there are several; with `into` writes there.
         """
-        key: Any = tuple([a.layout for a in arrays]) if into is None else (*[a.layout for a in arrays], None, *[a.layout for a in into])
-        plan = self.plans.get(key)
-        if plan is None:
-            plan = self._plan(key, arrays, into)
-        b = backend()
-        pointers = [a.ptr for a in arrays] or [0]
-        bits = 0
-        for p in pointers:
-            bits |= p
         if into is None:
-            made = []
-            for layout in plan.outs:
-                mem = b.alloc(layout.nbytes)
-                array = Array(mem, mem.ptr, layout)
-                made.append(array)
-                pointers.append(array.ptr)
-        else:
-            made = list(into)
-            for a in made:
-                pointers.append(a.ptr)
-                bits |= a.ptr
-        if plan.grid:
-            free = plan.free_unaligned if bits & 15 else plan.free
-            try:
-                buffer = free.pop()
-            except IndexError:
-                tail = plan.tail_unaligned if bits & 15 else plan.tail
-                buffer = Buffer(self.head.size + len(tail), b"\0" * self.head.size + tail)
-            self.pack(buffer.bytes, 0, *pointers, *(scalars or self.pad))
-            b.launch(plan.handle, *plan.grid, *plan.block, 0, b.current_stream_ptr(), buffer.address, 0)
-            free.append(buffer)
-        return made[0] if len(made) == 1 else tuple(made)
+            return self.plan(arrays).run(*arrays, *scalars)
+        plan = self.plan(arrays, into)
+        with on_device(plan.device):
+            plan.launch([a.ptr for a in (*arrays, *into)], scalars)
+        return into[0] if len(into) == 1 else tuple(into)
+
+    def plan(self, arrays: Sequence[Array], into: Sequence[Array] | None = None) -> _Plan:
+        """The launch for arrays of these layouts."""
+        key: Any = tuple([a.layout for a in arrays])
+        if into is not None:
+            key = (*key, None, *[a.layout for a in into])
+        found = self.plans.get(key)
+        return self._plan(key, arrays, into) if found is None else found
 
     def _plan(self, key: Any, arrays: Sequence[Array], into: Sequence[Array] | None) -> _Plan:
         device = (arrays or into)[0].layout.device  # type: ignore[index]
@@ -191,7 +265,7 @@ class Elementwise:
             shape = into[0].shape
             outs = tuple(a.layout for a in into)
         plan = _Plan()
-        plan.outs, plan.free, plan.free_unaligned, plan.nbytes = outs, [], [], 0
+        plan.outs, plan.free, plan.head, plan.inputs, plan.device = outs, ([], []), self.head, len(self.inputs), device
         strides = [expanded(a.layout, shape) for a in arrays] + [layout.strides for layout in outs]
         n = outs[0].size
         if n == 0:
@@ -300,11 +374,34 @@ def fill(target: Array, value: Any) -> None:
     elementwise("fill", (), (d,), 1, f"out0 = store<{d.cname}>(s0);", d)((), (number,), (target,))
 
 
-def add(a: Array, b: Array, into: Array | None = None) -> Array:
-    """The sum of two arrays of one dtype; with `into` written there."""
+_sums: dict[tuple, Any] = {}
+
+
+def add(a: Array, b: Array) -> Array:
+    """The sum of two arrays of one dtype."""
+    key = (a.layout, b.layout)
+    run = _sums.get(key)
+    if run is None:
+        if len(_sums) > 4096:
+            _sums.clear()
+        run = _sums[key] = _adder(a).plan((a, b)).runner(0)
+    return run(a, b)
+
+
+def add_into(a: Array, b: Array) -> Array:
+    """Adds `b` to `a` in place."""
+    key = (a.layout, b.layout, None)
+    plan = _sums.get(key)
+    if plan is None:
+        plan = _sums[key] = _adder(a).plan((a, b), (a,))
+    with on_device(plan.device):
+        plan.launch((a.ptr, b.ptr, a.ptr), ())
+    return a
+
+
+def _adder(a: Array) -> Elementwise:
     d = dt.from_numpy_dtype(a.dtype)
-    run = elementwise("add", (d, d), (d,), 0, f"out0 = store<{d.cname}>(in0 + in1);", d)
-    return run((a, b), (), None if into is None else (into,))
+    return elementwise("add", (d, d), (d,), 0, f"out0 = store<{d.cname}>(in0 + in1);", d)
 
 
 def all_kernels() -> Iterator[Elementwise]:

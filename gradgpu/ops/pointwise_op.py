@@ -73,6 +73,7 @@ class Pointwise(Op):
             self.has_gradient = False
         self.attribute_names = sorted(self.attributes)
         self._forward: dict[tuple, Any] = {}
+        self.runs: dict[Any, Any] = {}  # layouts of the inputs -> the forward launch, for the doors
         self._fused: dict[tuple, Any] = {}
         n = len(self.inputs)
         # Saved values of a node: one slot an input, one for the output, one for the inputs' shapes
@@ -242,7 +243,23 @@ class Pointwise(Op):
         scalars = [v for v in values if not hasattr(v, "layout")]
         if attrs:
             scalars += [attrs[name] for name in self.attribute_names]
-        return run([v for v in values if hasattr(v, "layout")], scalars)
+        arrays = [v for v in values if hasattr(v, "layout")]
+        if not attrs and len(values) < 3 and hasattr(values[0], "layout"):
+            self._remember(run, arrays, scalars)
+        return run(arrays, scalars)
+
+    def _remember(self, run: Any, arrays: list, scalars: list) -> None:
+        """Keeps the launch under the key by which a door looks for it."""
+        if len(self.runs) > 4096:
+            self.runs.clear()
+        launch = run.plan(arrays).runner(len(scalars))
+        layout = arrays[0].layout
+        if scalars:
+            # A float tensor takes any number; an integer one would be promoted by a float.
+            for number in (float, int) if run.compute.is_floating_point else (int,):
+                self.runs[layout, number] = launch
+        else:
+            self.runs[layout if len(arrays) == 1 else (layout, arrays[1].layout)] = launch
 
     def _expr(self, inputs: Sequence[Any], attrs: dict) -> Expr:
         names = {name: literal(x) for name, x in zip(self.inputs, inputs)}
@@ -274,28 +291,31 @@ class Pointwise(Op):
 
     def _fused_vjp(self, g: Any, saved: tuple, edges: tuple, attrs: dict | None) -> list:
         """All gradients by one kernel whose body the rules write."""
-        needs = tuple([e is not None for e in edges])
         arrays = [g]
         scalars = []
-        key: list = [needs, g.layout.dtype]
+        key: list = [g.layout, *[e is None for e in edges]]
         for v in saved[:-1]:
             if v is None:
                 key.append(None)
-            elif hasattr(v, "layout"):
-                key.append(v.layout.dtype)
+            elif type(v) is Array:
+                key.append(v.layout)
                 arrays.append(v)
             else:
-                key.append("number")
+                key.append(float)
                 scalars.append(v)
         if attrs:
             scalars += [attrs[name] for name in self.attribute_names]
         found = self._fused.get(tuple(key))
         if found is None:
-            found = self._fused[tuple(key)] = self.backward_kernel(*key)
+            kinds = [None if v is None else v.layout.dtype if type(v) is Array else "number" for v in saved[:-1]]
+            kernel, where = self.backward_kernel(tuple([e is not None for e in edges]), g.layout.dtype, *kinds)
+            if len(self._fused) > 4096:
+                self._fused.clear()
+            found = self._fused[tuple(key)] = (kernel and kernel.plan(arrays).runner(len(scalars)), where)
         run, where = found
         made: Any = ()
         if run is not None:
-            made = run(arrays, scalars)
+            made = run(*arrays, *scalars)
             if type(made) is not tuple:
                 made = (made,)
         shapes = saved[-1]
@@ -399,22 +419,30 @@ def _runner(rule: Any, positions: list[int]) -> Callable:
 
 def unary_door(op: Pointwise) -> Callable:
     """The public function of a one-input op: the common case in few steps, all others through `op`."""
-    cpu, has_gradient = op.ufunc, op.has_gradient and op.rules[0] is not None
+    cpu, runs, has_gradient = op.ufunc, op.runs, op.has_gradient and op.rules[0] is not None
     keep_in, keep_out = (op._kept((True,)) if has_gradient else (False, False))
     if has_gradient:
         op.vjp = _unary_vjp(op)  # type: ignore[method-assign]
 
     def door(input: Any, *, out: Any = None) -> Any:
+        if type(input) is ndarray:  # inside a gradient rule
+            return cpu(input)
         try:
             x = input._a
         except AttributeError:
-            return cpu(input) if type(input) is ndarray else op(input, out=out)
-        if type(x) is not ndarray or out is not None:
             return op(input, out=out)
-        d = x.dtype
-        if d is not _F32 and d is not _F64:
+        if out is not None:
             return op(input, out=out)
-        y = cpu(x)
+        if type(x) is ndarray:
+            d = x.dtype
+            if d is not _F32 and d is not _F64:
+                return op(input)
+            y = cpu(x)
+        else:
+            run = runs.get(x.layout) if type(x) is Array else None
+            if run is None:
+                return op(input)
+            y = run(x)
         t = _new(Tensor)
         t._a = y
         t._edge = t._grad = t._cell = None
@@ -467,7 +495,7 @@ def _unary_vjp(op: Pointwise) -> Callable:
 
 def binary_door(op: Pointwise) -> Callable:
     """The public function of a two-input op; see `unary_door`."""
-    cpu, has_gradient = op.ufunc, op.has_gradient
+    cpu, runs, has_gradient = op.ufunc, op.runs, op.has_gradient
     if has_gradient:
         op.vjp = _binary_vjp(op)  # type: ignore[method-assign]
     keep_one, keep_other, keep_both = op._kept((True, False)), op._kept((False, True)), op._kept((True, True))
@@ -476,24 +504,30 @@ def binary_door(op: Pointwise) -> Callable:
         number = type(other)
         try:
             x = input._a
-            d = x.dtype
             if number is float or number is int:
                 y: Any = other
                 other_edge = None
             else:
                 y = other._a
                 other_edge = other._edge
-                if y.dtype is not d or type(y) is not type(x):
-                    return op(input, other, out=out)
         except AttributeError:
             return op(input, other, out=out)
-        if d is not _F32 and d is not _F64 or out is not None or type(x) is Array:
+        if out is not None:
             return op(input, other, out=out)
-        try:
-            r = cpu(x, y)
-        except ValueError:
-            broadcast_shapes(op.name, x.shape, getattr(y, "shape", ()))
-            raise
+        if type(x) is Array:
+            run = runs.get((x.layout, number if y is other else y.layout if type(y) is Array else None))
+            if run is None:
+                return op(input, other)
+            r = run(x, y)
+        else:
+            d = x.dtype
+            if y is not other and (y.dtype is not d or type(y) is not type(x)) or d is not _F32 and d is not _F64:
+                return op(input, other)
+            try:
+                r = cpu(x, y)
+            except ValueError:
+                broadcast_shapes(op.name, x.shape, getattr(y, "shape", ()))
+                raise
         t = _new(Tensor)
         t._a = r
         t._edge = t._grad = t._cell = None
@@ -549,7 +583,7 @@ def _binary_vjp(op: Pointwise) -> Callable:
 
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         saved = node.saved
-        if create_graph or saved is None or type(g) is not ndarray:
+        if create_graph or saved is None or type(g) is Array:
             return general(node, g, edges, create_graph)
         if node.checks is not None:
             for cell, version in node.checks:

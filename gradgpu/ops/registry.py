@@ -15,6 +15,7 @@ import numpy as np
 
 from ..autograd.engine import LEAF, Node, new_node, select_node
 from ..autograd.modes import state
+from ..cuda.array import on_device
 from ..tensor import Tensor, wrap
 
 ndarray = np.ndarray
@@ -132,7 +133,8 @@ class Op:
         if cuda:
             if self.cuda is None:
                 raise NotImplementedError(f"{self.name} has no cuda implementation; move its inputs with .to('cpu')")
-            made = self.cuda(*arrays, **attrs)
+            with on_device(x.layout.device):
+                made = self.cuda(*arrays, **attrs)
         else:
             made = self.cpu(*arrays, **attrs)
         if not tensors:
