@@ -1,0 +1,461 @@
+"""Optimisers against the formulas of their papers, written plainly in float64, on both devices; schedules; state."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+import gradgpu as gg
+from gradgpu import optim
+from gradgpu.optim import lr_scheduler
+
+SHAPES = [(3, 4), (4,), (2, 3, 2), ()]
+
+
+def sgd(w, g, s, t, lr, momentum=0.0, dampening=0.0, nesterov=False, **_):
+    if momentum == 0:
+        return w - lr * g
+    b = s["b"] = g if t == 1 else momentum * s["b"] + (1 - dampening) * g
+    return w - lr * (g + momentum * b if nesterov else b)
+
+
+def adam(w, g, s, t, lr, betas=(0.9, 0.999), eps=1e-8, amsgrad=False, **_):
+    m = s["m"] = betas[0] * s.get("m", 0) + (1 - betas[0]) * g
+    v = s["v"] = betas[1] * s.get("v", 0) + (1 - betas[1]) * g**2
+    if amsgrad:
+        v = s["top"] = np.maximum(s.get("top", 0), v)
+    return w - lr * (m / (1 - betas[0] ** t)) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+
+
+def rmsprop(w, g, s, t, lr, alpha=0.99, eps=1e-8, momentum=0.0, centered=False, **_):
+    v = s["v"] = alpha * s.get("v", 0) + (1 - alpha) * g**2
+    if centered:
+        s["m"] = alpha * s.get("m", 0) + (1 - alpha) * g
+        v = v - s["m"] ** 2
+    d = g / (np.sqrt(v) + eps)
+    if momentum:
+        d = s["b"] = momentum * s.get("b", 0) + d
+    return w - lr * d
+
+
+def adagrad(w, g, s, t, lr, lr_decay=0.0, initial_accumulator_value=0.0, eps=1e-10, **_):
+    v = s["v"] = s.get("v", initial_accumulator_value) + g**2
+    return w - lr / (1 + (t - 1) * lr_decay) * g / (np.sqrt(v) + eps)
+
+
+def adadelta(w, g, s, t, lr, rho=0.9, eps=1e-6, **_):
+    v = s["v"] = rho * s.get("v", 0) + (1 - rho) * g**2
+    d = np.sqrt(s.get("u", 0) + eps) / np.sqrt(v + eps) * g
+    s["u"] = rho * s.get("u", 0) + (1 - rho) * d**2
+    return w - lr * d
+
+
+def adamax(w, g, s, t, lr, betas=(0.9, 0.999), eps=1e-8, **_):
+    m = s["m"] = betas[0] * s.get("m", 0) + (1 - betas[0]) * g
+    u = s["u"] = np.maximum(betas[1] * s.get("u", 0), np.abs(g) + eps)
+    return w - lr / (1 - betas[0] ** t) * m / u
+
+
+def nadam(w, g, s, t, lr, betas=(0.9, 0.999), eps=1e-8, momentum_decay=4e-3, **_):
+    mu, following = (betas[0] * (1 - 0.5 * 0.96 ** (k * momentum_decay)) for k in (t, t + 1))
+    product = s["p"] = s.get("p", 1) * mu
+    m = s["m"] = betas[0] * s.get("m", 0) + (1 - betas[0]) * g
+    v = s["v"] = betas[1] * s.get("v", 0) + (1 - betas[1]) * g**2
+    mean = following * m / (1 - product * following) + (1 - mu) * g / (1 - product)
+    return w - lr * mean / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+
+
+def radam(w, g, s, t, lr, betas=(0.9, 0.999), eps=1e-8, **_):
+    m = s["m"] = betas[0] * s.get("m", 0) + (1 - betas[0]) * g
+    v = s["v"] = betas[1] * s.get("v", 0) + (1 - betas[1]) * g**2
+    top = 2 / (1 - betas[1]) - 1
+    length = top - 2 * t * betas[1] ** t / (1 - betas[1] ** t)
+    mean = m / (1 - betas[0] ** t)
+    if length <= 5:
+        return w - lr * mean
+    r = math.sqrt((length - 4) * (length - 2) * top / ((top - 4) * (top - 2) * length))
+    return w - lr * r * mean * math.sqrt(1 - betas[1] ** t) / (np.sqrt(v) + eps)
+
+
+def rprop(w, g, s, t, lr, etas=(0.5, 1.2), step_sizes=(1e-6, 50), **_):
+    agree = np.sign(g * s.get("g", 0))
+    size = s["size"] = np.clip(
+        s.get("size", lr) * np.where(agree > 0, etas[1], np.where(agree < 0, etas[0], 1)), *step_sizes
+    )
+    g = s["g"] = np.where(agree < 0, 0, g)
+    return w - np.sign(g) * size
+
+
+CASES = [
+    (optim.SGD, sgd, dict(lr=0.1)),
+    (optim.SGD, sgd, dict(lr=0.1, momentum=0.9)),
+    (optim.SGD, sgd, dict(lr=0.1, momentum=0.9, dampening=0.3, weight_decay=0.1)),
+    (optim.SGD, sgd, dict(lr=0.1, momentum=0.9, nesterov=True, maximize=True)),
+    (optim.SGD, sgd, dict(lr=0.1, maximize=True, weight_decay=0.1)),
+    (optim.Adam, adam, dict(lr=0.01)),
+    (optim.Adam, adam, dict(lr=0.01, weight_decay=0.1, amsgrad=True, betas=(0.8, 0.95))),
+    (optim.AdamW, adam, dict(lr=0.01, maximize=True)),
+    (optim.RMSprop, rmsprop, dict(lr=0.01)),
+    (optim.RMSprop, rmsprop, dict(lr=0.01, momentum=0.9, centered=True, weight_decay=0.1)),
+    (optim.RMSprop, rmsprop, dict(lr=0.01, centered=True)),
+    (optim.Adagrad, adagrad, dict(lr=0.1, lr_decay=0.1, initial_accumulator_value=0.1)),
+    (optim.Adadelta, adadelta, dict(lr=0.5)),
+    (optim.Adamax, adamax, dict(lr=0.01, maximize=True)),
+    (optim.NAdam, nadam, dict(lr=0.01, weight_decay=0.1)),
+    (optim.RAdam, radam, dict(lr=0.01)),
+    (optim.RAdam, radam, dict(lr=0.01, weight_decay=0.1, decoupled_weight_decay=True)),
+    (optim.Rprop, rprop, dict(lr=0.01)),
+]
+NAMES = [f"{cls.__name__}-{'-'.join(options)}" for cls, _, options in CASES]
+
+
+def parameters(arrays, dtype, device="cpu"):
+    return [gg.nn.Parameter(gg.tensor(a, dtype=dtype).to(device)) for a in arrays]
+
+
+def gradients(rng):
+    return [np.asarray(rng.standard_normal(shape)) for shape in SHAPES]
+
+
+def set_gradients(params, grads):
+    for p, g in zip(params, grads):
+        p.grad = None if g is None else gg.tensor(g, dtype=p.dtype).to(p.device)
+
+
+def values(params):
+    return [p.detach().cpu().numpy() for p in params]
+
+
+def reference(rule, options, start, history):
+    """The parameters after all steps; a None gradient leaves a parameter and its age as they are."""
+    cls_decay = options.get("weight_decay", 0)
+    results = []
+    for i, w in enumerate(start):
+        state, t = {}, 0
+        for grads in history:
+            if grads[i] is None:
+                continue
+            t += 1
+            g = -grads[i] if options.get("maximize") else grads[i]
+            if options.get("decoupled_weight_decay"):
+                w = w * (1 - options["lr"] * cls_decay)
+            elif cls_decay:
+                g = g + cls_decay * w
+            w = rule(w, g, state, t, **{k: v for k, v in options.items() if k != "weight_decay"})
+        results.append(w)
+    return results
+
+
+@pytest.mark.parametrize("cls, rule, options", CASES, ids=NAMES)
+@pytest.mark.parametrize("dtype", [gg.float64, gg.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("gaps", [False, True], ids=["all", "some-without-gradient"])
+def test_steps_follow_the_formula(cls, rule, options, device, dtype, gaps):
+    rng = np.random.default_rng(0)
+    start = [np.asarray(rng.standard_normal(shape)).astype(dtype.np) for shape in SHAPES]
+    history = [gradients(rng) for _ in range(9)]
+    if gaps:
+        history = [
+            [None if (t + i) % 3 == 0 else g for i, g in enumerate(grads)] for t, grads in enumerate(history)
+        ]
+    params = parameters(start, dtype, device)
+    optimizer = cls(params, **options)
+    for grads in history:
+        set_gradients(params, grads)
+        optimizer.step()
+    if cls is optim.AdamW:
+        options = dict(options, weight_decay=0.01, decoupled_weight_decay=True)
+    tolerance = dict(rtol=1e-8, atol=1e-8) if dtype is gg.float64 else dict(rtol=2e-5, atol=5e-6)
+    for got, expected in zip(values(params), reference(rule, options, start, history)):
+        np.testing.assert_allclose(got, expected, **tolerance)
+
+
+@pytest.mark.cuda
+def test_more_parameters_than_one_launch_takes():
+    params = [gg.nn.Parameter(gg.ones(n).to("cuda")) for n in (0, *range(1, 140), 5000)]
+    set_gradients(params, [np.ones(p.shape) for p in params])
+    optim.SGD(params, lr=0.5, momentum=0.9).step()
+    for p in params:
+        assert (p.detach().cpu().numpy() == 0.5).all()
+
+
+@pytest.mark.parametrize("dtype", [gg.float16, gg.bfloat16], ids=["float16", "bfloat16"])
+def test_half_precision(dtype, device):
+    params = parameters([np.ones(3000)], dtype, device)
+    optimizer = optim.SGD(params, lr=0.25, momentum=0.5)
+    for _ in range(2):
+        set_gradients(params, [np.ones(3000)])
+        optimizer.step()
+    assert params[0].dtype is dtype
+    assert (params[0].detach().cpu().float().numpy() == 1 - 0.25 - 0.25 * 1.5).all()
+
+
+def test_groups_with_own_options():
+    a, b = parameters([np.ones(2), np.ones(2)], gg.float32)
+    optimizer = optim.SGD([{"params": [a]}, {"params": b, "lr": 0.5}], lr=0.1)
+    set_gradients([a, b], [np.ones(2), np.ones(2)])
+    optimizer.step()
+    np.testing.assert_allclose(values([a, b]), [[0.9, 0.9], [0.5, 0.5]], rtol=1e-6)
+    assert [g["lr"] for g in optimizer.param_groups] == [0.1, 0.5]
+
+
+def test_replaced_data_and_state_are_seen():
+    rng = np.random.default_rng(1)
+    start = [np.asarray(rng.standard_normal(shape)) for shape in SHAPES]
+    params = parameters(start, gg.float64)
+    optimizer = optim.Adam(params, lr=0.01)
+    first = gradients(rng)
+    set_gradients(params, first)
+    optimizer.step()
+    fresh = np.full((4,), 7.0)
+    params[1].data = gg.tensor(fresh, dtype=gg.float64)
+    optimizer.state[params[0]]["exp_avg"] = gg.zeros(3, 4, dtype=gg.float64)
+    set_gradients(params, [np.zeros(shape) for shape in SHAPES])
+    before = values(params)[0].copy()
+    optimizer.step()
+    np.testing.assert_array_equal(values(params)[0], before)  # no gradient and no momentum: no step
+    assert np.abs(values(params)[1] - fresh).max() > 1e-4  # its momentum moves the new data
+
+
+def test_step_is_seen_by_the_tape():
+    w = gg.nn.Parameter(gg.ones(2))
+    y = (w * w).sum()
+    w.grad = gg.ones(2)
+    optim.SGD([w], lr=0.1).step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
+def test_state_dict_round_trip_goes_on_identically():
+    rng = np.random.default_rng(2)
+    start = [np.asarray(rng.standard_normal(shape)) for shape in SHAPES]
+    history = [gradients(rng) for _ in range(6)]
+    for cls, _, options in CASES:
+        one, two = parameters(start, gg.float64), None
+        first = cls(one, **options)
+        for t, grads in enumerate(history):
+            if t == 3:
+                two = parameters(values(one), gg.float64)
+                second = cls(two, lr=123.0)
+                second.load_state_dict(pickle.loads(pickle.dumps(first.state_dict())))
+                assert second.param_groups[0]["lr"] == options["lr"]
+            set_gradients(one, grads)
+            first.step()
+            if two is not None:
+                set_gradients(two, grads)
+                second.step()
+        for a, b in zip(values(one), values(two)):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_state_dict_has_the_known_structure():
+    params = parameters([np.ones(2), np.ones(3)], gg.float32)
+    optimizer = optim.Adam(params)
+    assert optimizer.state_dict()["state"] == {}
+    set_gradients(params, [np.ones(2), np.ones(3)])
+    optimizer.step()
+    saved = optimizer.state_dict()
+    assert list(saved["state"]) == [0, 1]
+    assert list(saved["state"][0]) == ["step", "exp_avg", "exp_avg_sq"]
+    assert saved["state"][1]["step"].item() == 1.0 and saved["state"][1]["exp_avg"].shape == (3,)
+    assert saved["param_groups"][0]["params"] == [0, 1] and saved["param_groups"][0]["betas"] == (0.9, 0.999)
+
+
+def test_copies_are_independent():
+    params = parameters([np.ones(2)], gg.float32)
+    optimizer = optim.Adam(params)
+    set_gradients(params, [np.ones(2)])
+    optimizer.step()
+    other = copy.deepcopy(optimizer)
+    other.param_groups[0]["params"][0].grad = gg.ones(2)
+    other.step()
+    assert optimizer.state_dict()["state"][0]["step"].item() == 1.0
+    assert other.state_dict()["state"][0]["step"].item() == 2.0
+
+
+def test_closure_runs_with_gradients_and_its_loss_returns():
+    w = gg.nn.Parameter(gg.tensor([2.0]))
+    optimizer = optim.SGD([w], lr=0.25)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (w * w).sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == 4.0
+    assert w.item() == 1.0
+
+
+def test_zero_grad():
+    w = gg.nn.Parameter(gg.ones(2))
+    optimizer = optim.SGD([w], lr=0.1)
+    w.grad = gg.ones(2)
+    optimizer.zero_grad(set_to_none=False)
+    assert w.grad.tolist() == [0.0, 0.0]
+    optimizer.zero_grad()
+    assert w.grad is None
+    optimizer.step()
+    assert w.tolist() == [1.0, 1.0]
+
+
+def test_hooks_run_around_the_step():
+    w = gg.nn.Parameter(gg.ones(1))
+    optimizer = optim.SGD([w], lr=0.5)
+    seen = []
+    optimizer.register_step_pre_hook(lambda o, args, kwargs: seen.append(w.item()))
+    handle = optimizer.register_step_post_hook(lambda o, args, kwargs: seen.append(w.item()))
+    w.grad = gg.ones(1)
+    optimizer.step()
+    handle.remove()
+    optimizer.step()
+    assert seen == [1.0, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    "make, error, match",
+    [
+        (lambda w: optim.SGD([], lr=0.1), ValueError, "empty parameter list"),
+        (lambda w: optim.SGD(w, lr=0.1), TypeError, "iterable of Tensors or dicts"),
+        (lambda w: optim.SGD([w], lr=-1), ValueError, "Invalid learning rate: -1"),
+        (lambda w: optim.SGD([w], nesterov=True), ValueError, "Nesterov momentum requires a momentum"),
+        (lambda w: optim.SGD([w, w]), ValueError, "duplicate parameters"),
+        (
+            lambda w: optim.SGD([{"params": [w]}, {"params": [w]}]),
+            ValueError,
+            "more than one parameter group",
+        ),
+        (lambda w: optim.SGD([3.0]), TypeError, "one of the params is float"),
+        (lambda w: optim.SGD([w * 2]), ValueError, "non-leaf"),
+        (lambda w: optim.Adam([w], betas=(1.0, 0.9)), ValueError, "Invalid beta parameter at index 0: 1.0"),
+        (lambda w: optim.LBFGS([w]).step(), RuntimeError, "needs a closure"),
+    ],
+)
+def test_wrong_arguments(make, error, match):
+    with pytest.raises(error, match=match):
+        make(gg.nn.Parameter(gg.ones(2)))
+
+
+@pytest.mark.cuda
+def test_net_moved_after_training_began_is_refused():
+    net = gg.nn.Linear(2, 2)
+    optimizer = optim.Adam(net.parameters())
+    for device in ("cpu", "cuda"):
+        net.to(device)
+        set_gradients(list(net.parameters()), [np.ones((2, 2)), np.ones(2)])
+        if device == "cpu":
+            optimizer.step()
+        else:
+            with pytest.raises(RuntimeError, match="move the net to its device before making the optimiser"):
+                optimizer.step()
+
+
+@pytest.mark.parametrize("search", [None, "strong_wolfe"])
+def test_lbfgs_finds_the_minimum_of_rosenbrock(search):
+    x = gg.nn.Parameter(gg.tensor([-1.2, 1.0], dtype=gg.float64))
+    optimizer = optim.LBFGS([x], lr=1.0 if search else 0.1, max_iter=100, line_search_fn=search)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
+        loss.backward()
+        return loss
+
+    for _ in range(5 if search else 20):
+        optimizer.step(closure)
+    np.testing.assert_allclose(x.detach().numpy(), [1.0, 1.0], atol=1e-4)
+
+
+def rates(make, steps):
+    optimizer = optim.SGD([gg.nn.Parameter(gg.zeros(1))], lr=1.0, momentum=0.9)
+    schedule = make(optimizer)
+    seen = schedule.get_last_lr()
+    for _ in range(steps - 1):
+        optimizer.step()
+        schedule.step()
+        seen = seen + schedule.get_last_lr()
+        assert schedule.get_last_lr() == [optimizer.param_groups[0]["lr"]]
+    return seen
+
+
+SCHEDULES = [
+    (lambda o: lr_scheduler.StepLR(o, 3, 0.5), lambda t: 0.5 ** (t // 3)),
+    (lambda o: lr_scheduler.MultiStepLR(o, [2, 5, 5], 0.5), lambda t: 0.5 ** ((t >= 2) + 2 * (t >= 5))),
+    (lambda o: lr_scheduler.ExponentialLR(o, 0.9), lambda t: 0.9**t),
+    (lambda o: lr_scheduler.ConstantLR(o, 0.5, 4), lambda t: 0.5 if t < 4 else 1.0),
+    (lambda o: lr_scheduler.LinearLR(o, 0.25, 1.0, 6), lambda t: 0.25 + 0.75 * min(t, 6) / 6),
+    (lambda o: lr_scheduler.PolynomialLR(o, 8, 2.0), lambda t: (1 - min(t, 8) / 8) ** 2),
+    (lambda o: lr_scheduler.LambdaLR(o, lambda t: 1 / (1 + t)), lambda t: 1 / (1 + t)),
+    (lambda o: lr_scheduler.MultiplicativeLR(o, lambda t: 0.9), lambda t: 0.9**t),
+    (
+        lambda o: lr_scheduler.CosineAnnealingLR(o, 5, 0.1),
+        lambda t: 0.1 + 0.45 * (1 + math.cos(math.pi * t / 5)),
+    ),
+    (
+        lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 4),
+        lambda t: 0.5 * (1 + math.cos(math.pi * (t % 4) / 4)),
+    ),
+    (lambda o: lr_scheduler.CyclicLR(o, 0.1, 0.5, 3), lambda t: 0.1 + 0.4 * (1 - abs((t % 6) / 3 - 1))),
+    (
+        lambda o: lr_scheduler.OneCycleLR(o, 2.0, 11, pct_start=6 / 11, anneal_strategy="linear"),
+        lambda t: 0.08 + (2 - 0.08) * t / 5 if t <= 5 else 2 + (0.08e-4 - 2) * (t - 5) / 5,
+    ),
+    (
+        lambda o: lr_scheduler.SequentialLR(
+            o, [lr_scheduler.ConstantLR(o, 0.5, 20), lr_scheduler.ExponentialLR(o, 0.9)], [4]
+        ),
+        lambda t: 0.5 if t < 4 else 0.9 ** (t - 4),
+    ),
+    (
+        lambda o: lr_scheduler.ChainedScheduler(
+            [lr_scheduler.ConstantLR(o, 0.5, 4), lr_scheduler.ExponentialLR(o, 0.9)]
+        ),
+        lambda t: (0.5 if t < 4 else 1.0) * 0.9**t,
+    ),
+]
+
+
+@pytest.mark.parametrize("make, formula", SCHEDULES, ids=[str(i) for i in range(len(SCHEDULES))])
+def test_schedules_follow_their_formula(make, formula):
+    np.testing.assert_allclose(rates(make, 11), [formula(t) for t in range(11)], rtol=1e-9, atol=1e-12)
+
+
+def test_one_cycle_moves_the_momentum_against_the_rate():
+    optimizer = optim.Adam([gg.nn.Parameter(gg.zeros(1))])
+    schedule = lr_scheduler.OneCycleLR(optimizer, 0.1, epochs=2, steps_per_epoch=10)
+    assert optimizer.param_groups[0]["betas"] == (0.95, 0.999)
+    for _ in range(5):
+        optimizer.step()
+        schedule.step()
+    assert optimizer.param_groups[0]["betas"][0] == pytest.approx(0.85)
+    assert schedule.get_last_lr() == [pytest.approx(0.1)]
+
+
+def test_plateau_waits_then_lowers_the_rate():
+    optimizer = optim.SGD([gg.nn.Parameter(gg.zeros(1))], lr=1.0)
+    schedule = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1, min_lr=0.3)
+    seen = []
+    for loss in (1.0, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9):
+        schedule.step(loss)
+        seen.append(optimizer.param_groups[0]["lr"])
+    assert seen == [1.0, 1.0, 1.0, 0.5, 0.5, 0.3, 0.3, 0.3]
+
+
+def test_schedule_before_the_first_step_warns():
+    optimizer = optim.SGD([gg.nn.Parameter(gg.zeros(1))], lr=1.0)
+    schedule = lr_scheduler.StepLR(optimizer, 1)
+    with pytest.warns(UserWarning, match="before `optimizer.step"):
+        schedule.step()
+
+
+def test_schedule_state_round_trip():
+    optimizer = optim.SGD([gg.nn.Parameter(gg.zeros(1))], lr=1.0)
+    schedule = lr_scheduler.ExponentialLR(optimizer, 0.5)
+    optimizer.step()
+    schedule.step()
+    other = lr_scheduler.ExponentialLR(optim.SGD([gg.nn.Parameter(gg.zeros(1))], lr=1.0), 0.1)
+    other.load_state_dict(pickle.loads(pickle.dumps(schedule.state_dict())))
+    assert (other.gamma, other.last_epoch, other.get_last_lr()) == (0.5, 1, [0.5])
