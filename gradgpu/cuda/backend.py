@@ -84,11 +84,15 @@ def _choose() -> ModuleType:
                 try:
                     from . import backend_cupy as module  # type: ignore[no-redef]
                 except ImportError as error:
-                    raise RuntimeError(f"'cuda' needs CuPy, which does not import here: {error}. {_HELP}") from error
+                    raise RuntimeError(
+                        f"'cuda' needs CuPy, which does not import here: {error}. {_HELP}"
+                    ) from error
                 try:
                     count = module.device_count()
                 except Exception as error:
-                    raise RuntimeError(f"'cuda' finds no usable NVIDIA driver or device: {error}. {_HELP}") from error
+                    raise RuntimeError(
+                        f"'cuda' finds no usable NVIDIA driver or device: {error}. {_HELP}"
+                    ) from error
                 if count == 0:
                     raise RuntimeError(f"'cuda' finds no NVIDIA device. {_HELP}")
             _chosen = module

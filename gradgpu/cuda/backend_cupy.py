@@ -131,7 +131,9 @@ def copy(dst_ptr: int, src_ptr: int, nbytes: int, stream_ptr: int) -> None:
     runtime.memcpyAsync(dst_ptr, src_ptr, nbytes, runtime.memcpyDeviceToDevice, stream_ptr)
 
 
-def copy_peer(dst_ptr: int, dst_device: int, src_ptr: int, src_device: int, nbytes: int, stream_ptr: int) -> None:
+def copy_peer(
+    dst_ptr: int, dst_device: int, src_ptr: int, src_device: int, nbytes: int, stream_ptr: int
+) -> None:
     runtime.memcpyPeerAsync(dst_ptr, dst_device, src_ptr, src_device, nbytes, stream_ptr)
 
 

@@ -116,7 +116,11 @@ class Stream:
         self._raw.__exit__(*exc)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Stream) and self.cuda_stream == other.cuda_stream and self._device == other._device
+        return (
+            isinstance(other, Stream)
+            and self.cuda_stream == other.cuda_stream
+            and self._device == other._device
+        )
 
     def __hash__(self) -> int:
         return hash((self.cuda_stream, self._device))

@@ -35,7 +35,9 @@ class KernelError(RuntimeError):
     """What a GPU would have punished, found by the simulator: the message names kernel, block, thread and place."""
 
 
-def configure(*, check: bool | None = None, order: str | None = None, timeout: float | None = None) -> dict[str, Any]:
+def configure(
+    *, check: bool | None = None, order: str | None = None, timeout: float | None = None
+) -> dict[str, Any]:
     """Changes how the simulator runs kernels from now on; None leaves a setting as it is.
 
     Args:
@@ -84,5 +86,7 @@ def _device() -> Any:
 
     found = backend()
     if not found.simulated:
-        raise RuntimeError("gg.cuda.simulator: 'cuda' is a GPU here; start the program with GRADGPU_CUDASIM=1")
+        raise RuntimeError(
+            "gg.cuda.simulator: 'cuda' is a GPU here; start the program with GRADGPU_CUDASIM=1"
+        )
     return found

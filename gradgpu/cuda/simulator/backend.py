@@ -276,7 +276,9 @@ class Stream:
 
     def begin_capture(self) -> None:
         if self.ptr == 0:
-            raise RuntimeError("begin_capture: the default stream cannot be captured; use Stream(non_blocking=True)")
+            raise RuntimeError(
+                "begin_capture: the default stream cannot be captured; use Stream(non_blocking=True)"
+            )
         if self.ptr in _capturing:
             raise RuntimeError("begin_capture: this stream is being captured already")
         _capturing[self.ptr] = Graph()
@@ -353,7 +355,9 @@ def _refuse_capture_anywhere(what: str) -> None:
 def _check(ptr: int, nbytes: int, what: str) -> None:
     text = ctypes.create_string_buffer(600)
     if _check_range(ptr, nbytes, text, 600):
-        raise KernelError(f"CUDA simulator: {what} of {nbytes} bytes at {ptr:#x} is out of bounds: {text.value.decode()}")
+        raise KernelError(
+            f"CUDA simulator: {what} of {nbytes} bytes at {ptr:#x} is out of bounds: {text.value.decode()}"
+        )
 
 
 def to_device(dst_ptr: int, src: np.ndarray, stream_ptr: int) -> None:
@@ -384,7 +388,9 @@ def copy(dst_ptr: int, src_ptr: int, nbytes: int, stream_ptr: int) -> None:
     _copy(dst_ptr, src_ptr, nbytes)
 
 
-def copy_peer(dst_ptr: int, dst_device: int, src_ptr: int, src_device: int, nbytes: int, stream_ptr: int) -> None:
+def copy_peer(
+    dst_ptr: int, dst_device: int, src_ptr: int, src_device: int, nbytes: int, stream_ptr: int
+) -> None:
     copy(dst_ptr, src_ptr, nbytes, stream_ptr)
 
 
@@ -408,9 +414,12 @@ class Function:
 
     def __init__(self, module: Module, name: str) -> None:
         self.module, self.name = module, name
-        self.handle: int = _open(module.table, name.encode())
-        if not self.handle:
-            raise AttributeError(f'module {module.name} has no kernel {name!r}; kernels are extern "C" __global__ functions')
+        if name not in module.unit.kernels:
+            raise AttributeError(
+                f"module {module.name} has no kernel {name!r}; it has {', '.join(module.unit.kernels) or 'none'} "
+                '(kernels are extern "C" __global__ functions)'
+            )
+        self.handle: int = _open(module.table(name, False), name.encode())
         sizes = _argument_sizes(self.handle)
         self._sizes = [sizes[i] for i in range(_argument_count(self.handle))]
         _functions[self.handle] = self
@@ -429,39 +438,42 @@ class Function:
     def set_shared(self, nbytes: int) -> None:
         """Allows `nbytes` of dynamic shared memory a block (needed above 48 KB)."""
         if nbytes > _LARGEST_SHARED:
-            raise RuntimeError(f"{self.name}: {nbytes} bytes of shared memory; a block can have {_LARGEST_SHARED} at most")
+            raise RuntimeError(
+                f"{self.name}: {nbytes} bytes of shared memory; a block can have {_LARGEST_SHARED} at most"
+            )
         _set_shared(self.handle, nbytes)
 
     def parameters(self, address: int) -> tuple[Any, int]:
         """A copy of the arguments that `address` points to (kept alive by the first value), and its address."""
         pointers = (ctypes.c_void_p * len(self._sizes)).from_address(address)
-        blobs = [ctypes.create_string_buffer(ctypes.string_at(p, n), n) for p, n in zip(pointers, self._sizes)]
+        blobs = [
+            ctypes.create_string_buffer(ctypes.string_at(p, n), n) for p, n in zip(pointers, self._sizes)
+        ]
         mine = (ctypes.c_void_p * len(blobs))(*[ctypes.addressof(b) for b in blobs])
         return (blobs, mine), ctypes.addressof(mine)
 
 
 class Module:
-    """One compiled source text."""
+    """One source text. A text of few kernels is compiled at once, of others each kernel when it is first wanted."""
 
-    __slots__ = ("_checked", "_lib", "name", "source", "table")
+    __slots__ = ("_libraries", "name", "source", "unit")
 
     def __init__(self, source: str, name: str) -> None:
-        self.source, self.name, self._checked = source, name, 0
-        self._lib, self.table = self._load(False)
+        self.source, self.name = source, name
+        self.unit = compiler.unit(source, name)
+        self._libraries: dict[str, Any] = {}
+        if self.unit.whole and self.unit.kernels:
+            self.table(next(iter(self.unit.kernels)), False)
 
-    def _load(self, checked: bool) -> tuple[Any, int]:
-        lib = ctypes.PyDLL(str(compiler.build(self.source, self.name, checked)))
-        return lib, ctypes.addressof(ctypes.c_char.in_dll(lib, "sim_module"))
+    def table(self, kernel: str, checked: bool) -> int:
+        """The address of the table that describes the kernel, compiled for speed or with every access checked."""
+        path = str(compiler.build(self.unit, kernel, checked))
+        if path not in self._libraries:
+            self._libraries[path] = ctypes.PyDLL(path)
+        return ctypes.addressof(ctypes.c_char.in_dll(self._libraries[path], "sim_module"))
 
     def function(self, name: str) -> Function:
         return Function(self, name)
-
-    def checked_table(self) -> int:
-        """The same kernels with every access checked; compiled when first wanted."""
-        if not self._checked:
-            lib, self._checked = self._load(True)
-            self._lib = (self._lib, lib)
-        return self._checked
 
 
 def compile(source: str, name: str) -> Module:
@@ -493,7 +505,7 @@ def launch(
         return
     status = _launch(handle, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes, params)
     if status == 3:
-        _attach_checked(handle, _functions[handle].module.checked_table())
+        _attach_checked(handle, _functions[handle].module.table(_functions[handle].name, True))
         status = _launch(handle, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes, params)
     if status:
         _finish(handle, status)
@@ -527,7 +539,9 @@ def _message(handle: int, report: _Report) -> str:
 
 # ---- settings and statistics ----
 _ORDERS = ("forward", "reverse", "shuffled", "all")
-_statistics = _function("sim_statistics", None, _address, ctypes.POINTER(ctypes.c_uint64), ctypes.POINTER(ctypes.c_double))
+_statistics = _function(
+    "sim_statistics", None, _address, ctypes.POINTER(ctypes.c_uint64), ctypes.POINTER(ctypes.c_double)
+)
 clear_statistics = _function("sim_clear_statistics", None)
 
 
@@ -554,7 +568,9 @@ def statistics() -> Report:
         launches, blocks, threads, read, written, counted = counts
         if launches:
             sizes = (read, written) if counted else (None, None)
-            rows.append(Row(function.name, function.module.name, launches, blocks, threads, *sizes, seconds.value))
+            rows.append(
+                Row(function.name, function.module.name, launches, blocks, threads, *sizes, seconds.value)
+            )
     return Report(sorted(rows, key=lambda row: -row.seconds))
 
 

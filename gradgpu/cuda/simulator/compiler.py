@@ -5,14 +5,17 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import itertools
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 HOST = Path(__file__).resolve().parent / "host"
@@ -64,14 +67,18 @@ def _version() -> bytes:
     """Changes whenever the compiler or the simulator's own C++ changes."""
     compiler = Path(os.path.realpath(host_compiler()))
     stat = compiler.stat()
-    digest = hashlib.sha256(f"{compiler} {stat.st_size} {stat.st_mtime_ns} {_FLAGS} {_FAST} {_CHECKED}".encode())
+    digest = hashlib.sha256(
+        f"{compiler} {stat.st_size} {stat.st_mtime_ns} {_FLAGS} {_FAST} {_CHECKED}".encode()
+    )
     for file in sorted([Path(__file__), *HOST.rglob("*.h"), *HOST.rglob("*.cpp")]):
         digest.update(file.read_bytes())
     return digest.digest()
 
 
 def _run(arguments: list[str], text: str, what: str) -> str:
-    done = subprocess.run([host_compiler(), *arguments], input=text, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [host_compiler(), *arguments], input=text, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         shown = "\n".join(lines[:40]) + ("\n…" if len(lines) > 40 else "")
@@ -79,16 +86,15 @@ def _run(arguments: list[str], text: str, what: str) -> str:
     return done.stdout
 
 
-def _build(key: str, make: list[str], text: str, what: str) -> Path:
-    """The library made from `text`, from the cache if it is there. Processes may build the same at the same time."""
-    target = cache_dir() / key[:2] / f"{key[2:34]}.so"
+def _store(target: Path, make: Callable[[str], object]) -> Path:
+    """`target`, made under another name first if it is not there: processes may make the same at the same time."""
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(suffix=".so", dir=target.parent)
+    handle, temporary = tempfile.mkstemp(suffix=target.suffix, dir=target.parent)
     os.close(handle)
     try:
-        _run([*make, "-o", temporary], text, what)
+        make(temporary)
         os.replace(temporary, target)
     finally:
         if os.path.exists(temporary):
@@ -101,35 +107,111 @@ def runtime() -> ctypes.PyDLL:
     """The simulator's own library. It holds the GIL: one launch at a time."""
     sources = [str(HOST / name) for name in _RUNTIME]
     flags = "-std=c++17 -O2 -g1 -fPIC -shared -pthread -U_FORTIFY_SOURCE -fno-stack-protector".split()
-    key = hashlib.sha256(b"runtime" + _version()).hexdigest()
     libraries = ["-Wl,--no-as-needed", "-lm", "-ldl"]
-    path = _build(key, [*flags, *sources, *libraries], "", "its runtime")
+    path = _store(
+        cache_dir() / f"runtime-{hashlib.sha256(_version()).hexdigest()[:16]}.so",
+        lambda temporary: _run([*flags, *sources, *libraries, "-o", temporary], "", "its runtime"),
+    )
     return ctypes.PyDLL(str(path), mode=ctypes.RTLD_GLOBAL)
 
 
-def build(source: str, name: str, checked: bool = False) -> Path:
-    """The library of a CUDA source text.
+@dataclass(frozen=True)
+class Unit:
+    """A CUDA source text made ready for the host's compiler."""
+
+    text: str  # C++, without the table of kernels
+    kernels: dict[str, str]  # name: largest number of threads in a block (a C++ expression)
+    shared: int  # how many __shared__ declarations there are
+    name: str  # for messages
+    key: str
+
+    @property
+    def whole(self) -> bool:
+        """Compile all kernels into one library? Else each becomes a library when it is first wanted: a file with
+        many large kernels takes seconds, and a program uses few of them."""
+        return len(self.kernels) <= 5 and self.shared == 0
+
+
+def unit(source: str, name: str) -> Unit:
+    """Preprocesses and translates a CUDA source text, or takes the result from the cache.
 
     Args:
         source: the text, its own headers in place.
         name: the name that messages give to the text.
-        checked: every load and store calls the runtime first.
+
+    Raises:
+        RuntimeError: the preprocessor finds an error, or there is no compiler.
     """
-    key = hashlib.sha256(b"%d" % checked + _version() + name.encode() + b"\0" + source.encode()).hexdigest()
-    target = cache_dir() / key[:2] / f"{key[2:34]}.so"
-    if target.exists():
-        return target
-    text = translate(preprocess(source, name))
+    key = hashlib.sha256(_version() + name.encode() + b"\0" + source.encode()).hexdigest()
+    path = cache_dir() / key[:2] / f"{key[2:34]}.json"
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return Unit(kept["text"], kept["kernels"], kept["shared"], name, key)
+    except (OSError, ValueError, KeyError):
+        made = translate(preprocess(source, name), name, key)
+    content = {"text": made.text, "kernels": made.kernels, "shared": made.shared}
+    _store(path, lambda temporary: Path(temporary).write_text(json.dumps(content), encoding="utf-8"))
+    return made
+
+
+def build(u: Unit, kernel: str, checked: bool = False) -> Path:
+    """The library that holds a kernel.
+
+    Args:
+        u: the text.
+        kernel: the kernel that is wanted; others may come along.
+        checked: every load and store calls the runtime first.
+
+    Raises:
+        RuntimeError: the compiler finds an error.
+    """
+    wanted = dict(u.kernels) if u.whole else {kernel: u.kernels[kernel]}
+    key = hashlib.sha256(f"{u.key} {checked} {' '.join(wanted)}".encode()).hexdigest()
     mode = _CHECKED if checked else _FAST
-    make = [*_FLAGS, *mode, "-shared", "-nostdlib", "-I", str(HOST), "-x", "c++", "-"]
-    return _build(key, make, text, name)
+
+    def make(temporary: str) -> None:
+        options = [*_FLAGS, *mode, "-shared", "-nostdlib", "-I", str(_precompiled(checked)), "-I", str(HOST)]
+        _run([*options, "-x", "c++", "-", "-o", temporary], _complete(u, wanted), u.name)
+
+    return _store(cache_dir() / key[:2] / f"{key[2:34]}.so", make)
 
 
 def build_all(sources: Iterable[tuple[str, str]], jobs: int | None = None) -> None:
-    """Builds each (source, name), several at a time."""
+    """Builds every kernel of each (source, name), several at a time."""
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-        for job in [pool.submit(build, source, name) for source, name in sources]:
+        units = list(pool.map(lambda pair: unit(*pair), sources))
+        wanted = [(u, kernel) for u in units for kernel in (list(u.kernels)[:1] if u.whole else u.kernels)]
+        for job in [pool.submit(build, u, kernel) for u, kernel in wanted]:
             job.result()
+
+
+@functools.cache
+def _precompiled(checked: bool) -> Path:
+    """A folder with the precompiled header (GCC finds it by its name; clang passes it by)."""
+    mode = _CHECKED if checked else _FAST
+    folder = cache_dir() / f"header-{hashlib.sha256(_version() + bytes([checked])).hexdigest()[:16]}"
+    options = [*_FLAGS, *mode, "-x", "c++-header", str(HOST / "cuda_on_host.h")]
+    _store(
+        folder / "cuda_on_host.h.gch", lambda temporary: _run([*options, "-o", temporary], "", "its header")
+    )
+    return folder
+
+
+def _complete(u: Unit, kernels: dict[str, str]) -> str:
+    """The text with the table of these kernels; others become static, so that the compiler passes them by."""
+    text = u.text
+    for other in u.kernels.keys() - kernels.keys():
+        text = re.sub(rf'\bextern\s+"C"\s+(?=[^;{{}}()]*\b{other}\s*\()', "static ", text)
+    ranges = "".join(f"SIM_SHARED_RANGE({i})\n" for i in range(u.shared))
+    table = ", ".join(f"SIM_KERNEL({name}, unsigned({bound}))" for name, bound in kernels.items())
+    shared = ", ".join(f"{{__start_sim_shared_{i}, __stop_sim_shared_{i}}}" for i in range(u.shared))
+    return (
+        f'#include "cuda_on_host.h"\n{text}\n# 1 "table of kernels"\n{ranges}'
+        f"static const SimKernel sim_kernels[] = {{ {table or '{}'} }};\n"
+        f"static const SimRange sim_shared[] = {{ {shared or '{}'} }};\n"
+        'extern "C" __attribute__((visibility("default"))) const SimModule sim_module = '
+        f"{{sim_kernels, {len(kernels)}, sim_shared, {u.shared}}};\n"
+    )
 
 
 def preprocess(source: str, name: str) -> str:
@@ -145,45 +227,29 @@ _EXTERN_SHARED = re.compile(
 _SHARED = re.compile(r"\b(?:static\s+)?__shared__\b")
 _KERNEL = re.compile(r"\b__global__\b")
 _BOUNDS = re.compile(r"\b__launch_bounds__\s*\(")
-_SIGNATURE = re.compile(r"\s*(?:static\s+|inline\s+|__attribute__\s*\(\(\w+\)\)\s*)*void\s+(\w+)\s*\(")
+_BOUND_MARK = re.compile(r"/\*bounds (\d+)\*/")
+_SPACE = r"(?:\s|/\*bounds \d+\*/|static\b|inline\b|__attribute__\s*\(\(\w+\)\))*"
+_SIGNATURE = re.compile(rf"{_SPACE}\bvoid\b{_SPACE}\b(\w+)\s*\(")
 _TEMPLATE_BEFORE = re.compile(r"\btemplate\s*<[^;{}]*>\s*(?:static\s+|inline\s+)*$")
 
 
-def translate(text: str) -> str:
-    """Preprocessed CUDA C++ as C++ for the host, with a table of its kernels at the end."""
+def translate(text: str, name: str, key: str = "") -> Unit:
+    """Preprocessed CUDA C++ as C++ for the host: finds the kernels, gives shared memory a place."""
     text, bounds = _take_launch_bounds(text)
     kernels: dict[str, str] = {}
     for match in _KERNEL.finditer(text):
         if _TEMPLATE_BEFORE.search(text, max(0, match.start() - 400), match.start()):
             continue
-        signature = _SIGNATURE.match(_BOUND_MARK.sub(" ", text[match.end() : match.end() + 400]))
-        mark = _BOUND_MARK.search(text, match.end(), match.end() + 400)
+        head = text[match.end() : match.end() + 400]
+        signature = _SIGNATURE.match(head)
         if signature:
-            bound = bounds[int(mark[1])] if mark and mark.start() < match.end() + signature.end() + 40 else "1024"
-            kernels.setdefault(signature[1], bound)
+            mark = _BOUND_MARK.search(head, 0, signature.end())
+            kernels.setdefault(signature[1], bounds[int(mark[1])] if mark else "1024")
     text = _BOUND_MARK.sub(" ", _KERNEL.sub("", text))
     text = _EXTERN_SHARED.sub(functools.partial(_dynamic, text), text)
-    count = 0
-
-    def own_section(_: re.Match) -> str:
-        nonlocal count
-        count += 1
-        return f"SIM_SHARED({count - 1})"
-
-    text = _SHARED.sub(own_section, text)
-    ranges = "".join(f"SIM_SHARED_RANGE({i})\n" for i in range(count))
-    table = ", ".join(f"SIM_KERNEL({name}, unsigned({bound}))" for name, bound in kernels.items())
-    shared = ", ".join(f"{{__start_sim_shared_{i}, __stop_sim_shared_{i}}}" for i in range(count))
-    return (
-        f'#include "cuda_on_host.h"\n{text}\n# 1 "table of kernels"\n{ranges}'
-        f"static const SimKernel sim_kernels[] = {{ {table or '{}'} }};\n"
-        f"static const SimRange sim_shared[] = {{ {shared or '{}'} }};\n"
-        'extern "C" __attribute__((visibility("default"))) const SimModule sim_module = '
-        f"{{sim_kernels, {len(kernels)}, sim_shared, {count}}};\n"
-    )
-
-
-_BOUND_MARK = re.compile(r"/\*bounds (\d+)\*/")
+    numbers = itertools.count()
+    text = _SHARED.sub(lambda _: f"SIM_SHARED({next(numbers)})", text)
+    return Unit(text, kernels, next(numbers), name, key)
 
 
 def _take_launch_bounds(text: str) -> tuple[str, list[str]]:

@@ -28,7 +28,9 @@ class Report(list):
             for row in self:
                 if row.kernel == key:
                     return row
-            raise KeyError(f"no kernel {key!r} was launched; there are {sorted({row.kernel for row in self})}")
+            raise KeyError(
+                f"no kernel {key!r} was launched; there are {sorted({row.kernel for row in self})}"
+            )
         return super().__getitem__(key)
 
     def __str__(self) -> str:

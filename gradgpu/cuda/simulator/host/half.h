@@ -2,7 +2,7 @@
 #pragma once
 
 // IEEE binary16 from any double or float, rounded once.
-template <class F> static inline uint16_t sim_to_half(F x) {
+template <class F> static __attribute__((noinline)) uint16_t sim_to_half(F x) {
     const uint64_t b = sim_bits<uint64_t>(double(x));
     const unsigned sign = unsigned(b >> 48) & 0x8000u;
     const int exponent = int(b >> 52 & 0x7ff) - 1023;
@@ -18,7 +18,7 @@ template <class F> static inline uint16_t sim_to_half(F x) {
     if (exponent < -14) return uint16_t(sign | unsigned(kept));
     return uint16_t(sign | unsigned((unsigned(exponent + 14) << 10) + kept));
 }
-static inline float sim_from_half(uint16_t h) {
+static __attribute__((noinline)) float sim_from_half(uint16_t h) {
     const unsigned sign = unsigned(h & 0x8000u) << 16, exponent = h >> 10 & 31, mantissa = h & 0x3ffu;
     if (exponent == 31) return sim_bits<float>(sign | 0x7f800000u | mantissa << 13);
     if (exponent == 0) {
@@ -32,7 +32,7 @@ SIM_INLINE uint16_t sim_to_bfloat16(float x) {
     return x != x ? uint16_t(0x7fff) : uint16_t((b + 0x7fffu + (b >> 16 & 1u)) >> 16);
 }
 // Rounding to odd keeps the second rounding, to bfloat16, right.
-static inline uint16_t sim_to_bfloat16(double x) {
+static __attribute__((noinline)) uint16_t sim_to_bfloat16(double x) {
     float f = float(x);
     if (double(f) != x && x == x && __builtin_isfinite(f)) {
         unsigned b = sim_bits<unsigned>(f);
