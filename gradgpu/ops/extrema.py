@@ -11,6 +11,7 @@ from .. import dtypes as dt
 from ..cuda.reduction import reduce_cuda
 from ..tensor import Tensor
 from . import pointwise as _pw
+from .index import scatter_add_op
 from .reduce import keep, reduced_dims, require_tensor, spread, sum_array
 from .registry import Op, method
 
@@ -66,52 +67,12 @@ def _shared(g, x, y, *, dims, keepdim):
     return spread(g, x.shape, dims, keepdim) * tie_share_op(x, y, dims=dims)
 
 
-def _at_index_cpu(x, index, *, dim, size):
-    if not x.ndim:
-        return x
-    made = np.zeros(x.shape[:dim] + (size,) + x.shape[dim + 1 :], x.dtype)
-    np.put_along_axis(made, index, x, axis=dim)
-    return made
-
-
-def _at_index_cuda(x, index, *, dim, size):
-    from ..cuda.array import from_host
-
-    if not x.ndim:
-        return x
-    steps = np.arange(size).reshape((size,) + (1,) * (x.ndim - 1 - dim))
-    return _pw.where_op(_pw.eq(index, from_host(steps)), x, 0.0)
-
-
-def _from_index_cpu(x, index, *, dim):
-    return np.take_along_axis(x, index, axis=dim) if x.ndim else x
-
-
-def _from_index_cuda(x, index, *, dim):
-    if not x.ndim:
-        return x
-    return sum_array(_at_index_cuda(x, index, dim=dim, size=x.shape[dim]), (dim,), True)
-
-
-# x (size 1 along `dim`) written to where `index` says, zeros elsewhere; and the way back.
-at_index_op = Op(
-    "at_index",
-    cpu=_at_index_cpu,
-    cuda=_at_index_cuda,
-    grad={"x": lambda g, index, *, dim: from_index_op(g, index, dim=dim)},
-)
-from_index_op = Op(
-    "from_index",
-    cpu=_from_index_cpu,
-    cuda=_from_index_cuda,
-    grad={"x": lambda g, index, x_shape, *, dim: at_index_op(g, index, dim=dim, size=x_shape[dim])},
-)
-
-
 def _selected(g0, y1, x_shape, *, dim, keepdim):
     dims = (dim,)
+    if not x_shape:
+        return g0
     g0, y1 = keep(g0, x_shape, dims, keepdim), keep(y1, x_shape, dims, keepdim)
-    return at_index_op(g0, y1, dim=dim, size=x_shape[dim] if x_shape else 1)
+    return scatter_add_op(None, y1, g0, dim=dim, shape=x_shape)
 
 
 # ---- the ops ----

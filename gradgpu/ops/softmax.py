@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtype as dt
+from .. import dtypes as dt
 from ..cuda.array import contiguous, empty
 from ..cuda.launch import Kernel
-from ..dtype import FLOATS
+from ..dtypes import FLOATS
 from ..tensor import Tensor
 from . import pointwise as _pw
 from .reduce import require_tensor, sum_op
