@@ -62,7 +62,7 @@ lint: $(call need,lint) ## style (ruff) and types (mypy)
 	@$(PY) -m mypy
 
 kernels: $(call need,$(or $(CUPY),test)) ## compile every kernel for every dtype and architecture; table in docs/kernels.md
-	@$(PY) -m gradgpu._tools.kernels --jobs $(JOBS)
+	@$(PY) -m gradgpu._tools.kernels --jobs $(JOBS) $(KERNELS_ARGS)
 
 notebooks: $(call need,test notebooks $(if $(GPU),$(CUPY))) ## run the notebooks from start to end
 	@$(simulate); $(PY) -m pytest tests/test_notebooks.py $(PYTEST_ARGS)
