@@ -230,7 +230,9 @@ def run(
                 parts = get(edges[0])
                 if parts is None:
                     parts = pending[edges[0]] = [None] * edges[0].op.n_outputs_of(edges[0])
-                parts[node.saved] = g
+                # Under create_graph a saved output comes back with a selecting node of its own: two may meet.
+                c = parts[node.saved]
+                parts[node.saved] = g if c is None else c + g
                 continue
             grads = op.vjp(node, g, edges, create_graph)
             if watch or extra is not None:
