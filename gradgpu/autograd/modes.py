@@ -13,7 +13,8 @@ class _State(threading.local):
     inference = False
     anomaly = False  # nodes remember where they were made; backward looks for NaN
     check_nan = True
-    special = False  # something wants to see every node: anomaly mode or hooks on saved tensors
+    saved_hooks: tuple = ()  # (pack, unpack) pairs of saved_tensors_hooks, the innermost last
+    special = False  # anomaly mode or hooks on saved tensors: operations take the long way
 
 
 state = _State()
@@ -154,7 +155,7 @@ class inference_mode(_Mode):
 
 def _set_anomaly(mode: bool, check_nan: bool) -> None:
     state.anomaly, state.check_nan = mode, check_nan
-    state.special = mode
+    state.special = mode or bool(state.saved_hooks)
 
 
 class set_detect_anomaly(_Mode):

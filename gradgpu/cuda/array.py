@@ -153,6 +153,11 @@ class Array:
             with on_device(self.device):
                 b.to_device(self.ptr, np.ascontiguousarray(values), b.current_stream_ptr())
 
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        from .interop import to_cupy
+
+        return to_cupy(self).__dlpack__(**kwargs)
+
     @property
     def __cuda_array_interface__(self) -> dict:
         return {

@@ -58,7 +58,7 @@ def inplace(name: str, target: Tensor, result: Tensor) -> Tensor:
 def keep_original(target: Tensor, node: Node) -> None:
     """Copies what the new node saved of the target's memory, which is about to change: its rule wants the old values."""
     cell = target._cell
-    if node.checks is None or all(c is not cell for c, _ in node.checks):
+    if node.checks is None or type(node.saved) is not tuple or all(c is not cell for c, _ in node.checks):
         return
     a = target._a
     node.saved = tuple([v.copy() if _shares(v, a) else v for v in node.saved])

@@ -20,10 +20,11 @@ from ..cuda.elementwise import broadcast_shapes, elementwise
 from ..tensor import Tensor, wrap
 from .expr import Expr, literal, substitute
 from .reduce import sum_to_size_op
-from .registry import Op, from_saved, unpack
+from .registry import Op, from_saved, pack, unpack
 
 ndarray, generic = np.ndarray, np.generic
 _new = object.__new__
+_FLOAT32 = np.dtype(np.float32)
 _NUMBERS = (int, float, bool, generic)
 _F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)  # dtypes with numpy arithmetic of their own
 
@@ -59,7 +60,7 @@ class Pointwise(Op):
     ):
         if parameters is not None:  # ufuncs have no signature to inspect
             plain = cpu
-            cpu = eval(f"lambda {parameters}: plain({parameters})", {"plain": plain})
+            cpu = eval(f"lambda {parameters}: plain({parameters})", {"plain": plain, "__name__": __name__})
             self.ufunc = plain
         else:
             self.ufunc = cpu
@@ -122,7 +123,7 @@ class Pointwise(Op):
         out_shape = output._a.shape
         shapes = tuple([getattr(v, "shape", ()) for v in values])
         saved.append(None if all(s == out_shape for s in shapes) else shapes)
-        output._edge = new_node(self, tuple(edges), tuple(saved), checks or None, attrs)
+        output._edge = new_node(self, tuple(edges), pack(tuple(saved)), checks or None, attrs)
 
     # ---- forward ----
     def __call__(self, *inputs: Any, out: Any = None, **attrs: Any) -> Any:
@@ -204,11 +205,12 @@ class Pointwise(Op):
             raise RuntimeError(f"{self.name}: not implemented for {d} tensors; convert them first, e.g. {hint}")
 
     def _numpy(self, values: Sequence[Any], attrs: dict) -> Any:
-        d = next(v.dtype for v in values if isinstance(v, (ndarray, generic)))
-        if self.half != "exact" and d.itemsize == 2 and d.kind in "fV":
-            up = [v.astype(np.float32) if isinstance(v, (ndarray, generic)) and v.dtype == d else v for v in values]
-            made = self.cpu(*up, **attrs)
-            return made.astype(d) if made.dtype == np.float32 else made
+        arrays = (v for k, v in enumerate(values) if isinstance(v, (ndarray, generic)) and k not in self.conditions)
+        d = next((v.dtype for v in arrays), None)
+        if d is not None and _is_half(d) and (self.half != "exact" or attrs or any(isinstance(v, (int, float)) for v in values)):
+            # One rounding at the end; a number beside a half tensor keeps its float32 value.
+            made = self.cpu(*[_widened(v, d) for v in values], **attrs)
+            return made.astype(d) if made.dtype == _FLOAT32 else made
         return self.cpu(*values, **attrs)
 
     def _names(self, numbers: Sequence[bool]) -> tuple[dict[str, str], int]:
@@ -277,6 +279,16 @@ class Pointwise(Op):
             saved = (*lifted, saved[-1])
         elif not isinstance(g, (ndarray, generic)):
             return self._fused_vjp(g, saved, edges, attrs)
+        elif _is_half(g.dtype):
+            # The rule runs in float32 and rounds once, as the fused kernel does.
+            d = g.dtype
+            wide = (*[_widened(v, d) for v in saved[:-1]], saved[-1])
+            grads = self._gradients(g.astype(_FLOAT32), wide, edges, attrs)
+            return [None if h is None else h.astype(d) for h in grads]
+        return self._gradients(g, saved, edges, attrs)
+
+    def _gradients(self, g: Any, saved: tuple, edges: tuple, attrs: dict | None) -> list:
+        """The rules' results, summed over what was broadcast."""
         shapes = saved[-1]
         grads = []
         for k, edge in enumerate(edges):
@@ -387,6 +399,15 @@ class Pointwise(Op):
                         self.backward_kernel(needs, d.np, *kinds)
 
 
+def _is_half(d: Any) -> bool:
+    return d.itemsize == 2 and d.kind in "fV"
+
+
+def _widened(v: Any, d: Any) -> Any:
+    """A half array as float32; anything else as it is."""
+    return v.astype(_FLOAT32) if isinstance(v, (ndarray, generic)) and v.dtype == d else v
+
+
 def _positional(function: Callable) -> list[str]:
     import inspect
 
@@ -482,7 +503,7 @@ def _unary_vjp(op: Pointwise) -> Callable:
 
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         saved = node.saved
-        if create_graph or saved is None or type(g) is not ndarray:
+        if create_graph or type(saved) is not tuple or type(g) is not ndarray:
             return general(node, g, edges, create_graph)
         if node.checks is not None:
             for cell, version in node.checks:
@@ -583,7 +604,7 @@ def _binary_vjp(op: Pointwise) -> Callable:
 
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         saved = node.saved
-        if create_graph or saved is None or type(g) is Array:
+        if create_graph or type(saved) is not tuple or type(g) is Array:
             return general(node, g, edges, create_graph)
         if node.checks is not None:
             for cell, version in node.checks:

@@ -214,7 +214,7 @@ class Op:
                 saved.append(tuple([a.shape for a in arrays]))
             else:
                 saved.append(tuple([a.dtype for a in arrays]))
-        node = new_node(self, tuple(edges), tuple(saved), checks or None, attrs)
+        node = new_node(self, tuple(edges), pack(tuple(saved)), checks or None, attrs)
         if len(outputs) == 1:
             if self.differentiable is not False and outputs[0]._a.dtype.kind in "fV":
                 outputs[0]._edge = node
@@ -248,8 +248,9 @@ class Op:
         saved = unpack(node)
         tensors = create_graph
         parts = g if isinstance(g, list) else [g]
-        if not create_graph and any(p is not None and not isinstance(p, (ndarray, np.generic)) for p in parts):
-            # On cuda every operator of a rule is a kernel launch: run the rule on Tensors, unrecorded.
+        if not create_graph and any(p is not None and _wants_tensors(p) for p in parts):
+            # On cuda every operator of a rule is a kernel launch, and numpy promotes bfloat16 beside a number
+            # to float32: run the rule on Tensors, unrecorded.
             tensors = True
             parts = [p if p is None else wrap(p) for p in parts]
         spec = self._spec(tuple([e is not None for e in node.edges]))
@@ -290,6 +291,10 @@ class Op:
         return from_saved(value, select_node(node, which) if self.n_outputs_of(node) > 1 else node)
 
 
+def _wants_tensors(g: Any) -> bool:
+    return not isinstance(g, (ndarray, np.generic)) or g.dtype.itemsize == 2
+
+
 def from_saved(array: Any, edge: Any) -> Tensor:
     """A Tensor for a saved array: the leaf itself, or a tensor with that history."""
     if edge is not None and type(edge) is not Node and edge._a is array:
@@ -315,6 +320,35 @@ class _PassOp:
 PASS = _PassOp()
 
 
+class Packed:
+    """Saved values that `saved_tensors_hooks` hold in their own form."""
+
+    __slots__ = ("values", "restore")
+
+    def __init__(self, values: tuple, hooks: tuple):
+        store, self.restore = hooks
+        self.values = tuple([(True, store(wrap(v))) if _is_array(v) else (False, v) for v in values])
+
+    def unpack(self) -> tuple:
+        """The values as they were saved."""
+        return tuple([self._array(v) if packed else v for packed, v in self.values])
+
+    def _array(self, packed: Any) -> Any:
+        t = self.restore(packed)
+        if not isinstance(t, Tensor):
+            raise TypeError(f"saved_tensors_hooks: the unpack hook must return a Tensor, got {type(t).__name__}")
+        return t._a
+
+
+def _is_array(v: Any) -> bool:
+    return isinstance(v, (ndarray, np.generic)) or hasattr(v, "layout")
+
+
+def pack(saved: tuple) -> Any:
+    """Saved values as the innermost `saved_tensors_hooks` wants to keep them."""
+    return Packed(saved, state.saved_hooks[-1]) if state.saved_hooks else saved
+
+
 def unpack(node: Node) -> tuple:
     """The saved values of a node, after checking that they are still there and unchanged."""
     saved = node.saved
@@ -328,13 +362,13 @@ def unpack(node: Node) -> tuple:
     if checks is not None:
         for cell, version in checks:
             if cell[0] != version:
-                shapes = [v.shape for v in saved if hasattr(v, "shape")]
+                shapes = [v.shape for v in saved if hasattr(v, "shape")] if type(saved) is tuple else "(packed)"
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
                     f"{node.name()} saved tensors of shapes {shapes}; one is at version {cell[0]}; expected version "
                     f"{version} instead. Hint: change a copy (x.clone()), or use the out-of-place operation."
                 )
-    return saved
+    return saved if type(saved) is tuple else saved.unpack()
 
 
 def method(name: Any = None, *more: str) -> Callable:

@@ -1,0 +1,190 @@
+"""Derivatives of functions of tensors: products with Jacobians and Hessians, and the matrices themselves.
+
+Jacobian-vector products are two backward passes (the derivative of the vector-Jacobian product
+with respect to its vector), so every operation that differentiates twice has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..tensor import Tensor
+from . import grad
+from .modes import enable_grad
+
+
+def _tuple(x: Any, what: str) -> tuple[tuple, bool]:
+    several = isinstance(x, (tuple, list))
+    found = tuple(x) if several else (x,)
+    for t in found:
+        if not isinstance(t, Tensor):
+            raise TypeError(f"{what} must be a Tensor or a tuple of Tensors, got {type(t).__name__}")
+    return found, several
+
+
+def _fresh(inputs: tuple, create_graph: bool) -> tuple:
+    """Inputs to differentiate with respect to: parts of the outer graph, or leaves of their own."""
+    made = []
+    for t in inputs:
+        if create_graph:
+            made.append(t.view_as(t) if t.requires_grad else t.detach().requires_grad_())
+        else:
+            made.append(t.detach().requires_grad_())
+    return tuple(made)
+
+
+def _call(function: Callable, inputs: tuple, name: str) -> tuple[tuple, bool]:
+    return _tuple(function(*inputs), f"{name}: the outputs of the function")
+
+
+def _vector(v: Any, like: tuple, name: str, what: str) -> tuple:
+    from ..ops.creation import ones_like
+
+    if v is None:
+        if len(like) != 1 or like[0].numel() != 1:
+            raise RuntimeError(f"{name}: the vector v can only be None if the function has one {what} with a single element")
+        return (ones_like(like[0]),)
+    found, _ = _tuple(v, f"{name}: v")
+    if [tuple(t.shape) for t in found] != [tuple(t.shape) for t in like]:
+        seen, wanted = [tuple(t.shape) for t in found], [tuple(t.shape) for t in like]
+        raise RuntimeError(f"{name}: v has shapes {seen}; they must be those of the {what}s, {wanted}")
+    return found
+
+
+def _grad(outputs: Any, inputs: Any, weights: Any, create_graph: bool, strict: bool, name: str, keep: bool = False) -> tuple:
+    """`autograd.grad` that gives zeros for what does not depend, or with `strict` raises."""
+    from ..ops.creation import zeros_like
+
+    pairs = [(o, w) for o, w in zip(outputs, weights) if o.requires_grad]
+    if not pairs:
+        found: tuple = (None,) * len(inputs)
+    else:
+        found = grad([o for o, _ in pairs], inputs, [w for _, w in pairs], keep or create_graph, create_graph, True)
+    if strict and any(g is None for g in found):
+        number = next(i for i, g in enumerate(found) if g is None)
+        raise RuntimeError(f"{name}: the output does not depend on input {number}, which strict=True does not allow")
+    return tuple(zeros_like(x) if g is None else g for g, x in zip(found, inputs))
+
+
+def _close(values: tuple, several: bool, create_graph: bool) -> Any:
+    values = values if create_graph else tuple(v.detach() for v in values)
+    return values if several else values[0]
+
+
+def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
+    """(outputs, vᵀ · J) of `func` at `inputs`.
+
+    >>> import gradgpu as gg
+    >>> gg.autograd.functional.vjp(lambda x: x * x, gg.tensor([1., 2.]), gg.tensor([1., 1.]))[1]
+    tensor([2., 4.])
+    """
+    given, several = _tuple(inputs, "vjp: inputs")
+    with enable_grad():
+        fresh = _fresh(given, create_graph)
+        outputs, many = _call(func, fresh, "vjp")
+        found = _grad(outputs, fresh, _vector(v, outputs, "vjp", "output"), create_graph, strict, "vjp")
+    return _close(outputs, many, create_graph), _close(found, several, create_graph)
+
+
+def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
+    """(outputs, J · v) of `func` at `inputs`.
+
+    >>> import gradgpu as gg
+    >>> gg.autograd.functional.jvp(lambda x: x * x, gg.tensor([1., 2.]), gg.tensor([1., 0.]))[1]
+    tensor([2., 0.])
+    """
+    from ..ops.creation import zeros_like
+
+    given, _ = _tuple(inputs, "jvp: inputs")
+    with enable_grad():
+        fresh = _fresh(given, create_graph)
+        vectors = _vector(v, fresh, "jvp", "input")
+        outputs, many = _call(func, fresh, "jvp")
+        weights = tuple(zeros_like(o).requires_grad_() for o in outputs)
+        pulled = _grad(outputs, fresh, weights, True, strict, "jvp")
+        found = _grad(pulled, weights, vectors, create_graph, False, "jvp")
+    return _close(outputs, many, create_graph), _close(found, many, create_graph)
+
+
+def jacobian(
+    func: Callable, inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
+    strategy: str = "reverse-mode",
+) -> Any:  # fmt: skip
+    """The Jacobian of `func` at `inputs`: a tensor of shape output.shape + input.shape, a tuple over several
+    inputs, a tuple of tuples over several outputs and inputs. `vectorize` and `strategy` are accepted; the result is
+    the same.
+
+    >>> import gradgpu as gg
+    >>> gg.autograd.functional.jacobian(lambda x: x * x, gg.tensor([1., 2.]))
+    tensor([[2., 0.],
+            [0., 4.]])
+    """
+    from ..ops.creation import zeros_like
+    from ..ops.join import stack
+
+    given, several = _tuple(inputs, "jacobian: inputs")
+    with enable_grad():
+        fresh = _fresh(given, create_graph)
+        outputs, many = _call(func, fresh, "jacobian")
+        table = []
+        for out in outputs:
+            rows: list[list] = [[] for _ in fresh]
+            for i in range(out.numel()):
+                unit = zeros_like(out).detach()
+                unit.view(-1)[i] = 1
+                for column, g in zip(rows, _grad((out,), fresh, (unit,), create_graph, strict, "jacobian", keep=True)):
+                    column.append(g)
+            table.append(
+                tuple(
+                    (stack(column) if column else zeros_like(x).reshape((1, *x.shape))[:0]).reshape((*out.shape, *x.shape))
+                    for column, x in zip(rows, fresh)
+                )
+            )
+    closed = [_close(row, True, create_graph) for row in table]
+    if several:
+        return tuple(closed) if many else closed[0]
+    return tuple(row[0] for row in closed) if many else closed[0][0]
+
+
+def _scalar(outputs: tuple, name: str) -> Any:
+    if len(outputs) != 1 or outputs[0].numel() != 1:
+        raise RuntimeError(f"{name}: the function must return one tensor with a single element")
+    return outputs[0].reshape(())
+
+
+def hessian(
+    func: Callable, inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
+    outer_jacobian_strategy: str = "reverse-mode",
+) -> Any:  # fmt: skip
+    """The Hessian of a scalar function: a tensor of shape input.shape twice, or a tuple of tuples over several inputs."""
+    given, several = _tuple(inputs, "hessian: inputs")
+
+    def gradient(*xs: Any) -> Any:
+        with enable_grad():
+            xs = tuple(x if x.requires_grad else x.detach().requires_grad_() for x in xs)
+            value = _scalar(_call(func, xs, "hessian")[0], "hessian")
+            return _grad((value,), xs, _vector(None, (value,), "hessian", "output"), True, strict, "hessian")
+
+    table = jacobian(gradient, given, create_graph=create_graph)
+    return table if several else table[0][0]
+
+
+def vhp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
+    """(value, vᵀ · H) of a scalar function at `inputs`."""
+    given, several = _tuple(inputs, "vhp: inputs")
+    with enable_grad():
+        fresh = _fresh(given, create_graph)
+        vectors = _vector(v, fresh, "vhp", "input")
+        value = _scalar(_call(func, fresh, "vhp")[0], "vhp")
+        first = _grad((value,), fresh, _vector(None, (value,), "vhp", "output"), True, strict, "vhp")
+        found = _grad(first, fresh, vectors, create_graph, strict, "vhp")
+    return _close((value,), False, create_graph), _close(found, several, create_graph)
+
+
+def hvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
+    """(value, H · v) of a scalar function at `inputs`; the Hessian is symmetric, so this is `vhp`."""
+    return vhp(func, inputs, v, create_graph, strict)
+
+
+__all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
