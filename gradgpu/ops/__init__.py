@@ -11,6 +11,7 @@ from .join import *  # noqa: F403
 from .linalg import *  # noqa: F403
 from .moments import *  # noqa: F403
 from .pointwise import *  # noqa: F403
+from .pool import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .softmax import *  # noqa: F403

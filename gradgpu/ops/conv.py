@@ -19,6 +19,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..cuda.conv import convolve
 from ..tensor import Tensor
+from .join import cat
 from .linalg import _check_types
 from .reduce import sum_op
 from .registry import Op
@@ -355,7 +356,7 @@ def conv2d(
     batched = input.ndim == 4
     y = conv2d_op(input if batched else input.unsqueeze(0), weight, bias, **_geometry(stride, padding, dilation, int(groups)))
     if any(crop):
-        y = y[:, :, crop[0] :, crop[1] :]
+        y = y[:, :, crop[0] :, crop[1] :].contiguous()
     return y if batched else y.squeeze(0)
 
 

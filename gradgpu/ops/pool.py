@@ -1,0 +1,507 @@
+"""Pooling: maxima and means over windows of the last dimensions.
+
+A maximum remembers the *tap* of its window (row * kernel_w + column), from which PyTorch's flat indices,
+the gradient, and the gradient's gradient (a gather) follow. On the CPU a window is walked tap by tap over the
+whole image, with strided slices. Of equal values the first wins, of NaNs the last, as in PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..cuda.array import Array, contiguous, empty
+from ..cuda.launch import Kernel
+from ..cuda.reduction import fast_division
+from ..dtypes import FLOATS
+from ..tensor import Tensor
+from .conv import Pair, _overlap, pair
+from .join import cat
+from .registry import Op
+
+# Those without torch's top-level names are nn.functional's.
+__all__ = ["adaptive_avg_pool1d", "avg_pool1d", "max_pool1d", "max_pool2d"]
+
+_KERNELS = {
+    name: Kernel("pool.cu", name, "PPPP" + "i" * 15 + "I" * 6, T=FLOATS)
+    for name in ("max_pool2d", "max_pool2d_backward", "max_pool2d_gather", "max_pool2d_indices", "avg_pool2d",
+                 "avg_pool2d_backward")  # fmt: skip
+}
+_ONE_LAUNCH = 0x7FFFFFFF  # elements that 32-bit division can tell apart
+
+
+def _taps(size: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Iterator[tuple]:
+    """(tap, outputs that have it inside the image, where it is there) as indices of the last two dimensions."""
+    for i in range(kernel[0]):
+        rows, at_rows = _overlap(out[0], size[0], stride[0], i * dilation[0] - padding[0])
+        for j in range(kernel[1]):
+            columns, at_columns = _overlap(out[1], size[1], stride[1], j * dilation[1] - padding[1])
+            yield i * kernel[1] + j, (..., rows, columns), (..., at_rows, at_columns)
+
+
+def _first_taps(out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Any:
+    """The first tap of each window that lies inside the image: an array that broadcasts to the output."""
+    first = []
+    for o, s, p, d in zip(out, stride, padding, dilation):
+        start = p - np.arange(o) * s
+        first.append(np.where(start > 0, -(-start // d), 0))
+    return first[0][:, None] * kernel[1] + first[1]
+
+
+def _launch(name: str, read: Array, write: Array, taps: Array | None, size: Pair, out: Pair, kernel: Pair, stride: Pair,
+            padding: Pair, dilation: Pair = (1, 1), include_pad: bool = False, divisor: int = 0) -> None:  # fmt: skip
+    """Runs a kernel of pool.cu over all planes, in parts of less than 2^31 elements."""
+    walked, other = write.shape[-2:], read.shape[-2:]
+    if not write.size:
+        return
+    area, other_area = prod(walked), prod(other)
+    if max(area, other_area) > _ONE_LAUNCH:
+        raise ValueError(f"{name}: planes of {max(area, other_area)} elements are more than one launch takes")
+    planes = write.size // area
+    step = _ONE_LAUNCH // area
+    taps_area = prod(out)
+    values = (*size, *out, *kernel, *stride, *padding, *dilation, int(include_pad), divisor,
+              *fast_division(area), *fast_division(walked[1]))  # fmt: skip
+    launch = _KERNELS[name][read.dtype if read.dtype.kind != "i" else np.dtype(np.float32)]
+    for first in range(0, planes, step):
+        count = min(step, planes - first) * area
+        taps_ptr = 0 if taps is None else taps.ptr + first * taps_area * 4
+        to = write.ptr + first * area * write.dtype.itemsize
+        indices = to if name == "max_pool2d_indices" else 0
+        launch(min(-(-count // 256), 1 << 16), 256, read.ptr + first * other_area * read.dtype.itemsize,
+               0 if indices else to, taps_ptr, indices, count, *values)  # fmt: skip
+
+
+# ---- maxima ----
+def _max_pool2d_cpu(x, *, out, kernel, stride, padding, dilation):
+    dtype, size = x.dtype, x.shape[-2:]
+    if dtype.kind == "V":  # bfloat16: numpy compares it slowly
+        y, taps = _max_pool2d_cpu(x.astype(np.float32), out=out, kernel=kernel, stride=stride, padding=padding,
+                                  dilation=dilation)  # fmt: skip
+        return y.astype(dtype), taps
+    shape = (*x.shape[:-2], *out)
+    taps = np.empty(shape, np.uint8 if prod(kernel) <= 256 else np.int32)
+    walk = list(_taps(size, out, kernel, stride, padding, dilation))
+    inside = walk[0][1][1:]
+    if inside == (slice(0, out[0]), slice(0, out[1])):  # the first tap is inside everywhere
+        y = np.array(x[walk.pop(0)[2]], order="C")
+        taps.fill(0)
+    else:
+        y = np.full(shape, -np.inf, dtype)
+        taps[...] = _first_taps(out, kernel, stride, padding, dilation)
+    better = np.empty(shape, bool)
+    for tap, window, at in walk:
+        value, best, flag = x[at], y[window], better[window]
+        np.greater(value, best, out=flag)
+        np.maximum(best, value, out=best)
+        np.copyto(taps[window], tap, where=flag)
+    if y.size and np.isnan(np.add.reduce(y, axis=None)):
+        for tap, window, at in _taps(size, out, kernel, stride, padding, dilation):
+            np.copyto(taps[window], tap, where=np.isnan(x[at]))
+    return y, taps
+
+
+def _max_pool2d_cuda(x, *, out, kernel, stride, padding, dilation):
+    x = contiguous(x)
+    shape = (*x.shape[:-2], *out)
+    y, taps = empty(shape, x.dtype), empty(shape, np.int32)
+    _launch("max_pool2d", x, y, taps, x.shape[-2:], out, kernel, stride, padding, dilation)
+    return y, taps
+
+
+def _max_pool2d_backward_cpu(g, taps, *, size, kernel, stride, padding, dilation):
+    out = g.shape[-2:]
+    x = np.zeros((*g.shape[:-2], *size), np.float32 if g.dtype.itemsize == 2 else g.dtype)
+    apart = all(s > d * (k - 1) for s, d, k in zip(stride, dilation, kernel))
+    for tap, window, at in _taps(size, out, kernel, stride, padding, dilation):
+        here = taps[window] == tap
+        if apart:
+            np.copyto(x[at], g[window], where=here)
+        else:
+            target = x[at]
+            np.add(target, g[window], out=target, where=here)
+    return x.astype(g.dtype, copy=False)
+
+
+def _max_pool2d_backward_cuda(g, taps, *, size, kernel, stride, padding, dilation):
+    g, taps = contiguous(g), contiguous(taps)
+    x = empty((*g.shape[:-2], *size), g.dtype)
+    _launch("max_pool2d_backward", g, x, taps, size, g.shape[-2:], kernel, stride, padding, dilation)
+    return x
+
+
+def _plane_indices(taps, size, kernel, stride, padding, dilation):
+    oh, ow = taps.shape[-2:]
+    taps = taps.astype(np.int64)
+    rows = taps // kernel[1] * dilation[0] + (np.arange(oh) * stride[0] - padding[0])[:, None]
+    return rows * size[1] + taps % kernel[1] * dilation[1] + (np.arange(ow) * stride[1] - padding[1])
+
+
+def _max_pool2d_gather_cpu(x, taps, *, kernel, stride, padding, dilation):
+    size = x.shape[-2:]
+    at = _plane_indices(taps, size, kernel, stride, padding, dilation)
+    planes = x.shape[:-2]
+    flat = np.take_along_axis(x.reshape(*planes, prod(size)), at.reshape(*planes, prod(at.shape[-2:])), -1)
+    return flat.reshape(taps.shape)
+
+
+def _max_pool2d_gather_cuda(x, taps, *, kernel, stride, padding, dilation):
+    x, taps = contiguous(x), contiguous(taps)
+    y = empty(taps.shape, x.dtype)
+    _launch("max_pool2d_gather", x, y, taps, x.shape[-2:], taps.shape[-2:], kernel, stride, padding, dilation)
+    return y
+
+
+def _max_pool2d_indices_cpu(taps, *, size, kernel, stride, padding, dilation):
+    return _plane_indices(taps, size, kernel, stride, padding, dilation)
+
+
+def _max_pool2d_indices_cuda(taps, *, size, kernel, stride, padding, dilation):
+    taps = contiguous(taps)
+    indices = empty(taps.shape, np.int64)
+    _launch("max_pool2d_indices", taps, indices, taps, size, taps.shape[-2:], kernel, stride, padding, dilation)
+    return indices
+
+
+def _windows(kernel, stride, padding, dilation):
+    return {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
+
+
+max_pool2d_op = Op(
+    "max_pool2d",
+    cpu=_max_pool2d_cpu,
+    cuda=_max_pool2d_cuda,
+    grad={
+        "x": lambda g0, y1, x_shape, *, kernel, stride, padding, dilation: max_pool2d_backward_op(
+            g0, y1, size=x_shape[-2:], **_windows(kernel, stride, padding, dilation)
+        )
+    },
+    differentiable=(True, False),
+)
+
+max_pool2d_backward_op = Op(
+    "max_pool2d_backward",
+    cpu=_max_pool2d_backward_cpu,
+    cuda=_max_pool2d_backward_cuda,
+    grad={
+        "g": lambda g0, taps, *, kernel, stride, padding, dilation: max_pool2d_gather_op(
+            g0, taps, **_windows(kernel, stride, padding, dilation)
+        )
+    },
+)
+
+max_pool2d_gather_op = Op(
+    "max_pool2d_gather",
+    cpu=_max_pool2d_gather_cpu,
+    cuda=_max_pool2d_gather_cuda,
+    grad={
+        "x": lambda g, taps, x_shape, *, kernel, stride, padding, dilation: max_pool2d_backward_op(
+            g, taps, size=x_shape[-2:], **_windows(kernel, stride, padding, dilation)
+        )
+    },
+)
+
+max_pool2d_indices_op = Op(
+    "max_pool2d_indices", cpu=_max_pool2d_indices_cpu, cuda=_max_pool2d_indices_cuda, differentiable=False
+)
+
+
+# ---- means ----
+def _window_sizes(size, out, kernel, stride, padding, include_pad, divisor):
+    """What each sum is divided by: a number, or an array that broadcasts to the output."""
+    if divisor:
+        return divisor
+    lengths = []
+    for n, o, k, s, p in zip(size, out, kernel, stride, padding):
+        start = np.arange(o) * s - p
+        end = np.minimum(start + k, n + p if include_pad else n)
+        lengths.append(end - (start if include_pad else np.maximum(start, 0)))
+    sizes = lengths[0][:, None] * lengths[1]
+    return int(sizes.flat[0]) if sizes.size and (sizes == sizes.flat[0]).all() else sizes
+
+
+def _avg_pool2d_cpu(x, *, out, kernel, stride, padding, include_pad, divisor):
+    dtype, size = x.dtype, x.shape[-2:]
+    y = np.zeros((*x.shape[:-2], *out), np.float32 if dtype.itemsize == 2 else dtype)
+    for _, window, at in _taps(size, out, kernel, stride, padding, (1, 1)):
+        target = y[window]
+        target += x[at]
+    y /= _window_sizes(size, out, kernel, stride, padding, include_pad, divisor)
+    return y.astype(dtype, copy=False)
+
+
+def _avg_pool2d_cuda(x, *, out, kernel, stride, padding, include_pad, divisor):
+    x = contiguous(x)
+    y = empty((*x.shape[:-2], *out), x.dtype)
+    _launch("avg_pool2d", x, y, None, x.shape[-2:], out, kernel, stride, padding, (1, 1), include_pad, divisor)
+    return y
+
+
+def _avg_pool2d_backward_cpu(g, *, size, kernel, stride, padding, include_pad, divisor):
+    dtype, out = g.dtype, g.shape[-2:]
+    wide = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+    sizes = _window_sizes(size, out, kernel, stride, padding, include_pad, divisor)
+    g = np.divide(g.astype(wide, copy=False), sizes, dtype=wide)
+    x = np.zeros((*g.shape[:-2], *size), wide)
+    for _, window, at in _taps(size, out, kernel, stride, padding, (1, 1)):
+        target = x[at]
+        target += g[window]
+    return x.astype(dtype, copy=False)
+
+
+def _avg_pool2d_backward_cuda(g, *, size, kernel, stride, padding, include_pad, divisor):
+    g = contiguous(g)
+    x = empty((*g.shape[:-2], *size), g.dtype)
+    _launch("avg_pool2d_backward", g, x, None, size, g.shape[-2:], kernel, stride, padding, (1, 1), include_pad, divisor)
+    return x
+
+
+def _avg_windows(kernel, stride, padding, include_pad, divisor):
+    return {"kernel": kernel, "stride": stride, "padding": padding, "include_pad": include_pad, "divisor": divisor}
+
+
+avg_pool2d_op = Op(
+    "avg_pool2d",
+    cpu=_avg_pool2d_cpu,
+    cuda=_avg_pool2d_cuda,
+    grad={
+        "x": lambda g, x_shape, *, kernel, stride, padding, include_pad, divisor: avg_pool2d_backward_op(
+            g, size=x_shape[-2:], **_avg_windows(kernel, stride, padding, include_pad, divisor)
+        )
+    },
+)
+
+avg_pool2d_backward_op = Op(
+    "avg_pool2d_backward",
+    cpu=_avg_pool2d_backward_cpu,
+    cuda=_avg_pool2d_backward_cuda,
+    grad={
+        "g": lambda g0, g_shape, *, kernel, stride, padding, include_pad, divisor: avg_pool2d_op(
+            g0, out=g_shape[-2:], **_avg_windows(kernel, stride, padding, include_pad, divisor)
+        )
+    },
+)
+
+
+# ---- public functions ----
+def _pooled(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+    """Windows along one dimension; with ceil_mode the last may reach beyond the image, but must start in it."""
+    span = size + 2 * padding - dilation * (kernel - 1) - 1
+    if not ceil_mode:
+        return span // stride + 1
+    n = -(-span // stride) + 1
+    return n - 1 if (n - 1) * stride >= size + padding else n
+
+
+def _arguments(name: str, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, dims: int) -> tuple:
+    """(out, kernel, stride, padding, dilation), checked; `dims` of them."""
+    if x.ndim not in (dims + 1, dims + 2):
+        raise RuntimeError(f"{name}: Expected {dims + 1}-D or {dims + 2}-D input, got {x.ndim}-D of shape {tuple(x.shape)}")
+    if not x.is_floating_point():
+        raise RuntimeError(f"{name}: not implemented for {x.dtype}; convert with .float()")
+    kernel = pair(name, "kernel_size", kernel, 1, dims)
+    stride = kernel if stride is None or isinstance(stride, (tuple, list)) and not stride else pair(name, "stride", stride, 1, dims)
+    padding, dilation = pair(name, "padding", padding, 0, dims), pair(name, "dilation", dilation, 1, dims)
+    for p, k, d in zip(padding, kernel, dilation):
+        if 2 * p > d * (k - 1) + 1:
+            raise RuntimeError(f"{name}: pad should be at most half of effective kernel size, but got padding {padding}, "
+                               f"kernel_size {kernel} and dilation {dilation}")  # fmt: skip
+    size = tuple(x.shape)[-dims:]
+    out = tuple(_pooled(*each, ceil_mode) for each in zip(size, kernel, stride, padding, dilation))
+    if min(out) < 1:
+        raise RuntimeError(f"{name}: output size {out} is too small for input {tuple(x.shape)} and kernel_size {kernel}")
+    return out, kernel, stride, padding, dilation
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Maxima over windows of the last two dimensions.
+
+    Args:
+        input: (N, C, H, W) or (C, H, W), floating point.
+        kernel_size: of the window, an int or (height, width).
+        stride: of the windows; that of kernel_size if None.
+        padding: -inf on either side, at most half of the window.
+        dilation: distance between the elements of a window.
+        ceil_mode: whether windows that lie only partly in the image count.
+        return_indices: whether to return the flat indices of the maxima in their planes (int64) too.
+
+    Raises:
+        RuntimeError: shapes or arguments do not fit, or the dtype is no floating-point one.
+
+    >>> import gradgpu as gg
+    >>> gg.max_pool2d(gg.arange(16.).reshape(1, 4, 4), 2)
+    tensor([[[ 5.,  7.],
+             [13., 15.]]])
+    """
+    out, *windows = _arguments("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode, 2)
+    return _max_pool(input, out, _windows(*windows), return_indices)
+
+
+def _max_pool(input: Tensor, out: tuple, windows: dict, return_indices: bool) -> Any:
+    y, taps = max_pool2d_op(input, out=out, **windows)
+    if not return_indices:
+        return y
+    return y, max_pool2d_indices_op(taps, size=tuple(input.shape[-2:]), **windows)
+
+
+def max_pool1d(
+    input: Tensor,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Maxima over windows of the last dimension of (N, C, L) or (C, L); the arguments are those of `max_pool2d`.
+
+    >>> import gradgpu as gg
+    >>> gg.max_pool1d(gg.tensor([[1., 3., 2., 4.]]), 2)
+    tensor([[3., 4.]])
+    """
+    out, *rest = _arguments("max_pool1d", input, kernel_size, stride, padding, dilation, ceil_mode, 1)
+    kernel, stride, padding, dilation = rest
+    windows = _windows((1, *kernel), (1, *stride), (0, *padding), (1, *dilation))
+    made = _max_pool(input.unsqueeze(-2), (1, *out), windows, return_indices)
+    return (made[0].squeeze(-2), made[1].squeeze(-2)) if return_indices else made.squeeze(-2)
+
+
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """Means over windows of the last two dimensions.
+
+    Args:
+        input: (N, C, H, W) or (C, H, W), floating point.
+        kernel_size, stride, padding, ceil_mode: as in `max_pool2d`, the padding is zeros.
+        count_include_pad: whether padding counts in the mean.
+        divisor_override: what sums are divided by, instead of the number of elements.
+
+    >>> import gradgpu as gg
+    >>> avg_pool2d(gg.arange(16.).reshape(1, 4, 4), 2)
+    tensor([[[ 2.5000,  4.5000],
+             [10.5000, 12.5000]]])
+    """
+    out, kernel, stride, padding, _ = _arguments("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode, 2)
+    if divisor_override is not None and divisor_override == 0:
+        raise RuntimeError("avg_pool2d: divisor must be not zero; leave divisor_override out to divide by the window's size")
+    divisor = 0 if divisor_override is None else int(divisor_override)
+    return avg_pool2d_op(input, out=out, **_avg_windows(kernel, stride, padding, bool(count_include_pad), divisor))
+
+
+def avg_pool1d(
+    input: Tensor,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """Means over windows of the last dimension of (N, C, L) or (C, L); the arguments are those of `avg_pool2d`.
+
+    >>> import gradgpu as gg
+    >>> gg.avg_pool1d(gg.tensor([[1., 3., 2., 4.]]), 2)
+    tensor([[2., 3.]])
+    """
+    out, *rest = _arguments("avg_pool1d", input, kernel_size, stride, padding, 1, ceil_mode, 1)
+    kernel, stride, padding = ((1, *rest[0]), (1, *rest[1]), (0, *rest[2]))
+    y = avg_pool2d_op(
+        input.unsqueeze(-2), out=(1, *out), **_avg_windows(kernel, stride, padding, bool(count_include_pad), 0)
+    )
+    return y.squeeze(-2)
+
+
+def _adaptive(name: str, x: Tensor, output_size: Any, dims: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(size, output size) of the last `dims` dimensions; None in an output size keeps the input's."""
+    if x.ndim not in (dims + 1, dims + 2):
+        raise RuntimeError(f"{name}: Expected {dims + 1}-D or {dims + 2}-D input, got {x.ndim}-D of shape {tuple(x.shape)}")
+    if not x.is_floating_point():
+        raise RuntimeError(f"{name}: not implemented for {x.dtype}; convert with .float()")
+    size = tuple(x.shape)[-dims:]
+    wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * dims
+    out = tuple(n if o is None else o for n, o in zip(size, wanted))
+    if len(wanted) != dims or not all(isinstance(o, int) and o > 0 for o in out) or 0 in size:
+        raise RuntimeError(f"{name}: output_size must be {dims} positive sizes (or None) for a non-empty input, got {output_size!r} "
+                           f"for {tuple(x.shape)}")  # fmt: skip
+    return size, out
+
+
+def _bounds(n: int, out: int) -> list[tuple[int, int]]:
+    """The windows of adaptive pooling: from ⌊i n / out⌋ to ⌈(i + 1) n / out⌉."""
+    return [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
+    """Means over windows chosen so that the last two dimensions become `output_size` (an int, or two ints or None).
+
+    >>> import gradgpu as gg
+    >>> adaptive_avg_pool2d(gg.ones(2, 3, 7, 5), (2, None)).shape
+    gradgpu.Size([2, 3, 2, 5])
+    """
+    size, out = _adaptive("adaptive_avg_pool2d", input, output_size, 2)
+    if out == (1, 1):
+        return input.mean((-2, -1), True)
+    if all(n % o == 0 for n, o in zip(size, out)):
+        kernel = (size[0] // out[0], size[1] // out[1])
+        return avg_pool2d_op(input, out=out, **_avg_windows(kernel, kernel, (0, 0), True, 0))
+    # Windows of several sizes: a product with the matrix of means on either side.
+    rows, columns = (_mean_matrix(input, n, o) for n, o in zip(size, out))
+    return rows @ input @ columns.mT
+
+
+def _mean_matrix(like: Tensor, n: int, out: int) -> Tensor:
+    matrix = np.zeros((out, n))
+    for i, (start, end) in enumerate(_bounds(n, out)):
+        matrix[i, start:end] = 1 / (end - start)
+    return like.new_tensor(matrix)
+
+
+def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
+    """Means over windows chosen so that the last dimension of (N, C, L) or (C, L) becomes `output_size`.
+
+    >>> import gradgpu as gg
+    >>> gg.adaptive_avg_pool1d(gg.tensor([[1., 3., 2., 4.]]), 2)
+    tensor([[2., 3.]])
+    """
+    _, (out,) = _adaptive("adaptive_avg_pool1d", input, output_size, 1)
+    return adaptive_avg_pool2d(input.unsqueeze(-2), (1, out)).squeeze(-2)
+
+
+def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """Maxima over windows chosen so that the last two dimensions become `output_size` (an int, or two ints or None).
+
+    >>> import gradgpu as gg
+    >>> adaptive_max_pool2d(gg.arange(16.).reshape(1, 4, 4), 1)
+    tensor([[[15.]]])
+    """
+    size, out = _adaptive("adaptive_max_pool2d", input, output_size, 2)
+    if all(n % o == 0 for n, o in zip(size, out)):
+        kernel = (size[0] // out[0], size[1] // out[1])
+        return _max_pool(input, out, _windows(kernel, kernel, (0, 0), (1, 1)), return_indices)
+    cells = []
+    for top, bottom in _bounds(size[0], out[0]):
+        for left, right in _bounds(size[1], out[1]):
+            # A single window that starts at (top, left): padding counts backwards.
+            windows = _windows((bottom - top, right - left), (1, 1), (-top, -left), (1, 1))
+            cells.append(_max_pool(input, (1, 1), windows, return_indices))
+    shape = (*input.shape[:-2], *out)
+    if not return_indices:
+        return cat(cells, -1).reshape(shape)
+    return cat([y for y, _ in cells], -1).reshape(shape), cat([i for _, i in cells], -1).reshape(shape)
