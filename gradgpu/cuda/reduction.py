@@ -76,7 +76,7 @@ def merge_axes(axes: Axes) -> Axes:
 
 def _pack_axes(axes: Axes) -> bytes:
     packed = b"".join(
-        _AXIS.pack(stride, size, *(fast_division(size) if size < 1 << 31 else (0, 0, 0)), 0)
+        _AXIS.pack(stride, size, *(fast_division(max(size, 1)) if size < 1 << 31 else (0, 0, 0)), 0)
         for size, stride in axes
     )
     return packed.ljust(MAX_AXES * _AXIS.size, b"\0")
