@@ -10,7 +10,7 @@ from typing import Any
 
 import cupy
 import numpy as np
-from cupy.cuda import MemoryPool, Stream, compiler, memory_hook, runtime
+from cupy.cuda import MemoryPool, Stream, compiler, memory_hook, runtime  # noqa: F401 (Stream: of the protocol)
 from cupy_backends.cuda.api import driver
 
 simulated = False

@@ -139,6 +139,9 @@ def synchronize() -> None:
 
 
 # ---- memory ----
+_where = ctypes.c_longlong()
+
+
 class Memory:
     """Bytes of the simulated device, from `ptr` on; given back with the last reference."""
 
@@ -148,13 +151,13 @@ class Memory:
         self.size, self.pool, self.ptr = size, pool, 0
         self.ptr = _alloc(size, getattr(_local, "device", 0))
         if not self.ptr and size:
-            used, held, free, total = (memory_info()[k] for k in ("used", "held", "free", "total"))
+            info = memory_info()
             raise MemoryError(
-                f"the simulated device is out of memory: {size:,} bytes wanted, {used:,} of {total:,} in use "
+                f"the simulated device is out of memory: {size:,} bytes wanted, {info['used']:,} of {info['total']:,} in use "
                 "(GRADGPU_CUDASIM_MEMORY sets how many it has)"
             )
 
-    def __del__(self, free: Callable = _free, where: Any = ctypes.c_longlong()) -> None:
+    def __del__(self, free: Callable = _free, where: Any = _where) -> None:
         if self.ptr and (self.pool is None or not self.pool.keep(self)):
             free(self.ptr, where)
 
@@ -164,7 +167,6 @@ class MemoryPool:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, int], list[int]] = {}
-        self._where = ctypes.c_longlong()
 
     def malloc(self, size: int) -> Memory:
         kept = self._kept.get((get_device(), size))
@@ -178,10 +180,10 @@ class MemoryPool:
         self._kept.setdefault((get_device(), memory.size), []).append(memory.ptr)
         return True
 
-    def __del__(self, free: Callable = _free) -> None:
+    def __del__(self, free: Callable = _free, where: Any = _where) -> None:
         for pointers in self._kept.values():
             for ptr in pointers:
-                free(ptr, self._where)
+                free(ptr, where)
 
 
 def alloc(nbytes: int) -> Memory:

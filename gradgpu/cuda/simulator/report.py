@@ -37,11 +37,11 @@ class Report(list):
         width = max([len(row.kernel) for row in self] + [len("kernel"), len("total")])
         head = f"{'kernel':<{width}} {'launches':>9} {'blocks':>10} {'threads':>12} {'read':>9} {'written':>9} {'ms':>9}"
         lines = [head]
-        for row in [*self, self.total()]:
-            lines.append(
-                f"{row.kernel:<{width}} {row.launches:>9} {row.blocks:>10} {row.threads:>12} "
-                f"{_bytes(row.bytes_read):>9} {_bytes(row.bytes_written):>9} {1e3 * row.seconds:>9.1f}"
-            )
+        lines += [
+            f"{row.kernel:<{width}} {row.launches:>9} {row.blocks:>10} {row.threads:>12} "
+            f"{_bytes(row.bytes_read):>9} {_bytes(row.bytes_written):>9} {1e3 * row.seconds:>9.1f}"
+            for row in [*self, self.total()]
+        ]
         return "\n".join(lines)
 
     __repr__ = __str__
