@@ -53,7 +53,8 @@ class Node:
     and versions (None if no array was saved), `attrs` the operation's attributes.
     """
 
-    __slots__ = ("op", "edges", "saved", "checks", "attrs", "extra", "seq", "__weakref__")
+    __slots__ = ("op", "edges", "saved", "checks", "attrs", "extra", "seq", "plan", "__weakref__")
+    plan: Any  # set and used by ops.registry
     op: Any
     edges: tuple
     saved: Any
@@ -204,7 +205,7 @@ def run(
         owned: set[Any] = set()  # sums made here, which may be added to in place
         for root, gradient in zip(roots, gradients, strict=True):
             g = gradient if create_graph else gradient._a
-            _send(pending, owned, root, g, create_graph)
+            pending[root] = pending[root] + g if root in pending else g
         order = discover(roots)
         useful = None if targets is None else _leading_to(order, targets)
         wanted = set(targets or ())
@@ -262,19 +263,11 @@ def run(
             if leaf in wanted:
                 captured[leaf] = g
             if targets is None or (deposit_targets and leaf in wanted):
-                # Nobody else holds g if only this frame does: then .grad may have it.
-                _deposit(leaf, g, create_graph, getrefcount(g) <= 2)
+                alone = getrefcount(g) <= _ALONE  # nobody else holds g: .grad may have it
+                _deposit(leaf, g, create_graph, alone)
         return [_as_tensor(captured.get(t), create_graph) for t in targets or ()]
     finally:
         state.grad = before
-
-
-def _send(pending: dict, owned: set, edge: Any, g: Any, create_graph: bool) -> None:
-    """Adds the gradient of a root."""
-    if type(edge) is Node and edge.op is not SELECT and edge.op.n_outputs_of(edge) > 1:
-        raise RuntimeError("a gradient can be sent to one output of an operation only, not to the operation")
-    c = pending.get(edge)
-    pending[edge] = g if c is None else c + g
 
 
 def _leading_to(order: list[Node], targets: Sequence[Any]) -> set:
@@ -353,6 +346,14 @@ def _input_hooks(node: Node, grads: Any, g: Any, create_graph: bool) -> Any:
     return grads
 
 
+def _count_alone() -> int:
+    value = object()
+    return getrefcount(value)
+
+
+_ALONE = _count_alone()  # of a value that one local name holds; how the interpreter counts differs by version
+
+
 def _deposit(leaf: Any, g: Any, create_graph: bool, alone: bool) -> None:
     """Adds `g` to `leaf.grad`. The first gradient is adopted if nobody else can see its memory."""
     from ..tensor import wrap
@@ -378,6 +379,6 @@ def _unshared(g: Any) -> bool:
     base = getattr(g, "base", None)
     if base is None:
         mem = getattr(g, "mem", None)
-        # cuda: this attribute, the local name and getrefcount's argument
-        return mem is None or getrefcount(mem) <= 3 and g.layout.contiguous
-    return getrefcount(base) <= 3 and 0 not in g.strides
+        # The attribute of g is the one reference more.
+        return mem is None or getrefcount(mem) <= _ALONE + 1 and g.layout.contiguous
+    return getrefcount(base) <= _ALONE + 1 and 0 not in g.strides

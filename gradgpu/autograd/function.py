@@ -261,9 +261,6 @@ def once_differentiable(function: Any) -> Any:
 class _RefuseOp:
     node_name = "OnceDifferentiableBackward"
 
-    def n_outputs_of(self, node: Node) -> int:
-        return 1
-
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
 

@@ -152,9 +152,6 @@ class _Overwrite:
                 fill(hole, 0)
         return old, new
 
-    def n_outputs_of(self, node: Node) -> int:
-        return 1
-
 
 OVERWRITE = _Overwrite()
 

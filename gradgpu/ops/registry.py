@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from ..autograd.engine import LEAF, Node, new_node, select_node
 from ..autograd.modes import state
-from ..cuda.array import on_device
+from ..cuda.array import Array, on_device
 from ..tensor import Tensor, wrap
 
 ndarray = np.ndarray
@@ -33,7 +34,7 @@ class Rule:
         self.function = function
         self.wants: list[tuple[str, int]] = []  # ('g'|'in'|'shape'|'dtype'|'out'|'ins'|'shapes', which)
         self.attrs: list[str] = []
-        self.needs = False
+        self.needs = False  # whether it asks which inputs need a gradient
         for name, parameter in inspect.signature(function).parameters.items():
             if name == "needs":
                 self.needs = True
@@ -92,7 +93,9 @@ class Op:
             raise TypeError(f"{name}: gradient rules for {sorted(unknown)}, which are no inputs; inputs are {self.inputs}")
         self.joint = None if grads is None else Rule(self, grads, "all inputs")
         self.has_gradient = bool(grad) or grads is not None
-        self._specs: dict[tuple, tuple] = {}
+        # Which inputs can get a gradient; None if one rule serves them all.
+        self.has_rule = None if grads is not None else [rule is not None for rule in self.rules]
+        self._plans: dict[tuple, Plan | None] = {}
         OPS[name] = self
 
     def __repr__(self) -> str:
@@ -115,25 +118,31 @@ class Op:
 
     # ---- forward ----
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
+        first = inputs[0]
+        if isinstance(first, (ndarray, np.generic)):
+            return self.cpu(*inputs, **attrs)
         arrays = []
-        tensors = False
+        recorded = tensors = cuda = mixed = False
         for x in inputs:
-            if isinstance(x, Tensor):
+            if x is None:
+                arrays.append(None)
+                continue
+            try:
+                a = x._a
+                if x._edge is not None:
+                    recorded = True
                 tensors = True
-                arrays.append(x._a)
-            else:
-                arrays.append(x)
-        cuda = False
-        for x in arrays:
-            if x is not None:
-                cuda = not isinstance(x, (ndarray, np.generic))
-                break
-        if tensors:
+            except AttributeError:
+                a, mixed = x, True
+            arrays.append(a)
+            if type(a) is Array:
+                cuda = True
+        if tensors and (mixed or cuda):
             self._check(inputs, arrays, cuda)
         if cuda:
             if self.cuda is None:
                 raise NotImplementedError(f"{self.name} has no cuda implementation; move its inputs with .to('cpu')")
-            with on_device(x.layout.device):
+            with on_device(next(a for a in arrays if a is not None).layout.device):
                 made = self.cuda(*arrays, **attrs)
         else:
             made = self.cpu(*arrays, **attrs)
@@ -141,12 +150,14 @@ class Op:
             return made
         if type(made) is tuple:
             outputs: Any = tuple([wrap(a) for a in made])
-            self._link(inputs, arrays, outputs, attrs)
+            if recorded and self.has_gradient and state.grad:
+                self._link(inputs, arrays, outputs, attrs)
             return outputs
         output = wrap(made)
-        self._link(inputs, arrays, (output,), attrs)
+        if recorded and self.has_gradient and state.grad:
+            self._link(inputs, arrays, (output,), attrs)
         if self.view:
-            output._view_of(inputs[0], self, attrs)
+            output._view_of(first, self, attrs)
         return output
 
     def _check(self, inputs: Sequence[Any], arrays: Sequence[Any], cuda: bool) -> None:
@@ -167,35 +178,22 @@ class Op:
                 )
 
     def _link(self, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence[Tensor], attrs: dict) -> None:
-        """Puts the outputs on the tape if an input requires grad."""
-        if not self.has_gradient or not state.grad:
-            return
+        """Puts the outputs on the tape; at least one input requires grad."""
         edges = []
-        any_edge = False
-        for t in inputs:
-            edge = None if t is None or not isinstance(t, Tensor) else t._edge
-            if edge is not None:
-                any_edge = True
-                if edge is LEAF:
-                    edge = t
-            edges.append(edge)
-        if not any_edge:
+        for t, differentiable in zip(inputs, self.has_rule or repeat(True)):
+            edge = t._edge if differentiable and t is not None else None
+            edges.append(t if edge is LEAF else edge)
+        plan = self._plan(tuple([e is not None for e in edges]), len(outputs))
+        if plan is None:
             return
-        if self.joint is None:
-            for i, rule in enumerate(self.rules):
-                if rule is None and edges[i] is not None:
-                    edges[i] = None
-            if not any(e is not None for e in edges):
-                return
-        spec = self._spec(tuple([e is not None for e in edges]))
-        saved = []
+        saved: list = []
         checks: list = []
-        for kind, which in spec:
+        for kind, which in plan.saves:
             if kind == "in":
                 t = inputs[which]
                 saved.append(arrays[which])
                 if t is not None:
-                    cell = t._version_cell()
+                    cell = t._cell or t._version_cell()
                     checks.append((cell, cell[0]))
             elif kind == "shape":
                 saved.append(None if arrays[which] is None else arrays[which].shape)
@@ -214,70 +212,49 @@ class Op:
                 saved.append(tuple([a.shape for a in arrays]))
             else:
                 saved.append(tuple([a.dtype for a in arrays]))
-        node = new_node(self, tuple(edges), pack(tuple(saved)), checks or None, attrs)
-        if len(outputs) == 1:
-            if self.differentiable is not False and outputs[0]._a.dtype.kind in "fV":
-                outputs[0]._edge = node
-            return
+        node = new_node(self, tuple(edges), tuple(saved), checks or None, attrs)
+        node.plan = plan
+        if state.special:
+            node.saved = pack(node.saved)
         flags = self.differentiable
         for k, output in enumerate(outputs):
-            if (flags is True or flags is not False and flags[k]) and output.dtype.is_floating_point:
-                output._edge = select_node(node, k)
-        node.attrs = {**attrs, "#outputs": len(outputs)}
+            if (flags is True or flags is not False and flags[k]) and output._a.dtype.kind in "fV":
+                output._edge = node if len(outputs) == 1 else select_node(node, k)
 
     def n_outputs_of(self, node: Node) -> int:
-        return (node.attrs or {}).get("#outputs", 1)
+        return node.plan.outputs
 
-    def _spec(self, needs: tuple) -> tuple:
-        """What to save when exactly these inputs need a gradient."""
-        spec = self._specs.get(needs)
-        if spec is None:
-            rules = [self.joint] if self.joint else [r for r, need in zip(self.rules, needs) if need]
-            found: dict[tuple, None] = {}
-            for rule in rules:
-                if rule is not None:
-                    for want in rule.wants:
-                        if want[0] not in ("g", "gs"):
-                            found[want] = None
-            spec = self._specs[needs] = tuple(found)
-        return spec
+    def _plan(self, needs: tuple, outputs: int) -> Plan | None:
+        """What to save and how to call the rules when exactly these inputs need a gradient."""
+        key = (needs, outputs)
+        if key not in self._plans:
+            self._plans[key] = Plan(self, needs, outputs) if True in needs else None
+        return self._plans[key]
 
     # ---- backward ----
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         """The gradients for `edges` (None where the edge is None), arrays or, with create_graph, Tensors."""
         saved = unpack(node)
+        plan, attrs = node.plan, node.attrs
+        parts = g if type(g) is list else [g]
         tensors = create_graph
-        parts = g if isinstance(g, list) else [g]
-        if not create_graph and any(p is not None and _wants_tensors(p) for p in parts):
+        if not create_graph and any([p is not None and _wants_tensors(p) for p in parts]):
             # On cuda every operator of a rule is a kernel launch, and numpy promotes bfloat16 beside a number
             # to float32: run the rule on Tensors, unrecorded.
             tensors = True
             parts = [p if p is None else wrap(p) for p in parts]
-        spec = self._spec(tuple([e is not None for e in node.edges]))
-        values: dict[tuple, Any] = {("g", k): p for k, p in enumerate(parts)}
-        values["gs", 0] = tuple(parts)
-        for want, value in zip(spec, saved):
-            values[want] = self._lift(node, want, value) if tensors else value
-        attrs = node.attrs or {}
+        values: list = [*parts, *saved]
+        if tensors:
+            values[len(parts) :] = [self._lift(node, want, v) for want, v in zip(plan.saves, saved)]
         if self.joint is not None:
-            grads = self._call(self.joint, values, attrs, tuple([e is not None for e in edges]))
+            grads = plan.joint(values, attrs, tuple([e is not None for e in edges]), self.defaults)
             if type(grads) is not tuple:
                 grads = (grads,)
-            grads = [None if e is None else h for e, h in zip(edges, grads)]
         else:
-            grads = [
-                None if e is None else self._call(rule, values, attrs, None)
-                for e, rule in zip(edges, self.rules if self.variadic is None else ())
-            ]
+            grads = [e if e is None else rule(values, attrs, (), self.defaults) for e, rule in zip(edges, plan.rules)]
         if tensors and not create_graph:
             grads = [h if h is None else h._a for h in grads]
         return grads
-
-    def _call(self, rule: Any, values: dict, attrs: dict, needs: Any) -> Any:
-        kwargs = {name: attrs[name] if name in attrs else self.defaults[name] for name in rule.attrs}
-        if rule.needs:
-            kwargs["needs"] = needs
-        return rule.function(*[values.get(want) for want in rule.wants], **kwargs)
 
     def _lift(self, node: Node, want: tuple[str, int], value: Any) -> Any:
         """A saved array as the Tensor it was, with its place on the tape."""
@@ -288,7 +265,42 @@ class Op:
             return from_saved(value, node.edges[which])
         if kind == "ins":
             return tuple([from_saved(a, e) for a, e in zip(value, node.edges)])
-        return from_saved(value, select_node(node, which) if self.n_outputs_of(node) > 1 else node)
+        return from_saved(value, select_node(node, which) if node.plan.outputs > 1 else node)
+
+
+class Call:
+    """A rule with the places of its arguments among (gradients of the outputs…, saved values…)."""
+
+    __slots__ = ("function", "places", "attrs", "needs", "outputs")
+
+    def __init__(self, rule: Rule, saves: Sequence[tuple], outputs: int):
+        self.function, self.attrs, self.needs, self.outputs = rule.function, rule.attrs, rule.needs, outputs
+        self.places = [
+            -1 if kind == "gs" else which if kind == "g" else outputs + saves.index((kind, which)) for kind, which in rule.wants
+        ]
+
+    def __call__(self, values: list, attrs: dict, needs: tuple, defaults: dict) -> Any:
+        arguments = [values[p] if p >= 0 else tuple(values[: self.outputs]) for p in self.places]
+        if not self.attrs and not self.needs:
+            return self.function(*arguments)
+        named = {name: attrs[name] if name in attrs else defaults[name] for name in self.attrs}
+        if self.needs:
+            named["needs"] = needs
+        return self.function(*arguments, **named)
+
+
+class Plan:
+    """For one set of inputs that need a gradient: what is saved, and the calls of the rules."""
+
+    __slots__ = ("saves", "rules", "joint", "outputs")
+
+    def __init__(self, op: Op, needs: tuple, outputs: int):
+        rules = [op.joint] if op.joint is not None else [r for r, need in zip(op.rules, needs) if need]
+        wants = [want for rule in rules if rule is not None for want in rule.wants]
+        self.saves = tuple(dict.fromkeys([want for want in wants if want[0] not in ("g", "gs")]))
+        self.outputs = outputs
+        self.joint = None if op.joint is None else Call(op.joint, self.saves, outputs)
+        self.rules = [None if r is None or not need else Call(r, self.saves, outputs) for r, need in zip(op.rules, needs)]
 
 
 def _wants_tensors(g: Any) -> bool:
@@ -312,9 +324,6 @@ class _PassOp:
 
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         return (g,)
-
-    def n_outputs_of(self, node: Node) -> int:
-        return 1
 
 
 PASS = _PassOp()
