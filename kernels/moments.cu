@@ -1,7 +1,14 @@
 // Reductions of floating types: mean, variance, log-sum-exp, the Euclidean norm.
 #include "reduce.cuh"
 
-__device__ __forceinline__ void put(const ReduceParams& p, int64 o, Value v) { static_cast<T*>(p.y)[o] = store<T>(v); }
+// Results are of the element type, or of the arithmetic's if WIDE is defined (statistics of half types).
+#ifdef WIDE
+typedef Value Stored;
+#else
+typedef T Stored;
+#endif
+
+__device__ __forceinline__ void put(const ReduceParams& p, int64 o, Value v) { static_cast<Stored*>(p.y)[o] = store<Stored>(v); }
 
 // scalar: 1 / n.
 struct MeanOf {
@@ -40,7 +47,7 @@ struct VarianceOf {
     static __device__ __forceinline__ void finish(Acc a, const ReduceParams& p, int64 o) {
         const Value free = static_cast<Value>(p.count) - static_cast<Value>(p.scalar);
         put(p, o, a.m2 / (free > 0 ? free : static_cast<Value>(0)));
-        static_cast<T*>(p.z)[o] = store<T>(p.count ? a.mean : a.m2 / a.n);
+        static_cast<Stored*>(p.z)[o] = store<Stored>(p.count ? a.mean : a.m2 / a.n);
     }
 };
 

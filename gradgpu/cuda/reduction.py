@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import ALL, FLOATS
+from ..dtypes import ALL, FLOATS, bfloat16, float16
 from .array import Array, Layout, contiguous, empty
 from .launch import Kernel
 
@@ -44,10 +44,15 @@ _FLOATING = {  # the same in kernels/moments.cu
     "logsumexp": ("LogSumExpOf", 16),
     "norm2": ("NormOf", 8),
 }
-_ACCUMULATOR = {name: size for name, (_, size) in (_EVERY_DTYPE | _FLOATING).items()}
+_WIDE = {"variance_wide": ("VarianceOf", 24)}  # the same with results in float32
+_ACCUMULATOR = {name: size for name, (_, size) in (_EVERY_DTYPE | _FLOATING | _WIDE).items()}
 _KERNELS = {
-    (name, kind): Kernel(file, f"{name}_{kind}", _FORMAT, T=dtypes, NAME=name, OP=op)
-    for file, dtypes, table in (("reduce.cu", ALL, _EVERY_DTYPE), ("moments.cu", FLOATS, _FLOATING))
+    (name, kind): Kernel(file, f"{name}_{kind}", _FORMAT, T=dtypes, NAME=name, OP=op, **extra)
+    for file, dtypes, table, extra in (
+        ("reduce.cu", ALL, _EVERY_DTYPE, {}),
+        ("moments.cu", FLOATS, _FLOATING, {}),
+        ("moments.cu", (float16, bfloat16), _WIDE, {"WIDE": ""}),
+    )
     for name, (op, _) in table.items()
     for kind in ("lanes", "columns", "finish")
 }

@@ -1,0 +1,601 @@
+"""Normalisation: layer, batch, group, instance and RMS norm. The p-norms of a tensor are in moments.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..cuda.array import contiguous, empty
+from ..cuda.launch import Kernel
+from ..cuda.reduction import fast_division, reduce_cuda
+from ..dtypes import FLOATS
+from ..tensor import Tensor
+from . import pointwise as _pw
+from .moments import mean_op
+from .reduce import require_floating, sum_op
+from .registry import Op
+from .shape import expand_op
+
+FUNCTIONAL = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"]
+__all__: list[str] = []
+
+_ROWS, _COLUMNS, _CHANNELS = "PPPPPPPqqdii", "PPPPPPPqqqii", "PPPPPPPPPPPqqqqiiIIIIIIII"
+_layer_norm = Kernel("norm.cu", "layer_norm", _ROWS, T=FLOATS)
+_layer_norm_backward = Kernel("norm.cu", "layer_norm_backward", _ROWS, T=FLOATS)
+_layer_norm_columns = Kernel("norm.cu", "layer_norm_columns", _COLUMNS, T=FLOATS)
+_layer_norm_columns_finish = Kernel("norm.cu", "layer_norm_columns_finish", _COLUMNS, T=FLOATS)
+_batch_norm = Kernel("norm.cu", "batch_norm", _CHANNELS, T=FLOATS)
+_batch_norm_backward = Kernel("norm.cu", "batch_norm_backward", _CHANNELS, T=FLOATS)
+_batch_norm_sums = Kernel("norm.cu", "batch_norm_sums", _CHANNELS, T=FLOATS)
+_batch_norm_sums_finish = Kernel("norm.cu", "batch_norm_sums_finish", _CHANNELS, T=FLOATS)
+_batch_norm_moments = Kernel("norm.cu", "batch_norm_moments", "PPPPPqddd", T=FLOATS)
+
+
+def _up(x: Any) -> Any:
+    """Half types as float32; None stays."""
+    return x if x is None or x.dtype.itemsize > 2 else x.astype(np.float32)
+
+
+def _wide(d: np.dtype) -> np.dtype:
+    return np.dtype(np.float32) if d.itemsize == 2 else d
+
+
+def _down(x: Any, d: np.dtype) -> Any:
+    return x if x.dtype is d else x.astype(d, copy=False)
+
+
+@lru_cache(maxsize=256)
+def _constant(n: int, value: float, dtype: np.dtype) -> np.ndarray:
+    """A vector to take sums and means with: a product with it is several times faster than a reduction."""
+    return np.full(n, value, dtype)
+
+
+def _pointer(x: Any) -> int:
+    return 0 if x is None else x.ptr
+
+
+# ---- layer norm: the last dimensions of x as n, the others as rows ----
+def _layer_norm_cpu(x, weight, bias, *, n, eps, centred):
+    d = x.dtype
+    rows = _up(x).reshape(-1, n)
+    if not rows.size:
+        return x.copy(), rows, np.ones(rows.shape[0], rows.dtype)
+    mean = _constant(n, 1.0 / n, rows.dtype)
+    xhat = np.subtract(rows, np.dot(rows, mean).reshape(-1, 1)) if centred else rows
+    y = np.multiply(xhat, xhat)
+    rstd = np.dot(y, mean)
+    rstd += rstd.dtype.type(eps)
+    np.sqrt(rstd, rstd)
+    np.reciprocal(rstd, rstd)
+    xhat = np.multiply(xhat, rstd.reshape(-1, 1), xhat if centred else None)
+    if weight is None:
+        y = xhat.copy() if bias is None else y
+    else:
+        np.multiply(xhat, _up(weight).reshape(-1), y)
+    if bias is not None:
+        np.add(xhat if weight is None else y, _up(bias).reshape(-1), y)
+    return _down(y.reshape(x.shape), d), xhat, rstd
+
+
+def _layer_norm_backward_cpu(grad, x, weight, saved, rstd, *, n, eps, centred):
+    d, xhat = x.dtype, saved
+    g = _up(grad).reshape(-1, n)
+    if not g.size:
+        nothing = np.zeros(x.shape, d)
+        return nothing if weight is None else (nothing, np.zeros(weight.shape, d), np.zeros(weight.shape, d))
+    along = np.multiply(g, xhat)
+    share = _constant(n, 1.0 / n, g.dtype)
+    a = g
+    if weight is not None:
+        w = _up(weight).reshape(-1)
+        ones = _constant(g.shape[0], 1.0, g.dtype)
+        of_weight, of_bias = np.dot(ones, along), np.dot(ones, g)
+        a = np.multiply(g, w)
+        share = np.multiply(share, w)
+    means = np.dot(along, share).reshape(-1, 1)
+    made = np.multiply(xhat, means, along)
+    np.subtract(a, made, made)
+    if centred:
+        made -= np.dot(g, share).reshape(-1, 1)
+    made *= rstd.reshape(-1, 1)
+    made = _down(made.reshape(x.shape), d)
+    if weight is None:
+        return made
+    return made, _down(of_weight.reshape(weight.shape), d), _down(of_bias.reshape(weight.shape), d)
+
+
+def _row_grid(rows: int, n: int) -> tuple[int, int, int]:
+    """grid, block, threads of a row."""
+    return (-(-rows // 4), 128, 32) if n <= 1024 else (rows, 256, 256)
+
+
+def _layer_norm_cuda(x, weight, bias, *, n, eps, centred):
+    x = contiguous(x)
+    weight, bias = (None if v is None else contiguous(v) for v in (weight, bias))
+    rows = x.size // max(n, 1)
+    y = empty(x.shape, x.dtype)
+    mean, rstd = empty((rows,), _wide(x.dtype)), empty((rows,), _wide(x.dtype))
+    if x.size:
+        grid, block, width = _row_grid(rows, n)
+        pointers = (x.ptr, 0, _pointer(weight), _pointer(bias), mean.ptr, rstd.ptr, y.ptr)
+        _layer_norm[x.dtype](grid, block, *pointers, rows, n, eps, width, int(centred))
+    return y, mean, rstd
+
+
+def _layer_norm_backward_cuda(grad, x, weight, saved, rstd, *, n, eps, centred):
+    x, grad = contiguous(x), contiguous(grad)
+    out = empty(x.shape, x.dtype)
+    rows = x.size // max(n, 1)
+    w = None if weight is None else contiguous(weight)
+    if x.size:
+        grid, block, width = _row_grid(rows, n)
+        pointers = (x.ptr, grad.ptr, _pointer(w), 0, saved.ptr, rstd.ptr, out.ptr)
+        _layer_norm_backward[x.dtype](grid, block, *pointers, rows, n, eps, width, int(centred))
+    if w is None:
+        return out
+    of_weight, of_bias = empty(weight.shape, x.dtype), empty(weight.shape, x.dtype)
+    if n:
+        blocks = -(-n // 32)
+        splits = max(1, min(512 // blocks, rows // 64))
+        chunk = -(-rows // splits)
+        partial = empty((2, splits, n), _wide(x.dtype))
+        pointers = (x.ptr, grad.ptr, saved.ptr, rstd.ptr, partial.ptr, of_weight.ptr, of_bias.ptr)
+        _layer_norm_columns[x.dtype]((blocks, splits), (32, 8), *pointers, rows, n, chunk, splits, 0)
+        _layer_norm_columns_finish[x.dtype](-(-n // 128), 128, *pointers, rows, n, chunk, splits, 0)
+    return out, of_weight, of_bias
+
+
+def _second(h, of_w, of_b, g, x, weight, view, dims, affine, eps, centred=True):
+    """Gradients of the backward pass of any normalisation, from those of its three results.
+
+    `view` is the shape in which `dims` are the normalised dimensions and `affine` is the weight's shape.
+    With P(v) = rstd (v − mean(v) − xhat mean(v xhat)) the backward pass is dx = P(g weight); P is symmetric, and
+    the derivative of xhat along any direction is P, so that the second pass is made of P, too.
+    """
+    x_shape = x.shape
+
+    def mean(v: Any) -> Any:
+        return mean_op(v, dims=dims, keepdim=True)
+
+    x, g = x.reshape(view), g.reshape(view)
+    if centred:
+        x = x - mean(x)
+    rstd = _pw.rsqrt(mean(x * x) + eps)
+    xhat = x * rstd
+
+    def project(v: Any) -> Any:
+        inner = v - xhat * mean(v * xhat)
+        return rstd * (inner - mean(v) if centred else inner)
+
+    w = None if weight is None else weight.reshape(affine)
+    along = None  # what the result wants of xhat
+    of_g = of_x = of_weight = None
+    if h is not None:
+        h = h.reshape(view)
+        a = g if w is None else g * w
+        ph = project(h)
+        of_g = ph if w is None else ph * w
+        of_weight = None if w is None else g * ph
+        mean_a, mean_h = mean(a * xhat), mean(h * xhat)
+        along = -rstd * (h * mean_a + a * mean_h)
+        of_rstd = mean(h * a) - mean_h * mean_a
+        if centred:
+            of_rstd = of_rstd - mean(h) * mean(a)
+        of_x = -of_rstd * rstd * rstd * xhat
+    if of_w is not None:
+        of_w = of_w.reshape(affine)
+        part = xhat * of_w
+        of_g = part if of_g is None else of_g + part
+        part = g * of_w
+        along = part if along is None else along + part
+    if of_b is not None:
+        part = expand_op(of_b.reshape(affine), shape=tuple(view))
+        of_g = part if of_g is None else of_g + part
+    if along is not None:
+        part = project(along)
+        of_x = part if of_x is None else of_x + part
+    if of_weight is not None:
+        over = tuple([i for i, m in enumerate(affine) if m == 1])
+        of_weight = sum_op(of_weight, dims=over, keepdim=False).reshape(weight.shape)
+    return of_g.reshape(x_shape), None if of_x is None else of_x.reshape(x_shape), of_weight
+
+
+def _layer_norm_second(g0, g1, g2, grad, x, weight, *, n, eps, centred):
+    rows = prod(x.shape) // max(n, 1)
+    return (*_second(g0, g1, g2, grad, x, weight, (rows, n), (1,), (1, n), eps, centred), None, None)
+
+
+layer_norm_backward_op = Op(
+    "layer_norm_backward",
+    cpu=_layer_norm_backward_cpu,
+    cuda=_layer_norm_backward_cuda,
+    grads=_layer_norm_second,
+)
+
+
+def _layer_norm_rule(g0, x, weight, bias_shape, y1, y2, *, n, eps, centred):
+    made = layer_norm_backward_op(g0, x, weight, y1, y2, n=n, eps=eps, centred=centred)
+    if weight is not None:
+        return made
+    if bias_shape is None:
+        return made, None, None
+    return made, None, sum_op(g0.reshape((-1, *bias_shape)), dims=(0,), keepdim=False)
+
+
+# Outputs: y; xhat (cpu) or the means of the rows (cuda); 1/deviation of each row.
+layer_norm_op = Op(
+    "layer_norm",
+    cpu=_layer_norm_cpu,
+    cuda=_layer_norm_cuda,
+    grads=_layer_norm_rule,
+    differentiable=(True, False, False),
+)
+
+
+# ---- batch norm: x as (outer, channels, inner) ----
+def _channels(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    return shape[0], shape[1], prod(shape[2:])
+
+
+def _channel_sum(x: Any) -> Any:
+    outer, channels, inner = x.shape
+    if inner > 1:
+        x = np.dot(x.reshape(outer * channels, inner), _constant(inner, 1.0, x.dtype))
+    return np.dot(_constant(outer, 1.0, x.dtype), x.reshape(outer, channels))
+
+
+def _batch_norm_cpu(x, weight, bias, running_mean, running_var, *, eps, momentum):
+    d, view = x.dtype, _channels(x.shape)
+    n = view[0] * view[2]
+    rows = _up(x).reshape(view)
+    if not rows.size:
+        return x.copy(), rows, np.ones(view[1], rows.dtype)
+    mean = _channel_sum(rows) / n
+    xhat = np.subtract(rows, mean.reshape(-1, 1))
+    y = np.multiply(xhat, xhat)
+    var = _channel_sum(y) / n
+    if running_mean is not None:
+        running_mean *= 1 - momentum
+        running_mean += (momentum * mean).astype(running_mean.dtype, copy=False)
+    if running_var is not None:
+        running_var *= 1 - momentum
+        running_var += (var * (momentum * n / max(n - 1, 1))).astype(running_var.dtype, copy=False)
+    rstd = 1 / np.sqrt(var + eps)
+    np.multiply(xhat, rstd.reshape(-1, 1), xhat)
+    if weight is None:
+        y = xhat.copy()
+    else:
+        np.multiply(xhat, _up(weight).reshape(-1, 1), y)
+    if bias is not None:
+        y += _up(bias).reshape(-1, 1)
+    return _down(y.reshape(x.shape), d), xhat, rstd
+
+
+def _batch_norm_backward_cpu(grad, x, weight, saved, rstd, *, eps):
+    d, xhat = x.dtype, saved
+    g = _up(grad).reshape(xhat.shape)
+    if not g.size:
+        nothing = np.zeros(x.shape, d)
+        return nothing if weight is None else (nothing, np.zeros(weight.shape, d), np.zeros(weight.shape, d))
+    n = g.shape[0] * g.shape[2]
+    made = np.multiply(g, xhat)
+    along, plain = _channel_sum(made), _channel_sum(g)
+    np.multiply(xhat, (along / n).reshape(-1, 1), made)
+    np.subtract(g, made, made)
+    made -= (plain / n).reshape(-1, 1)
+    made *= (rstd if weight is None else rstd * _up(weight)).reshape(-1, 1)
+    made = _down(made.reshape(x.shape), d)
+    return made if weight is None else (made, _down(along, d), _down(plain, d))
+
+
+def _channel_launch(kernel: Kernel, grid: Any, dtype: Any, pointers: tuple, view: tuple, chunk: int, splits: int) -> None:  # fmt: skip
+    outer, channels, inner = view
+    wide = int(outer * channels * inner >= 1 << 31)
+    words = (0,) * 6 if wide else (*fast_division(inner), *fast_division(channels))
+    kernel[dtype](grid, 256, *pointers, outer, channels, inner, chunk, splits, 0, *words, wide, 0)
+
+
+def _batch_norm_cuda(x, weight, bias, running_mean, running_var, *, eps, momentum):
+    x = contiguous(x)
+    weight, bias = (None if v is None else contiguous(v) for v in (weight, bias))
+    view, wide = _channels(x.shape), _wide(x.dtype)
+    channels = view[1]
+    y, rstd = empty(x.shape, x.dtype), empty((channels,), wide)
+    if not x.size:
+        return y, empty((channels,), wide), rstd
+    n = view[0] * view[2]
+    name = "variance" if wide == x.dtype else "variance_wide"
+    var, mean = reduce_cuda(name, x.reshape(view), (0, 2), False, (wide, wide), 0.0)
+    pointers = (var.ptr, mean.ptr, rstd.ptr, _pointer(running_mean), _pointer(running_var))
+    _batch_norm_moments[x.dtype](-(-channels // 128), 128, *pointers, channels, eps, momentum, n / max(n - 1, 1))
+    pointers = (x.ptr, 0, _pointer(weight), _pointer(bias), mean.ptr, rstd.ptr, 0, 0, y.ptr, 0, 0)
+    _channel_launch(_batch_norm, min(-(-x.size // 256), 1 << 16), x.dtype, pointers, view, 0, 1)
+    return y, mean, rstd
+
+
+def _batch_norm_backward_cuda(grad, x, weight, saved, rstd, *, eps):
+    x, grad = contiguous(x), contiguous(grad)
+    view, wide = _channels(x.shape), _wide(x.dtype)
+    outer, channels, inner = view
+    out = empty(x.shape, x.dtype)
+    w = None if weight is None else contiguous(weight)
+    of_weight = of_bias = None
+    if w is not None:
+        of_weight, of_bias = empty(weight.shape, x.dtype), empty(weight.shape, x.dtype)
+    if channels:
+        count = outer * inner
+        splits = max(1, min(512 // channels, count // 4096))
+        chunk = -(-count // splits)
+        sums, partial = empty((2, channels), wide), empty((channels, splits, 2), wide)
+        pointers = (
+            *(x.ptr, grad.ptr, _pointer(w), 0, saved.ptr, rstd.ptr, sums.ptr, partial.ptr),
+            *(out.ptr, _pointer(of_weight), _pointer(of_bias)),
+        )
+        _channel_launch(_batch_norm_sums, (channels, splits), x.dtype, pointers, view, chunk, splits)
+        _channel_launch(_batch_norm_sums_finish, -(-channels // 256), x.dtype, pointers, view, chunk, splits)
+        if x.size:
+            grid = min(-(-x.size // 256), 1 << 16)
+            _channel_launch(_batch_norm_backward, grid, x.dtype, pointers, view, chunk, splits)
+    return out if w is None else (out, of_weight, of_bias)
+
+
+def _batch_norm_second(g0, g1, g2, grad, x, weight, *, eps):
+    view = _channels(x.shape)
+    made = _second(g0, g1, g2, grad, x, weight, view, (0, 2), (1, view[1], 1), eps)
+    return (*made, None, None)
+
+
+batch_norm_backward_op = Op(
+    "batch_norm_backward",
+    cpu=_batch_norm_backward_cpu,
+    cuda=_batch_norm_backward_cuda,
+    grads=_batch_norm_second,
+)
+
+
+def _batch_norm_rule(g0, x, weight, bias_shape, y1, y2, *, eps):
+    made = batch_norm_backward_op(g0, x, weight, y1, y2, eps=eps)
+    if weight is not None:
+        return (*made, None, None)
+    of_bias = None
+    if bias_shape is not None:
+        of_bias = sum_op(g0.reshape(_channels(x.shape)), dims=(0, 2), keepdim=False)
+    return made, None, of_bias, None, None
+
+
+# Outputs: y; xhat (cpu) or the means (cuda); 1/deviation of each channel. The running statistics are updated in place.
+batch_norm_op = Op(
+    "batch_norm",
+    cpu=_batch_norm_cpu,
+    cuda=_batch_norm_cuda,
+    grads=_batch_norm_rule,
+    differentiable=(True, False, False),
+)
+
+
+# ---- public functions ----
+def _same_dtype(op: str, input: Tensor, **others: Tensor | None) -> None:
+    for name, v in others.items():
+        if v is not None and v.dtype is not input.dtype:
+            raise RuntimeError(f"{op}: {name} has {v.dtype}, input {input.dtype}; convert one, e.g. {name}.to(input.dtype)")
+
+
+def _normalized(op: str, input: Tensor, normalized_shape: Any, **affine: Tensor | None) -> int:
+    """The number of elements that are normalised together, after checking the shapes."""
+    require_floating(op, input)
+    wanted = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not wanted:
+        raise RuntimeError(f"{op}: normalized_shape must have at least one dimension, got {normalized_shape!r}")
+    shape = input._a.shape
+    if shape[-len(wanted) :] != wanted or len(shape) < len(wanted):
+        raise RuntimeError(
+            f"{op}: Given normalized_shape={list(wanted)}, expected input with shape "
+            f"[*, {', '.join(map(str, wanted))}], but got input of size {list(shape)}"
+        )
+    for name, v in affine.items():
+        if v is not None and v._a.shape != wanted:
+            raise RuntimeError(
+                f"{op}: Expected {name} to be of same shape as normalized_shape, "
+                f"but got {name} of shape {list(v._a.shape)} and normalized_shape = {list(wanted)}"
+            )
+    _same_dtype(op, input, **affine)
+    return prod(wanted)
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(x − mean) / √(variance + eps) · weight + bias over the last dimensions (Ba, Kiros and Hinton, 2016).
+
+    Args:
+        input: (*, *normalized_shape), floating point.
+        normalized_shape: the last sizes of the input.
+        weight, bias: of shape `normalized_shape`, or None.
+        eps: added to the variance.
+
+    Raises:
+        RuntimeError: shapes or dtypes do not fit.
+
+    >>> import gradgpu as gg
+    >>> gg.nn.functional.layer_norm(gg.tensor([[1., 3.]]), 2)
+    tensor([[-1.0000,  1.0000]])
+    """
+    n = _normalized("layer_norm", input, normalized_shape, weight=weight, bias=bias)
+    return layer_norm_op(input, weight, bias, n=n, eps=float(eps), centred=True)[0]
+
+
+def rms_norm(
+    input: Tensor,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    """x / √(mean(x²) + eps) · weight over the last dimensions (Zhang and Sennrich, 2019).
+
+    `eps` is the machine epsilon of the input's dtype by default.
+
+    >>> import gradgpu as gg
+    >>> gg.nn.functional.rms_norm(gg.tensor([[3., 3.]]), 2)
+    tensor([[1., 1.]])
+    """
+    n = _normalized("rms_norm", input, normalized_shape, weight=weight)
+    eps = float(dt.finfo(input.dtype).eps if eps is None else eps)
+    return layer_norm_op(input, weight, None, n=n, eps=eps, centred=False)[0]
+
+
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalises groups of channels of (N, C, …), each sample by itself (Wu and He, 2018).
+
+    `weight` and `bias` have one entry a channel.
+
+    >>> import gradgpu as gg
+    >>> gg.nn.functional.group_norm(gg.tensor([[1., 3.]]), 1)
+    tensor([[-1.0000,  1.0000]])
+    """
+    require_floating("group_norm", input)
+    shape = input._a.shape
+    if len(shape) < 2:
+        raise RuntimeError(f"group_norm: Expected at least 2 dimensions for input tensor but received {len(shape)}")
+    if num_groups <= 0 or shape[1] % num_groups:
+        raise RuntimeError(
+            f"group_norm: Expected number of channels in input to be divisible by num_groups, but got input of "
+            f"shape {list(shape)} and num_groups={num_groups}"
+        )
+    _affine("group_norm", input, shape[1], weight=weight, bias=bias)
+    n = prod(shape[1:]) // num_groups
+    y = layer_norm_op(input, None, None, n=n, eps=float(eps), centred=True)[0]
+    return _per_channel(y, weight, bias)
+
+
+def _affine(op: str, input: Tensor, channels: int, **affine: Tensor | None) -> None:
+    for name, v in affine.items():
+        if v is not None and v._a.shape != (channels,):
+            raise RuntimeError(
+                f"{op}: Expected {name} to be a vector of size equal to the number of channels in input, "
+                f"but got {name} of shape {list(v._a.shape)} and input of shape {list(input._a.shape)}"
+            )
+    _same_dtype(op, input, **affine)
+
+
+def _per_channel(y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """y · weight + bias with one entry a channel."""
+    shape = (-1, *(1,) * (y._a.ndim - 2))
+    if weight is not None:
+        y = y * weight.reshape(shape)
+    return y if bias is None else y + bias.reshape(shape)
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalises each channel of (N, C, …) over all its values (Ioffe and Szegedy, 2015).
+
+    In training the batch's mean and (biased) variance are used and the running statistics, where
+    given, move towards them by `momentum` in place (the variance towards the unbiased one). Otherwise
+    the running statistics are used. A half-precision input may come with float32 parameters.
+
+    Raises:
+        RuntimeError: shapes or dtypes do not fit, or statistics are missing in evaluation.
+        ValueError: training on one value a channel.
+
+    >>> import gradgpu as gg
+    >>> gg.nn.functional.batch_norm(gg.tensor([[1.], [3.]]), None, None, training=True)
+    tensor([[-1.0000],
+            [ 1.0000]])
+    """
+    require_floating("batch_norm", input)
+    shape = input._a.shape
+    if len(shape) < 2:
+        raise RuntimeError(f"batch_norm: expected input (N, C, …) of at least 2 dimensions, got shape {list(shape)}")
+    reference = weight if weight is not None else running_mean
+    if reference is not None and input.dtype.itemsize == 2 and reference.dtype is dt.float32:
+        wide = batch_norm(
+            input.to(dt.float32), running_mean, running_var, weight, bias, training, momentum, eps
+        )
+        return wide.to(input.dtype)
+    stats = {"running_mean": running_mean, "running_var": running_var}
+    _affine("batch_norm", input, shape[1], weight=weight, bias=bias, **stats)
+    if not training:
+        if running_mean is None or running_var is None:
+            raise RuntimeError("batch_norm: expected running_mean and running_var to be defined when training=False")
+        scale = _pw.rsqrt(running_var + eps)
+        if weight is not None:
+            scale = scale * weight
+        shift = -running_mean * scale
+        return _per_channel(input, scale, shift if bias is None else shift + bias)
+    if shape[0] * prod(shape[2:]) == 1:
+        raise ValueError(
+            f"batch_norm: Expected more than 1 value per channel when training, got input size {list(shape)}"
+        )
+    for v in stats.values():
+        if v is not None:
+            v._materialise()
+    y = batch_norm_op(input, weight, bias, running_mean, running_var, eps=float(eps), momentum=float(momentum))[0]
+    for v in stats.values():
+        if v is not None and input._a.size:
+            v._bump()
+    return y
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalises each channel of each sample of (N, C, …) over its positions (Ulyanov et al., 2016).
+
+    With `use_input_stats=False` the running statistics are used; running statistics that are given are
+    otherwise updated with the mean of the samples' statistics.
+
+    >>> import gradgpu as gg
+    >>> gg.nn.functional.instance_norm(gg.tensor([[[1., 3.]]]))
+    tensor([[[-1.0000,  1.0000]]])
+    """
+    require_floating("instance_norm", input)
+    shape = input._a.shape
+    if len(shape) < 3:
+        raise RuntimeError(f"instance_norm: expected input (N, C, …) of at least 3 dimensions, got {list(shape)}")
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    samples, channels = shape[:2]
+    _affine("instance_norm", input, channels, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var)
+    if prod(shape[2:]) == 1:
+        raise ValueError(f"instance_norm: Expected more than 1 spatial element when training, got input size {list(shape)}")
+    if running_mean is None and running_var is None:
+        y = layer_norm_op(input, None, None, n=prod(shape[2:]), eps=float(eps), centred=True)[0]
+        return _per_channel(y, weight, bias)
+    # As a batch of one sample with samples · channels channels, each with statistics of its own.
+    each = [None if v is None else v.repeat(samples) for v in (running_mean, running_var)]
+    flat = input.reshape((1, samples * channels, *shape[2:]))
+    y = batch_norm(flat, each[0], each[1], None, None, True, momentum, eps).reshape(shape)
+    for v, many in zip((running_mean, running_var), each):
+        if v is not None:
+            v.copy_(many.reshape((samples, channels)).mean(0))
+    return _per_channel(y, weight, bias)
