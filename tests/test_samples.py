@@ -38,6 +38,13 @@ each_differentiable = pytest.mark.parametrize("op", [pytest.param(op, id=op.id) 
 each_twice = pytest.mark.parametrize(
     "op", [pytest.param(op, id=op.id) for op in ALL if op.differentiable and op.second_order]
 )
+each_smooth = pytest.mark.parametrize(
+    "op", [pytest.param(op, id=op.id) for op in ALL if op.differentiable and op.finite_differences]
+)
+each_smooth_twice = pytest.mark.parametrize(
+    "op",
+    [pytest.param(op, id=op.id) for op in ALL if op.differentiable and op.finite_differences and op.second_order],
+)
 each_op_and_dtype = pytest.mark.parametrize(
     "op, dtype", [pytest.param(op, dtype, id=f"{op.id}-{dtype}") for op in ALL for dtype in op.dtypes]
 )
@@ -131,13 +138,13 @@ def test_gradient_of_each_input_alone(op: OpSamples, device: str) -> None:
     for_each_sample(op, check)
 
 
-@each_differentiable
+@each_smooth
 def test_gradcheck(op: OpSamples) -> None:
     """First derivatives against finite differences, in float64."""
     for_each_sample(op, lambda sample: finite_differences(op, sample, gg.autograd.gradcheck))
 
 
-@each_twice
+@each_smooth_twice
 def test_gradgradcheck(op: OpSamples) -> None:
     """Second derivatives against finite differences of the first, in float64."""
     for_each_sample(op, lambda sample: finite_differences(op, sample, gg.autograd.gradgradcheck))
@@ -280,17 +287,15 @@ def tensors_of(result: Any) -> list[Any]:
     return []
 
 
-def differentiable_outputs(result: Any) -> list[Any]:
-    return [y for y in tensors_of(result) if y.requires_grad]
-
-
-def cotangents(outputs: list[Any], place: Callable = contiguous) -> list[Any]:
-    """A fixed gradient for each output, rounded to its dtype."""
-    rng = np.random.default_rng(2)
-    return [
-        place(np.asarray(rng.uniform(0.25, 1, tuple(y.shape))).astype(np.float16).astype(y.dtype.np), str(y.device))
-        for y in outputs
-    ]
+def outputs_and_cotangents(result: Any, place: Callable = contiguous) -> tuple[list[Any], list[Any]]:
+    """The outputs that carry a gradient, and a fixed gradient for each, rounded to its dtype."""
+    outputs, weights = [], []
+    for number, y in enumerate(tensors_of(result)):
+        if y.requires_grad:
+            values = np.random.default_rng(number).uniform(0.25, 1, tuple(y.shape))
+            outputs.append(y)
+            weights.append(place(np.asarray(values).astype(np.float16).astype(y.dtype.np), str(y.device)))
+    return outputs, weights
 
 
 def gradients(
@@ -298,21 +303,21 @@ def gradients(
 ) -> list[Any]:
     """The gradient of each differentiable input (None where it has none); `place` lays out the cotangents too."""
     leaves, result = leaves_and_call(op, sample, arrays, device, dtype, **how)
-    outputs = differentiable_outputs(result)
-    if not leaves or not outputs:
-        return [None] * len(leaves)
     place = how.get("place", contiguous)
     place = contiguous if place is expanded else place  # its values would be others
-    return list(gg.autograd.grad(outputs, leaves, cotangents(outputs, place), allow_unused=True))
+    outputs, weights = outputs_and_cotangents(result, place)
+    if not leaves or not outputs:
+        return [None] * len(leaves)
+    return list(gg.autograd.grad(outputs, leaves, weights, allow_unused=True))
 
 
 def second_gradients(op: OpSamples, sample: Sample, arrays: list[np.ndarray], device: str) -> list[Any]:
     """Gradients, with respect to the inputs, of a weighted sum of the squared gradients."""
     leaves, result = leaves_and_call(op, sample, arrays, device, "float64")
-    outputs = differentiable_outputs(result)
+    outputs, weights = outputs_and_cotangents(result)
     if not leaves or not outputs:
         return [None] * len(leaves)
-    first = gg.autograd.grad(outputs, leaves, cotangents(outputs), create_graph=True, allow_unused=True)
+    first = gg.autograd.grad(outputs, leaves, weights, create_graph=True, allow_unused=True)
     linked = [g for g in first if g is not None and g.requires_grad]
     if not linked:
         return [None] * len(leaves)

@@ -92,13 +92,22 @@ remainder = _binary(
 fmod = _binary(
     "fmod", "fmod(a, b)", np.fmod, lambda g: g, lambda g, a, b: -g * trunc(a / b), cuda_int="int_mod(a, b)", inputs="number"
 )
+
+
+def _log(a: Any) -> Any:
+    """log of an input that may be a Python number."""
+    if isinstance(a, (int, float)):
+        return math.log(a) if a > 0 else -math.inf if a == 0 else math.nan
+    return log(a)
+
+
 pow_op = Pointwise(
     "pow",
     "pow(a, b)",
     np.power,
     {
         "a": lambda g, a, b: g * where_op(b == 0.0, 0.0, b * pow_op(a, b - 1.0)),
-        "b": lambda g, a, b, y: g * where_op((a == 0.0) & (b >= 0.0), 0.0, y * log(a)),
+        "b": lambda g, a, b, y: g * where_op((a == 0.0) & (b >= 0.0), 0.0, y * _log(a)),
     },
     cuda_int="int_pow(a, b)",
     parameters="a, b",
@@ -108,15 +117,15 @@ maximum = _binary(
     "maximum",
     "Max::apply(a, b)",
     np.maximum,
-    lambda g, a, b: g * where_op(a > b, 1.0, where_op(a == b, 0.5, 0.0)),
-    lambda g, a, b: g * where_op(a < b, 1.0, where_op(a == b, 0.5, 0.0)),
+    lambda g, a, b: where_op(a > b, g, where_op(a == b, g * 0.5, 0.0)),
+    lambda g, a, b: where_op(a < b, g, where_op(a == b, g * 0.5, 0.0)),
 )
 minimum = _binary(
     "minimum",
     "Min::apply(a, b)",
     np.minimum,
-    lambda g, a, b: g * where_op(a < b, 1.0, where_op(a == b, 0.5, 0.0)),
-    lambda g, a, b: g * where_op(a > b, 1.0, where_op(a == b, 0.5, 0.0)),
+    lambda g, a, b: where_op(a < b, g, where_op(a == b, g * 0.5, 0.0)),
+    lambda g, a, b: where_op(a > b, g, where_op(a == b, g * 0.5, 0.0)),
 )
 atan2 = _binary(
     "atan2",
@@ -337,7 +346,7 @@ leaky_relu_op = Pointwise(
     "leaky_relu",
     "x > C(0) ? x : x * negative_slope",
     lambda x, *, negative_slope: np.where(x > 0, x, x * negative_slope).astype(x.dtype, copy=False),
-    lambda g, x, *, negative_slope: g * where_op(x > 0.0, 1.0, negative_slope),
+    lambda g, x, *, negative_slope: where_op(x > 0.0, g, g * negative_slope),
     inputs="number",
 )
 threshold_op = Pointwise(
@@ -349,7 +358,7 @@ threshold_op = Pointwise(
 )
 clamp_op = Pointwise(
     "clamp",
-    "x != x ? x : x < low ? low : x > high ? high : x",
+    "Min::apply(Max::apply(x, C(low)), C(high))",
     lambda x, *, low, high: np.minimum(np.maximum(x, x.dtype.type(low)), x.dtype.type(high)),
     lambda g, x, *, low, high: g * ((x >= low) & (x <= high)),
     inputs="number",
@@ -385,7 +394,7 @@ def _scaled(name: str, base: Any) -> Any:
     return function
 
 
-_add, _sub = add, sub
+_div = div
 add_alpha, sub_alpha = _scaled("add", add), _scaled("sub", sub)
 
 
@@ -461,11 +470,11 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
 def true_divide(dividend: Any, divisor: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:
     """`dividend / divisor`; `rounding_mode` 'floor' or 'trunc' rounds the quotient."""
     if rounding_mode is None:
-        return div(dividend, divisor, out=out)
+        return _div(dividend, divisor, out=out)
     if rounding_mode == "floor":
         return floor_divide(dividend, divisor, out=out)
     if rounding_mode == "trunc":
-        quotient = trunc(div(dividend, divisor))
+        quotient = trunc(_div(dividend, divisor))
         d = dt.result_type(dividend, divisor)
         return quotient if d.is_floating_point else quotient.to(d)
     raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}")
@@ -692,6 +701,8 @@ def _inplace_method(name: str, function: Any) -> Any:
 
 
 _install()
+# The public functions take alpha and rounding_mode; the operators keep the shorter ones.
+add, sub, div = add_alpha, sub_alpha, true_divide
 
 FUNCTIONAL = [
     "gelu", "softplus", "leaky_relu", "elu", "celu", "selu", "hardtanh", "relu6", "hardsigmoid", "hardswish", "softsign",

@@ -444,6 +444,8 @@ def unary_door(op: Pointwise) -> Callable:
     keep_in, keep_out = (op._kept((True,)) if has_gradient else (False, False))
     if has_gradient:
         op.vjp = _unary_vjp(op)  # type: ignore[method-assign]
+    if op.accepts == "integer":  # the short path is for floats, which the op must refuse
+        return _named(lambda input, *, out=None: op(input, out=out), op)
 
     def door(input: Any, *, out: Any = None) -> Any:
         if type(input) is ndarray:  # inside a gradient rule
@@ -503,7 +505,7 @@ def _unary_vjp(op: Pointwise) -> Callable:
 
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         saved = node.saved
-        if create_graph or type(saved) is not tuple or type(g) is not ndarray:
+        if create_graph or type(saved) is not tuple or type(g) is not ndarray or g.itemsize == 2:
             return general(node, g, edges, create_graph)
         if node.checks is not None:
             for cell, version in node.checks:
@@ -519,6 +521,8 @@ def binary_door(op: Pointwise) -> Callable:
     cpu, runs, has_gradient = op.ufunc, op.runs, op.has_gradient
     if has_gradient:
         op.vjp = _binary_vjp(op)  # type: ignore[method-assign]
+    if op.accepts == "integer":
+        return _named(lambda input, other, *, out=None: op(input, other, out=out), op)
     keep_one, keep_other, keep_both = op._kept((True, False)), op._kept((False, True)), op._kept((True, True))
 
     def door(input: Any, other: Any, *, out: Any = None) -> Any:
@@ -604,7 +608,7 @@ def _binary_vjp(op: Pointwise) -> Callable:
 
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         saved = node.saved
-        if create_graph or type(saved) is not tuple or type(g) is Array:
+        if create_graph or type(saved) is not tuple or type(g) is Array or g.itemsize == 2:
             return general(node, g, edges, create_graph)
         if node.checks is not None:
             for cell, version in node.checks:

@@ -125,6 +125,8 @@ class OpSamples:
         errors: calls that must raise.
         differentiable: whether gradients are checked.
         second_order: whether gradients of gradients are checked; False only where documented.
+        finite_differences: whether gradients are held against them; False where the function is not smooth
+            at their step, or random.
         tolerance: {dtype: (rtol, atol)} where the op needs other than the default tolerances.
         same_dtype: whether floating results have the dtype under test (casts do not).
         layouts: whether inputs in other memory layouts are tried; False for functions that see no memory.
@@ -140,6 +142,7 @@ class OpSamples:
     errors: Sequence[Bad] = ()
     differentiable: bool = True
     second_order: bool = True
+    finite_differences: bool = True
     tolerance: dict[str, tuple[float, float]] = field(default_factory=dict)
     same_dtype: bool = True
     layouts: bool = True

@@ -11,7 +11,7 @@ import numpy as np
 import gradgpu as gg
 from tests.samples import FLOATS, INTS, Bad, In, OpSamples, Sample
 
-F = __import__("gradgpu.ops.pointwise", fromlist=["x"])
+F = gg.nn.functional
 SIGNED = ("int8", "int16", "int32", "int64")
 NUMBERS = (*FLOATS, *INTS)
 EVERY = (*NUMBERS, "bool")
@@ -41,7 +41,7 @@ def unary(
         samples=samples,
         reference=reference,
         dtypes=dtypes,
-        errors=errors or [Bad("text", raises=(TypeError, AttributeError), match="(?i)tensor|attribute")],
+        errors=errors or [Bad(None, raises=(TypeError, AttributeError), match="(?i)tensor|attribute|operand")],
         **more,
     )
 
@@ -163,7 +163,7 @@ def softplus(x: Any) -> Any:
 ENDS = [0.0, -0.0, math.inf, -math.inf, math.nan, 1.0, -1.0]
 NO_BOOL = [
     Bad(In(2, dtype="bool"), raises=RuntimeError, match="bool"),
-    Bad("text", raises=(TypeError, AttributeError), match="(?i)tensor|attribute"),
+    Bad(None, raises=(TypeError, AttributeError), match="(?i)tensor|attribute|operand"),
 ]
 NO_INTEGER = [Bad(In(2, dtype="int64"), raises=RuntimeError, match="int64")]
 SMOOTH = [
@@ -191,7 +191,7 @@ SMOOTH = [
     unary("erf", _erf, special=[0.0, math.inf, -math.inf, math.nan, 5.0, -5.0]),
     unary("erfc", _erfc, special=[0.0, math.inf, -math.inf, math.nan]),
     unary("reciprocal", lambda x: 1 / x, 0.3, 3, special=ENDS),
-    unary("square", np.square, special=ENDS, dtypes=NUMBERS, errors=NO_BOOL),
+    unary("square", np.square, special=[0.0, 1.0, 3.0], dtypes=NUMBERS, errors=NO_BOOL),
     unary("neg", np.negative, special=[0.0, 1.0, 3.0], dtypes=(*FLOATS, *SIGNED), errors=NO_BOOL),
 ]
 ANGULAR = [
@@ -208,14 +208,14 @@ ANGULAR = [
             Sample(In(3, 5, low=-5, high=5)),
             Sample(In()),
             Sample(In(0)),
-            Sample(In(values=[0.5, 1.5, 2.5, -0.5, -1.5, 3.49])),
+            Sample(In(values=[0.5, 1.5, 2.5, -0.5, -1.5, 3.49], grad=False)),
             Sample(In(7, low=-5, high=5, grad=False), decimals=1),
             Sample(In(7, low=-500, high=500, grad=False), decimals=-2),
         ],
         reference=lambda x, decimals=0: np.round(x, decimals),
         tolerance={"bfloat16": (5e-2, 3e-2)},
         second_order=False,
-        errors=[Bad("text", raises=(TypeError, AttributeError), match="(?i)tensor|attribute")],
+        errors=[Bad(None, raises=(TypeError, AttributeError), match="(?i)tensor|attribute|operand")],
     ),
 ]
 QUESTIONS = [
@@ -361,7 +361,7 @@ MORE = [
             Sample(In(4, dtype="bool"), 2.0, In(4)),
             Sample(In(dtype="bool"), In(), In()),
             Sample(In(0, 3, dtype="bool"), In(3), In(0, 3)),
-            Sample(In(values=[True, False]), In(values=[1.0, math.nan], grad=False), In(values=[math.nan, 2.0], grad=False)),
+            Sample(In(values=[True, False], dtype="bool"), In(values=[1.0, math.nan], grad=False), In(values=[math.nan, 2.0], grad=False)),
         ],
         reference=np.where,
         errors=[
@@ -409,13 +409,13 @@ MORE = [
             Sample(In(0), posinf=3.0, neginf=-4.0),
         ],
         reference=lambda x, nan=0.0, posinf=None, neginf=None: np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf),
-        errors=[Bad("text", raises=(TypeError, AttributeError), match="(?i)tensor|attribute")],
+        errors=[Bad(None, raises=(TypeError, AttributeError), match="(?i)tensor|attribute|operand")],
     ),
 ]
 _ALPHA, _SCALE = 1.6732632423543772, 1.0507009873554805
 ACTIVATIONS = [
     unary("sigmoid", sigmoid, -4, 4, function=gg.sigmoid, special=[*ENDS, 100.0, -100.0]),
-    unary("relu", lambda x: np.maximum(x, 0), function=gg.relu, special=ENDS, dtypes=(*FLOATS, *SIGNED), errors=NO_BOOL),
+    unary("relu", lambda x: np.maximum(x, 0), function=gg.relu, special=[0.0, 1.0, 3.0], dtypes=(*FLOATS, *SIGNED), errors=NO_BOOL),
     unary("logsigmoid", lambda x: -softplus(-x), -4, 4, special=[100.0, -100.0, 0.0], errors=NO_INTEGER),
     unary("silu", lambda x: x * sigmoid(x), -4, 4, special=[100.0, -100.0, 0.0], errors=NO_INTEGER),
     unary("mish", lambda x: x * np.tanh(softplus(x)), -4, 4, special=[100.0, -100.0, 0.0], errors=NO_INTEGER),
@@ -446,7 +446,7 @@ ACTIVATIONS = [
         F.leaky_relu,
         samples=[Sample(In(3, 5)), Sample(In(3, 5), negative_slope=0.3), Sample(In()), Sample(In(0))],
         reference=lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
-        errors=[Bad("text", raises=(TypeError, AttributeError), match="(?i)tensor|attribute")],
+        errors=[Bad(None, raises=(TypeError, AttributeError), match="(?i)tensor|attribute|operand")],
     ),
     OpSamples(
         "elu",
@@ -473,7 +473,7 @@ ACTIVATIONS = [
             Sample(In(0)),
         ],
         reference=lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val),
-        errors=[Bad("text", raises=(TypeError, AttributeError), match="(?i)tensor|attribute")],
+        errors=[Bad(None, raises=(TypeError, AttributeError), match="(?i)tensor|attribute|operand")],
     ),
     unary("relu6", lambda x: np.clip(x, 0, 6), -3, 9),
     unary("hardsigmoid", lambda x: np.clip(x + 3, 0, 6) / 6, -5, 5),
@@ -511,6 +511,7 @@ CASTS = [
         same_dtype=False,
         differentiable=name in FLOATS,
         second_order=name == "float64",
+        finite_differences=name == "float64",  # a narrower dtype rounds them away
         tolerance={"float64": (1e-15, 0)},
         ops=["cast"],
         errors=[Bad(1.5, raises=AttributeError, match="to")],
@@ -523,7 +524,7 @@ COPIES = [
         gg.clone,
         samples=[Sample(In(3, 4)), Sample(In()), Sample(In(0))],
         reference=lambda x: x,
-        errors=[Bad("text", raises=(TypeError, AttributeError), match="(?i)tensor|attribute")],
+        errors=[Bad(raises=TypeError, match="argument")],
         dtypes=EVERY,
     ),
     OpSamples(

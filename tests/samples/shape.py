@@ -263,7 +263,7 @@ OPS = [
         errors=[
             Bad(In(3), 3, raises=IndexError, match="(?i)out of (range|bounds)"),
             Bad(In(3), (0, 0), raises=IndexError, match="(?i)too many indices"),
-            Bad(In(3), slice(None, None, -1), raises=ValueError, match="step must be greater than zero"),
+            Bad(In(3), slice(None, None, -1), raises=ValueError, match="step must be positive"),
         ],
     ),
     OpSamples(

@@ -1,0 +1,115 @@
+"""gradcheck and gradgradcheck: they pass what is right and name what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradgpu as gg
+from gradgpu.autograd.gradcheck import GradcheckError
+from gradgpu.ops.registry import OPS, Op
+
+gradcheck, gradgradcheck = gg.autograd.gradcheck, gg.autograd.gradgradcheck
+both_modes = pytest.mark.parametrize("fast", [False, True])
+
+
+def leaf(*shape: int) -> Any:
+    values = np.random.default_rng(0).uniform(0.3, 1, shape)
+    return gg.tensor(values, requires_grad=True)
+
+
+@pytest.fixture
+def broken() -> Iterator[Callable[[Callable], Op]]:
+    """Makes the op x³ with a given gradient rule."""
+
+    def make(rule: Callable) -> Op:
+        return Op("broken_for_a_test", cpu=lambda x: x * x * x, cuda=lambda x: x, grad={"x": rule})
+
+    yield make
+    OPS.pop("broken_for_a_test", None)
+
+
+@both_modes
+def test_right_gradients_pass(fast: bool) -> None:
+    a, b = leaf(2, 3), leaf(3)
+    assert gradcheck(lambda a, b: (a * b).sin().sum(1), (a, b), fast_mode=fast)
+    assert gradgradcheck(lambda a, b: (a * b).sin().sum(1), (a, b), fast_mode=fast)
+    assert gradcheck(lambda a: (a.exp(), [a * a, a > 0.5]), a, fast_mode=fast)
+    assert gradcheck(lambda a, n, b: a * n + b, (a, 3, b), fast_mode=fast)
+    assert gradcheck(gg.exp, leaf(), fast_mode=fast)
+    assert gradcheck(gg.exp, leaf(0, 3), fast_mode=fast)
+
+
+@both_modes
+def test_a_wrong_gradient_is_named(fast: bool, broken: Any) -> None:
+    op = broken(lambda g, x: g * x * x * 3.0 + g * 0.01 * (x > 0.9))
+    x = gg.tensor([[0.5, 0.6], [0.7, 0.95]], dtype=gg.float64, requires_grad=True)
+    with pytest.raises(GradcheckError) as caught:
+        gradcheck(op, x, fast_mode=fast)
+    text = str(caught.value)
+    assert "1 of 16 entries" in text and "output[1, 1]" in text and "input[1, 1]" in text
+    assert "2.7175" in text and "2.7075" in text  # analytical, numerical
+    assert gradcheck(op, x, fast_mode=fast, raise_exception=False) is False
+
+
+@both_modes
+def test_a_wrong_second_derivative_is_named(fast: bool, broken: Any) -> None:
+    op = broken(lambda g, x: g * (x * x).detach() * 3.0 if isinstance(x, gg.Tensor) else g * x * x * 3.0)
+    assert gradcheck(op, leaf(3), fast_mode=fast)
+    with pytest.raises(GradcheckError, match="gradient of"):
+        gradgradcheck(op, leaf(3), fast_mode=fast)
+
+
+def test_a_cut_gradient_is_explained() -> None:
+    with pytest.raises(GradcheckError, match="does not require grad"):
+        gradcheck(lambda x: x.detach() * 2, leaf(2))
+    with pytest.raises(GradcheckError, match="cut"):
+        gradcheck(lambda x: x.detach() * 2 + x * 0, leaf(2))
+
+
+def test_a_gradient_of_another_dtype_is_an_error(broken: Any) -> None:
+    op = broken(lambda g, x: gg.ops.convert.cast_op(g * x * x * 3.0, dtype=np.dtype(np.float32)))
+    with pytest.raises(GradcheckError, match="dtype"):
+        gradcheck(op, leaf(2))
+
+
+def test_a_backward_that_changes_is_an_error(broken: Any) -> None:
+    calls = []
+
+    def rule(g: Any, x: Any) -> Any:
+        calls.append(1)
+        return g * x * x * 3.0 * (1.0 + 1e-9 * len(calls))
+
+    op = broken(rule)
+    with pytest.raises(GradcheckError, match="not repeatable"):
+        gradcheck(op, leaf(2))
+    assert gradcheck(op, leaf(2), nondet_tol=1e-5)
+
+
+def test_float32_inputs_are_hinted_at() -> None:
+    x = gg.tensor([0.3, 0.4], requires_grad=True)
+    with pytest.raises(GradcheckError, match="float64"):
+        gradcheck(lambda x: x.exp(), x)
+
+
+def test_bad_calls() -> None:
+    with pytest.raises(ValueError, match="requires_grad"):
+        gradcheck(gg.exp, gg.ones(2))
+    with pytest.raises(ValueError, match="no tensor"):
+        gradcheck(lambda x: 3.0, leaf(2))
+
+
+def test_grad_outputs_of_gradgradcheck() -> None:
+    x = leaf(2)
+    assert gradgradcheck(gg.exp, x, gg.tensor([1.0, 2.0], dtype=gg.float64))
+    assert gradgradcheck(gg.exp, x, (gg.tensor([1.0, 2.0], dtype=gg.float64, requires_grad=True),))
+
+
+@pytest.mark.cuda
+def test_gradcheck_on_cuda() -> None:
+    x = gg.tensor([[0.5, 0.6]], dtype=gg.float64, device="cuda", requires_grad=True)
+    assert gradcheck(lambda x: (x * x).exp(), x)
+    assert gradgradcheck(lambda x: (x * x).exp(), x)
