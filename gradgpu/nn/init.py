@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import Any
 
 from ..autograd.modes import no_grad
+from ..ops.creation import empty, from_numpy
 from ..tensor import Tensor
 
 __all__ = [
@@ -91,14 +93,13 @@ def trunc_normal_(
     generator: Any = None,
 ) -> Tensor:
     """Fill from N(mean, std²) cut to [a, b], by the inverse of the distribution function: every draw counts."""
+    import numpy as np
 
-    def cdf(x: float) -> float:
-        return (1.0 + math.erf((x - mean) / std / math.sqrt(2.0))) / 2.0
-
-    with no_grad():
-        tensor.uniform_(2 * cdf(a) - 1, 2 * cdf(b) - 1, generator=generator)
-        tensor.erfinv_().mul_(std * math.sqrt(2.0)).add_(mean)
-        return tensor.clamp_(min=a, max=b)
+    normal = NormalDist(mean, std)
+    draws = uniform_(empty(tensor.numel()), normal.cdf(a), normal.cdf(b), generator).numpy()
+    # A draw that rounds to 0 or 1 is an end of the interval.
+    values = [normal.inv_cdf(u) if 0.0 < u < 1.0 else (a, b)[u > 0.5] for u in draws.tolist()]
+    return _copy(tensor, np.clip(values, a, b).reshape(tuple(tensor.shape)))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -156,8 +157,6 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
 
 def _copy(tensor: Tensor, values: Any) -> Tensor:
-    from ..ops.creation import from_numpy
-
     with no_grad():
         return tensor.copy_(from_numpy(values))
 
@@ -217,8 +216,6 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     if tensor.numel() == 0:
         return tensor
     rows, cols = tensor.shape[0], tensor.numel() // tensor.shape[0]
-    from ..ops.creation import empty
-
     normal = normal_(empty(max(rows, cols), min(rows, cols)), generator=generator).numpy().astype(np.float64)
     q, r = np.linalg.qr(normal)
     q *= np.sign(np.diag(r))  # makes the factorisation unique, so q is uniform over orthogonal matrices
@@ -233,8 +230,6 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
         raise ValueError(
             f"Only tensors with 2 dimensions are supported: sparse_ got shape {tuple(tensor.shape)}"
         )
-    from ..ops.creation import empty
-
     rows, cols = tensor.shape
     values = normal_(empty(rows, cols), 0.0, std, generator).numpy().copy()
     order = uniform_(empty(rows, cols), generator=generator).numpy().argsort(axis=0)

@@ -40,9 +40,6 @@ class Parameter(Tensor):
         self._cell = data._version_cell()  # in-place changes through either are seen by both
         self.requires_grad = requires_grad
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
-        return "Parameter containing:\n" + super().__repr__()
-
 
 class UninitializedParameter(Parameter):
     """A parameter without a shape yet; lazy modules ``materialize`` it at their first call."""

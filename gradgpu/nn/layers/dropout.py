@@ -6,7 +6,7 @@ from ...tensor import Tensor
 from .. import functional as F
 from ..module import Module
 
-__all__ = ["Dropout", "Dropout1d", "Dropout2d", "Dropout3d"]
+__all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d"]
 
 
 class _Dropout(Module):
@@ -27,39 +27,29 @@ class Dropout(_Dropout):
         return F.dropout(input, self.p, self.training, self.inplace)
 
 
-class _ChannelDropout(_Dropout):
-    """Drops whole channels: one draw for each (sample, channel), expanded over the rest."""
-
-    _dims = 2
-
-    def forward(self, input: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return input
-        if input.ndim not in (self._dims + 1, self._dims + 2):
-            raise RuntimeError(
-                f"{type(self).__name__}: expected {self._dims + 1}-D or {self._dims + 2}-D input (channels in dimension "
-                f"{-self._dims - 1}), got shape {tuple(input.shape)}"
-            )
-        from ...ops.creation import ones
-
-        channels = input.shape[: -self._dims]
-        mask = ones(*channels, *(1,) * self._dims, dtype=input.dtype, device=input.device)
-        return input * F.dropout(mask, self.p, True)
-
-
-class Dropout1d(_ChannelDropout):
+class Dropout1d(_Dropout):
     """Drops whole channels of (N, C, L) or (C, L)."""
 
-    _dims = 1
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout1d(input, self.p, self.training, self.inplace)
 
 
-class Dropout2d(_ChannelDropout):
+class Dropout2d(_Dropout):
     """Drops whole channels of (N, C, H, W) or (C, H, W) (Tompson et al., 2015)."""
 
-    _dims = 2
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout2d(input, self.p, self.training, self.inplace)
 
 
-class Dropout3d(_ChannelDropout):
+class Dropout3d(_Dropout):
     """Drops whole channels of (N, C, D, H, W) or (C, D, H, W)."""
 
-    _dims = 3
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout3d(input, self.p, self.training, self.inplace)
+
+
+class AlphaDropout(_Dropout):
+    """Dropout that keeps the mean and variance of SELU activations (Klambauer et al., 2017)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.alpha_dropout(input, self.p, self.training)
