@@ -186,40 +186,48 @@ class Op:
         plan = self._plan(tuple([e is not None for e in edges]), len(outputs))
         if plan is None:
             return
-        saved: list = []
         checks: list = []
-        for kind, which in plan.saves:
-            if kind == "in":
-                t = inputs[which]
-                saved.append(arrays[which])
+        if plan.from_inputs is not None:
+            saved = [arrays[k] for k in plan.from_inputs]
+            for k in plan.from_inputs:
+                t = inputs[k]
                 if t is not None:
-                    cell = t._cell or t._version_cell()
+                    cell = t._cell
+                    if cell is None:
+                        cell = t._cell = [0]
                     checks.append((cell, cell[0]))
-            elif kind == "shape":
-                saved.append(None if arrays[which] is None else arrays[which].shape)
-            elif kind == "dtype":
-                saved.append(None if arrays[which] is None else arrays[which].dtype)
-            elif kind == "out":
-                saved.append(outputs[which]._a)
-                cell = outputs[which]._version_cell()
-                checks.append((cell, cell[0]))
-            elif kind == "ins":
-                saved.append(tuple(arrays))
-                for t in inputs:
-                    cell = t._version_cell()
-                    checks.append((cell, cell[0]))
-            elif kind == "shapes":
-                saved.append(tuple([a.shape for a in arrays]))
-            else:
-                saved.append(tuple([a.dtype for a in arrays]))
+        else:
+            saved = [self._saved(want, inputs, arrays, outputs, checks) for want in plan.saves]
         node = new_node(self, tuple(edges), tuple(saved), checks or None, attrs)
         node.plan = plan
+        if self.defaults:
+            node.attrs = {**self.defaults, **attrs}
         if state.special:
             node.saved = pack(node.saved)
         flags = self.differentiable
         for k, output in enumerate(outputs):
             if (flags is True or flags is not False and flags[k]) and output._a.dtype.kind in "fV":
                 output._edge = node if len(outputs) == 1 else select_node(node, k)
+
+    @staticmethod
+    def _saved(want: tuple, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence[Tensor], checks: list) -> Any:
+        """What a rule asks for; adds the versions of arrays to `checks`."""
+        kind, which = want
+        if kind == "shapes":
+            return tuple([a.shape for a in arrays])
+        if kind == "dtypes":
+            return tuple([a.dtype for a in arrays])
+        if kind == "shape":
+            return None if arrays[which] is None else arrays[which].shape
+        if kind == "dtype":
+            return None if arrays[which] is None else arrays[which].dtype
+        tensors = inputs if kind == "ins" else (inputs if kind == "in" else outputs)[which : which + 1]
+        for t in tensors:
+            if t is not None:
+                cell = t._version_cell()
+                checks.append((cell, cell[0]))
+        values = tuple([None if t is None else t._a for t in tensors])
+        return values if kind == "ins" else values[0]
 
     def n_outputs_of(self, node: Node) -> int:
         return node.plan.outputs
@@ -247,11 +255,11 @@ class Op:
         if tensors:
             values[len(parts) :] = [self._lift(node, want, v) for want, v in zip(plan.saves, saved)]
         if self.joint is not None:
-            grads = plan.joint(values, attrs, tuple([e is not None for e in edges]), self.defaults)
+            grads = plan.joint(values, attrs, tuple([e is not None for e in edges]))
             if type(grads) is not tuple:
                 grads = (grads,)
         else:
-            grads = [e if e is None else rule(values, attrs, (), self.defaults) for e, rule in zip(edges, plan.rules)]
+            grads = [e if e is None else rule(values, attrs, ()) for e, rule in zip(edges, plan.rules)]
         if tensors and not create_graph:
             grads = [h if h is None else h._a for h in grads]
         return grads
@@ -268,39 +276,44 @@ class Op:
         return from_saved(value, select_node(node, which) if node.plan.outputs > 1 else node)
 
 
-class Call:
-    """A rule with the places of its arguments among (gradients of the outputs…, saved values…)."""
+def _caller(rule: Rule, saves: Sequence[tuple], outputs: int) -> Callable:
+    """A rule as a function of [gradients of the outputs…, saved values…], attributes and needs."""
+    function, names = rule.function, tuple(rule.attrs)
+    places = [-1 if kind == "gs" else which if kind == "g" else outputs + saves.index((kind, which)) for kind, which in rule.wants]
+    if rule.needs or -1 in places:
 
-    __slots__ = ("function", "places", "attrs", "needs", "outputs")
+        def general(values: list, attrs: dict, needs: tuple) -> Any:
+            named = {name: attrs[name] for name in names}
+            if rule.needs:
+                named["needs"] = needs
+            return function(*[values[p] if p >= 0 else tuple(values[:outputs]) for p in places], **named)
 
-    def __init__(self, rule: Rule, saves: Sequence[tuple], outputs: int):
-        self.function, self.attrs, self.needs, self.outputs = rule.function, rule.attrs, rule.needs, outputs
-        self.places = [
-            -1 if kind == "gs" else which if kind == "g" else outputs + saves.index((kind, which)) for kind, which in rule.wants
-        ]
-
-    def __call__(self, values: list, attrs: dict, needs: tuple, defaults: dict) -> Any:
-        arguments = [values[p] if p >= 0 else tuple(values[: self.outputs]) for p in self.places]
-        if not self.attrs and not self.needs:
-            return self.function(*arguments)
-        named = {name: attrs[name] if name in attrs else defaults[name] for name in self.attrs}
-        if self.needs:
-            named["needs"] = needs
-        return self.function(*arguments, **named)
+        return general
+    if names:
+        return lambda values, attrs, needs: function(*[values[p] for p in places], **{name: attrs[name] for name in names})
+    if len(places) == 1:
+        (p,) = places
+        return lambda values, attrs, needs: function(values[p])
+    if len(places) == 2:
+        p, q = places
+        return lambda values, attrs, needs: function(values[p], values[q])
+    return lambda values, attrs, needs: function(*[values[p] for p in places])
 
 
 class Plan:
     """For one set of inputs that need a gradient: what is saved, and the calls of the rules."""
 
-    __slots__ = ("saves", "rules", "joint", "outputs")
+    __slots__ = ("saves", "from_inputs", "rules", "joint", "outputs")
 
     def __init__(self, op: Op, needs: tuple, outputs: int):
         rules = [op.joint] if op.joint is not None else [r for r, need in zip(op.rules, needs) if need]
         wants = [want for rule in rules if rule is not None for want in rule.wants]
         self.saves = tuple(dict.fromkeys([want for want in wants if want[0] not in ("g", "gs")]))
+        # The common case: only input arrays are saved.
+        self.from_inputs = None if any(kind != "in" for kind, _ in self.saves) else [which for _, which in self.saves]
         self.outputs = outputs
-        self.joint = None if op.joint is None else Call(op.joint, self.saves, outputs)
-        self.rules = [None if r is None or not need else Call(r, self.saves, outputs) for r, need in zip(op.rules, needs)]
+        self.joint = None if op.joint is None else _caller(op.joint, self.saves, outputs)
+        self.rules = [None if r is None or not need else _caller(r, self.saves, outputs) for r, need in zip(op.rules, needs)]
 
 
 def _wants_tensors(g: Any) -> bool:
