@@ -134,6 +134,12 @@ def _free(shape, dims, correction):
     return free if free > 0 else 0.0
 
 
+def _divided(g, y):
+    """g / y, and 0 where y is 0, in further derivatives, too."""
+    zero = _pw.eq(y, 0.0)
+    return _pw.where_op(zero, 0.0, g / _pw.where_op(zero, 1.0, y))
+
+
 def _var_mean_rule(g0, g1, x, y1, *, dims, keepdim, correction):
     free = _free(x.shape, dims, correction)
     weight = None if g0 is None else g0 * (2.0 / free if free else math.nan)
@@ -144,7 +150,7 @@ def _std_mean_rule(g0, g1, x, y0, y1, *, dims, keepdim, correction):
     free = _free(x.shape, dims, correction)
     weight = None
     if g0 is not None:  # a deviation of 0 has no derivative: 0, as in PyTorch
-        weight = _pw.where_op(_pw.eq(y0, 0.0), 0.0, g0 / y0 * (1.0 / free if free else math.nan))
+        weight = _divided(g0 * (1.0 / free if free else math.nan), y0)
     return _moments_grad(x, weight, g1, y1, dims, keepdim)
 
 
@@ -392,8 +398,7 @@ def _norm2_cpu(x, *, dims, keepdim):
 
 def _norm2_rule(g, x, y, *, dims, keepdim):
     shape = x.shape
-    weight = _pw.where_op(_pw.eq(y, 0.0), 0.0, g / y)  # subgradient 0 at the origin
-    return x * keep(weight, shape, dims, keepdim)
+    return x * keep(_divided(g, y), shape, dims, keepdim)  # subgradient 0 at the origin
 
 
 norm2_op = Op(

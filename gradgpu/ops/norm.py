@@ -150,13 +150,14 @@ def _layer_norm_backward_cuda(grad, x, weight, saved, rstd, *, n, eps, centred):
     return out, of_weight, of_bias
 
 
-def _second(h, of_w, of_b, g, x, weight, view, dims, affine, eps, centred=True):
-    """Gradients of the backward pass of any normalisation, from those of its three results.
+def _second(gs, g, x, weight, view, dims, affine, eps, centred=True):
+    """Gradients of the backward pass of any normalisation, from those of its results (one without a weight, else three).
 
     `view` is the shape in which `dims` are the normalised dimensions and `affine` is the weight's shape.
     With P(v) = rstd (v − mean(v) − xhat mean(v xhat)) the backward pass is dx = P(g weight); P is symmetric, and
     the derivative of xhat along any direction is P, so that the second pass is made of P, too.
     """
+    h, of_w, of_b = gs if len(gs) == 3 else (*gs, None, None)
     x_shape = x.shape
 
     def mean(v: Any) -> Any:
@@ -205,9 +206,9 @@ def _second(h, of_w, of_b, g, x, weight, view, dims, affine, eps, centred=True):
     return of_g.reshape(x_shape), None if of_x is None else of_x.reshape(x_shape), of_weight
 
 
-def _layer_norm_second(g0, g1, g2, grad, x, weight, *, n, eps, centred):
+def _layer_norm_second(gs, grad, x, weight, *, n, eps, centred):
     rows = prod(x.shape) // max(n, 1)
-    return (*_second(g0, g1, g2, grad, x, weight, (rows, n), (1,), (1, n), eps, centred), None, None)
+    return (*_second(gs, grad, x, weight, (rows, n), (1,), (1, n), eps, centred), None, None)
 
 
 layer_norm_backward_op = Op(
@@ -344,9 +345,9 @@ def _batch_norm_backward_cuda(grad, x, weight, saved, rstd, *, eps):
     return out if w is None else (out, of_weight, of_bias)
 
 
-def _batch_norm_second(g0, g1, g2, grad, x, weight, *, eps):
+def _batch_norm_second(gs, grad, x, weight, *, eps):
     view = _channels(x.shape)
-    made = _second(g0, g1, g2, grad, x, weight, view, (0, 2), (1, view[1], 1), eps)
+    made = _second(gs, grad, x, weight, view, (0, 2), (1, view[1], 1), eps)
     return (*made, None, None)
 
 
