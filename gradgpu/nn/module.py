@@ -48,7 +48,7 @@ class Module:
         ...     def forward(self, x):
         ...         return self.out(self.hidden(x).relu())
         >>> Net()(gg.zeros(3, 4)).shape
-        (3, 2)
+        gradgpu.Size([3, 2])
     """
 
     training: bool

@@ -382,7 +382,7 @@ def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False) ->
 
     >>> import gradgpu as gg
     >>> gg.logsumexp(gg.tensor([1000., 1000.]), dim=0)
-    tensor(1000.6931)
+    tensor(1000.6932)
     """
     require_tensor("logsumexp", input)
     if not input.dtype.is_floating_point:

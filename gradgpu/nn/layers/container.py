@@ -75,7 +75,7 @@ class Sequential(_Items):
         >>> import gradgpu as gg
         >>> net = gg.nn.Sequential(gg.nn.Linear(4, 8), gg.nn.ReLU(), gg.nn.Linear(8, 2))
         >>> net(gg.zeros(3, 4)).shape
-        (3, 2)
+        gradgpu.Size([3, 2])
     """
 
     def __init__(self, *args: Any) -> None:

@@ -153,7 +153,7 @@ class Conv2d(_ConvNd):
     Example:
         >>> import gradgpu as gg
         >>> gg.nn.Conv2d(1, 8, 3, padding=1)(gg.zeros(2, 1, 8, 8)).shape
-        (2, 8, 8, 8)
+        gradgpu.Size([2, 8, 8, 8])
     """
 
     _dims = 2

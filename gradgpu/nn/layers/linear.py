@@ -34,7 +34,7 @@ class Linear(Module):
     Example:
         >>> import gradgpu as gg
         >>> gg.nn.Linear(20, 30)(gg.randn(128, 20)).shape
-        (128, 30)
+        gradgpu.Size([128, 30])
     """
 
     def __init__(

@@ -52,7 +52,7 @@ class MaxPool2d(_MaxPool):
     Example:
         >>> import gradgpu as gg
         >>> gg.nn.MaxPool2d(2)(gg.zeros(1, 3, 8, 8)).shape
-        (1, 3, 4, 4)
+        gradgpu.Size([1, 3, 4, 4])
     """
 
     def forward(self, input: Tensor) -> Any:
