@@ -56,7 +56,7 @@ move_op = Op(
     _move_from_cuda,
     {"x": lambda g, *, device, source: move_op(g, device=source, source=device)},
 )
-clone_op = Op("clone", lambda x: np.array(x), lambda x: x.copy(), {"x": lambda g: g})
+clone_op = Op("clone", lambda x: np.array(x, order="C"), lambda x: x.copy(), {"x": lambda g: g})
 fill_op = Op(
     "fill",
     lambda x, *, value: np.full(x.shape, value, x.dtype),
@@ -110,7 +110,8 @@ def to(self: Any, *args: Any, **kwargs: Any) -> Any:
     where, what = _target(tuple(a for a in args if not isinstance(a, bool)), kwargs)
     t = self
     if what is not None and t.dtype is not what:
-        t = cast_op(t, dtype=what.np)
+        # No gradient flows through integers.
+        t = cast_op(t if what.is_floating_point else t.detach(), dtype=what.np)
     if where is not None:
         here = t.device
         if where.type != here.type or where.index is not None and where.index != here.index and where.type == "cuda":
