@@ -132,10 +132,16 @@ def new_node(op: Any, edges: tuple, saved: Any = (), checks: Any = None, attrs: 
     node.op, node.edges, node.saved, node.checks, node.attrs, node.extra = op, edges, saved, checks, attrs, None
     node.seq = next_sequence()
     if state.anomaly:
+        note_trace(node)
+    return node
+
+
+def note_trace(node: Node) -> None:
+    """In anomaly mode, lets a node remember where it was made."""
+    if state.anomaly:
         from .graph import forward_trace
 
         node._with_extra().trace = forward_trace()
-    return node
 
 
 def _public_edge(edge: Any) -> tuple:

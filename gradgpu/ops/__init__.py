@@ -1,17 +1,27 @@
 """The operations, one file a family. Importing this package installs the Tensor methods."""
 
-from .conv import *  # noqa: F403
-from .convert import *  # noqa: F403
-from .creation import *  # noqa: F403
-from .einsum import *  # noqa: F403
-from .extrema import *  # noqa: F403
-from .getitem import *  # noqa: F403
-from .index import *  # noqa: F403
-from .join import *  # noqa: F403
-from .linalg import *  # noqa: F403
-from .moments import *  # noqa: F403
-from .pointwise import *  # noqa: F403
-from .pool import *  # noqa: F403
-from .reduce import *  # noqa: F403
-from .shape import *  # noqa: F403
-from .softmax import *  # noqa: F403
+from types import ModuleType as _Module
+
+from .conv import *
+from .convert import *
+from .creation import *
+from .einsum import *
+from .embedding import *
+from .extrema import *
+from .getitem import *
+from .index import *
+from .join import *
+from .linalg import *
+from .matrix import *
+from .moments import *
+from .pointwise import *
+from .pool import *
+from .random import *
+from .reduce import *
+from .scan import *
+from .shape import *
+from .softmax import *
+from .sort import *
+
+# The functions, not the modules they stand in: `gradgpu.random` is not `gradgpu.ops.random`.
+__all__ = [name for name, value in globals().items() if name[0] != "_" and not isinstance(value, _Module)]

@@ -318,12 +318,15 @@ def legacy_constructor(data: Sequence, device: Any) -> Any:
 
 def _new_method(name: str, function: Any) -> None:
     def make(self: Any, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+        if dtype is None and name != "new_tensor":  # whose dtype follows from the data
+            dtype = self.dtype
         return function(
-            *args, dtype=dtype or self.dtype, device=self.device if device is None else device, requires_grad=requires_grad
+            *args, dtype=dtype, device=self.device if device is None else device, requires_grad=requires_grad
         )
 
+    what = "device" if name == "new_tensor" else "dtype and device"
     make.__name__ = name
-    make.__doc__ = f"As `gradgpu.{name[4:]}`, with this tensor's dtype and device unless given."
+    make.__doc__ = f"As `gradgpu.{name[4:]}`, with this tensor's {what} unless given."
     method(name)(make)
 
 

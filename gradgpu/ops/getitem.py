@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.modes import state
 from ..cuda.elementwise import broadcast_shapes
 from ..tensor import Tensor
 from . import shape as _shape

@@ -19,7 +19,6 @@ import numpy as np
 from .. import dtypes as dt
 from ..cuda.elementwise import broadcast_shapes
 from ..tensor import Tensor
-from . import shape as _shape
 from .inplace import inplace
 from .pointwise import where_op
 from .registry import Op, method
@@ -190,19 +189,27 @@ def _corner(source: Any, index: Any) -> Any:
     return source if source.shape == index.shape else source[tuple([slice(n) for n in index.shape])]
 
 
-def _scatter_add_cpu(x, index, source, *, dim, shape):
+def _scatter_add_cpu(x, index, source, *, dim, shape, unique=False):
     check_bounds("scatter_add", index, shape[dim], False, dim)
-    base = np.zeros(shape, source.dtype) if x is None else x
-    return _add_flat(base, _offsets(index, shape, dim), _corner(source, index))
+    offsets, source = _offsets(index, shape, dim), _corner(source, index)
+    if x is None and (unique or index.shape[dim] == 1):
+        y = np.zeros(shape, source.dtype)
+        y.reshape(-1)[offsets] = source
+        return y
+    return _add_flat(np.zeros(shape, source.dtype) if x is None else x, offsets, source)
 
 
-def _scatter_add_cuda(x, index, source, *, dim, shape):
+def _scatter_add_cuda(x, index, source, *, dim, shape, unique=False):
     from ..cuda.array import zeros
     from ..cuda.indexing import scatter
 
-    return scatter("scatter_add", zeros(shape, source.dtype) if x is None else x, index, source, dim, True)
+    if x is None:  # one index a line, or different ones: nothing meets, so writing is adding
+        unique = unique or index.shape[dim] == 1
+        return scatter("scatter_add", zeros(shape, source.dtype), index, source, dim, not unique, unique)
+    return scatter("scatter_add", x, index, source, dim, True)
 
 
+# `unique`: no two elements of the index address the same place
 scatter_add_op = Op(
     "scatter_add",
     _scatter_add_cpu,

@@ -450,7 +450,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             edge; less than the dimension), 'replicate' (the edge) or 'circular' (at most the dimension).
 
     Raises:
-        RuntimeError: `pad` has odd length or too many entries. ValueError: an unknown mode, or a margin too wide for it.
+        RuntimeError: `pad` has odd length or too many entries, or a margin is too wide for the mode. ValueError: an
+            unknown mode.
 
     >>> import gradgpu as gg
     >>> from gradgpu.ops.join import pad
@@ -486,7 +487,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             )
         most = n - 1 if mode == "reflect" else n if mode == "circular" else None
         if n == 0 or most is not None and max(left, right) > most:
-            raise ValueError(
+            raise RuntimeError(
                 f"pad: Padding size {(left, right)} is too wide for dimension {d} of size {n}: mode {mode!r} takes at most {most}"
             )
         input = mode_pad_op(input, dim=d, left=left, right=right, mode=mode)
@@ -592,7 +593,6 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
     ]
     if swap:
         grids[0], grids[1] = grids[1], grids[0]
-        grids = [_shape.transpose(x, 0, 1) for x in grids]
     return tuple(grids)
 
 

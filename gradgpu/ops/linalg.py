@@ -45,7 +45,15 @@ def _wide(x: Any) -> Any:
 
 
 # ---- matrices ----
+_DOT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))  # BLAS multiplies them as they are
+
+
 def _mm_cpu(a, b, *, ta=False, tb=False):
+    if a.ndim == 2 == b.ndim and a.dtype is b.dtype and a.dtype in _DOT_DTYPES:
+        try:
+            return np.dot(a.T if ta else a, b.T if tb else b)
+        except ValueError:
+            raise _mismatch("mm", a.shape[::-1] if ta else a.shape, b.shape[::-1] if tb else b.shape) from None
     if a.dtype != b.dtype or a.dtype.kind == "b":
         _check_types("mm", a, b)
     shape = None

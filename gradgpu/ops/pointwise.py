@@ -96,7 +96,7 @@ fmod = _binary(
 
 def _log(a: Any) -> Any:
     """log of an input that may be a Python number."""
-    if isinstance(a, (int, float)):
+    if type(a) in (int, float, bool):
         return math.log(a) if a > 0 else -math.inf if a == 0 else math.nan
     return log(a)
 

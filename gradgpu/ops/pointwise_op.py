@@ -274,7 +274,7 @@ class Pointwise(Op):
         attrs = node.attrs
         if create_graph:
             n = len(self.inputs)
-            lifted = [v if v is None or isinstance(v, (int, float)) else from_saved(v, e) for v, e in zip(saved, node.edges)]
+            lifted = [from_saved(v, e) if isinstance(v, (ndarray, generic, Array)) else v for v, e in zip(saved, node.edges)]
             lifted.append(None if saved[n] is None else from_saved(saved[n], node))
             saved = (*lifted, saved[-1])
         elif not isinstance(g, (ndarray, generic)):

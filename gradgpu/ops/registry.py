@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.engine import LEAF, Node, new_node, select_node
+from ..autograd.engine import LEAF, Node, new_node, next_sequence, note_trace, select_node
 from ..autograd.modes import state
 from ..cuda.array import Array, on_device
 from ..tensor import Tensor, wrap
@@ -183,7 +183,11 @@ class Op:
         for t, differentiable in zip(inputs, self.has_rule or repeat(True)):
             edge = t._edge if differentiable and t is not None else None
             edges.append(t if edge is LEAF else edge)
-        plan = self._plan(tuple([e is not None for e in edges]), len(outputs))
+        key = (*[e is not None for e in edges], len(outputs))
+        try:
+            plan = self._plans[key]
+        except KeyError:
+            plan = self._plans[key] = Plan(self, key[:-1], len(outputs)) if True in key[:-1] else None
         if plan is None:
             return
         checks: list = []
@@ -198,16 +202,21 @@ class Op:
                     checks.append((cell, cell[0]))
         else:
             saved = [self._saved(want, inputs, arrays, outputs, checks) for want in plan.saves]
-        node = new_node(self, tuple(edges), tuple(saved), checks or None, attrs)
-        node.plan = plan
-        if self.defaults:
-            node.attrs = {**self.defaults, **attrs}
+        node = _new(Node)
+        node.op, node.plan, node.extra, node.seq = self, plan, None, next_sequence()
+        node.edges, node.saved, node.checks = tuple(edges), tuple(saved), checks or None
+        node.attrs = self.defaults if not attrs else attrs if not self.defaults else {**self.defaults, **attrs}
         if state.special:
             node.saved = pack(node.saved)
+            note_trace(node)
         flags = self.differentiable
+        if len(outputs) == 1:
+            if flags:
+                outputs[0]._edge = node
+            return
         for k, output in enumerate(outputs):
             if (flags is True or flags is not False and flags[k]) and output._a.dtype.kind in "fV":
-                output._edge = node if len(outputs) == 1 else select_node(node, k)
+                output._edge = select_node(node, k)
 
     @staticmethod
     def _saved(want: tuple, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence[Tensor], checks: list) -> Any:
@@ -231,13 +240,6 @@ class Op:
 
     def n_outputs_of(self, node: Node) -> int:
         return node.plan.outputs
-
-    def _plan(self, needs: tuple, outputs: int) -> Plan | None:
-        """What to save and how to call the rules when exactly these inputs need a gradient."""
-        key = (needs, outputs)
-        if key not in self._plans:
-            self._plans[key] = Plan(self, needs, outputs) if True in needs else None
-        return self._plans[key]
 
     # ---- backward ----
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
