@@ -33,8 +33,8 @@ Pair = tuple[int, int]
 
 def _choose(kind: str, dtype: np.dtype, m: int, n: int, groups: int) -> tuple[str, int, int, int]:
     """(tile, threads, row tiles, column tiles) of a product of (m, k) and (k, n)."""
-    if kind == "conv2d_weight_grad":
-        order = ("medium", "small") if m > 32 and n > 32 else ("small",)
+    if kind == "conv2d_weight_grad":  # parts of k, the pixels, give work enough
+        order: tuple[str, ...] = ("medium",) if m > 32 and n > 32 else ("small",)
     else:
         order = ("large", "small") if m > 32 else ("wide", "small")
     for tile in order:
