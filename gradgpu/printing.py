@@ -58,7 +58,7 @@ class _Formatter:
             self.spec = ".0f."
         else:
             self.spec = f".{precision}f"
-        self.width = max([len(self(float(v))) for v in flat.tolist()], default=1)
+        self.width = max([len(self(v)) for v in numbers], default=1)  # as PyTorch: nan, inf and 0 may be wider
 
     def __call__(self, value: Any) -> str:
         if self.spec is None:

@@ -31,4 +31,4 @@ def device(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(autouse=True)
 def _same_random_numbers() -> None:
-    getattr(gg, "manual_seed", int)(0)
+    gg.manual_seed(0)
