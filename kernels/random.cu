@@ -71,33 +71,24 @@ KERNEL(random_uniform)(RandomParams p) { random_body<UNIFORM>(p); }
 KERNEL(random_normal)(RandomParams p) { random_body<NORMAL>(p); }
 KERNEL(random_exponential)(RandomParams p) { random_body<EXPONENTIAL>(p); }
 
-// ---- dropout: y = x * scale where word < threshold, else 0. The mask is drawn again in the backward pass, not
-// saved: reads x and writes y, nothing more. `group` neighbours share one word (whole channels: dropout2d). ----
+// ---- dropout: y = x * (word < threshold ? scale : 0). The mask is drawn again in the backward pass, not saved: reads x
+// and writes y, nothing more. ----
 struct DropoutParams {
     const T* x;
     T* y;
     uint64 seed, block;
-    int64 n, group;
-    uint64 threshold;  // keep where word < threshold; 2^32 keeps all
-    double scale, dropped_value, shift;  // alpha dropout: y = scale * (x or dropped_value) + shift
+    int64 n;
+    uint64 threshold;  // 2^32 keeps all
+    double scale;
 };
 KERNEL(dropout)(DropoutParams p) {
-    const Compute<T> scale = static_cast<Compute<T> >(p.scale), dropped = static_cast<Compute<T> >(p.dropped_value),
-                     shift = static_cast<Compute<T> >(p.shift);
-    if (p.group == 1) {
-        FOR_EACH(i, (p.n + 3) / 4) {
-            const PhiloxWords words = philox(p.seed, p.block + i);
+    const Compute<T> scale = static_cast<Compute<T> >(p.scale);
+    FOR_EACH(i, (p.n + 3) / 4) {
+        const PhiloxWords words = philox(p.seed, p.block + i);
 #pragma unroll
-            for (int k = 0; k < 4; ++k) {
-                const int64 e = i * 4 + k;
-                if (e < p.n) p.y[e] = store<T>(add(mul(words.word[k] < p.threshold ? load(p.x[e]) : dropped, scale), shift));
-            }
-        }
-    } else {
-        FOR_EACH(e, p.n) {
-            const int64 i = e / p.group;
-            const uint32 word = philox(p.seed, p.block + i / 4).word[i & 3];
-            p.y[e] = store<T>(add(mul(word < p.threshold ? load(p.x[e]) : dropped, scale), shift));
+        for (int k = 0; k < 4; ++k) {
+            const int64 e = i * 4 + k;
+            if (e < p.n) p.y[e] = store<T>(load(p.x[e]) * (words.word[k] < p.threshold ? scale : Compute<T>(0)));
         }
     }
 }

@@ -130,3 +130,25 @@ KERNEL(unravel_index)(UnravelParams p) {
         }
     }
 }
+
+// ---- linear recurrence along a dimension: s[k] = b[k] + a[k] * s[k - 1] (from the end if reverse); one thread a line ----
+struct RecurrenceParams {
+    const T* a;
+    const T* b;
+    T* s;
+    int64 outer, n, inner;
+    int64 reverse;
+};
+KERNEL(linear_recurrence)(RecurrenceParams p) {
+    const int64 lines = p.outer * p.inner;
+    for (int64 line = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; line < lines;
+         line += static_cast<int64>(gridDim.x) * blockDim.x) {
+        const int64 outer = line / p.inner, base = outer * p.n * p.inner + (line - outer * p.inner);
+        Compute<T> s = Compute<T>(0);
+        for (int64 i = 0; i < p.n; ++i) {
+            const int64 at = base + (p.reverse ? p.n - 1 - i : i) * p.inner;
+            s = i ? load(p.b[at]) + load(p.a[at]) * s : load(p.b[at]);
+            p.s[at] = store<T>(s);
+        }
+    }
+}

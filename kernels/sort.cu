@@ -104,3 +104,18 @@ KERNEL(merge_runs)(MergeParams p) {
         p.order_out[row * p.n + to] = p.order[e];
     }
 }
+
+// ---- y[row, j] = rank of value [row, j] in the sorted sequence [row] (one sequence for all rows: stride 0) ----
+struct SearchParams {
+    const T* sequence;
+    const T* values;
+    int64* y;
+    int64 total, columns, length, stride;
+    int64 right;
+};
+KERNEL(search_sorted)(SearchParams p) {
+    for (int64 e = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; e < p.total;
+         e += static_cast<int64>(gridDim.x) * blockDim.x) {
+        p.y[e] = rank_in(p.sequence + e / p.columns * p.stride, p.length, load(p.values[e]), p.right, false);
+    }
+}

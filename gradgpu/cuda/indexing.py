@@ -35,11 +35,13 @@ _one_hot = Kernel("index.cu", "one_hot", "PPqqPii", T=_LONG)
 _segment_sum = Kernel("segment.cu", "segment_sum", "PPPP4q", T=dt.FLOATS + dt.INTS)
 _sort_tiles = Kernel("sort.cu", "sort_tiles", "PPP4q", T=dt.ALL)
 _merge_runs = Kernel("sort.cu", "merge_runs", "PPPP4q", T=dt.ALL)
+_search_sorted = Kernel("sort.cu", "search_sorted", "PPP5q", T=dt.FLOATS + dt.INTS)
 _scan = {
     (name, shape): Kernel("scan.cu", f"{name}_{shape}", "PP4q", T=dt.FLOATS + dt.INTS)
     for name in ("cumsum", "cumprod")
     for shape in ("rows", "columns")
 }
+_linear_recurrence = Kernel("scan.cu", "linear_recurrence", "PPP4q", T=dt.FLOATS + dt.INTS)
 _nonzero_count = Kernel("scan.cu", "nonzero_count", "PPPq", T=dt.FLOATS + dt.INTS)
 _nonzero_write = Kernel("scan.cu", "nonzero_write", "PPPq", T=dt.FLOATS + dt.INTS)
 _unravel_index = Kernel("scan.cu", "unravel_index", "PP8qqq", T=_LONG)
@@ -186,8 +188,13 @@ def gather(op: str, x: Array, index: Array, dim: int) -> Array:
     return y
 
 
-def scatter(op: str, x: Array, index: Array, source: Array, dim: int, add: bool) -> Array:
-    """A copy of `x` in which `source` (an array, or one element) is written or added at `index`."""
+def scatter(
+    op: str, x: Array, index: Array, source: Array, dim: int, add: bool, unique: bool = False
+) -> Array:
+    """A copy of `x` in which `source` (an array, or one element) is written or added at `index`.
+
+    `unique`: the caller knows that no place is addressed twice.
+    """
     y = x.copy()
     if not index.size:
         return y
@@ -204,8 +211,8 @@ def scatter(op: str, x: Array, index: Array, source: Array, dim: int, add: bool)
     at = _layout(op, index.size, n, count, after, False, True)
     kind = element_type(x.layout.itemsize)
     if not add:
-        winner = _winners(op, index, part.size, at) if count > 1 else None
-        scalar = source.ndim == 0 and part.ndim != 0
+        winner = None if unique or count == 1 else _winners(op, index, part.size, at)
+        scalar = source.ndim == 0
         _place[kind](
             grid(index.size),
             _THREADS,
@@ -324,6 +331,29 @@ def sort(x: Array, descending: bool = False) -> tuple[Array, Array]:
     return keys, order
 
 
+def search(sequence: Array, values: Array, right: bool) -> Array:
+    """Ranks of values in sequences sorted along the last dimension (one for all, or one a row)."""
+    sequence, values = contiguous(sequence), contiguous(values)
+    y = empty(values.shape, INT64)
+    if y.size:
+        rows = sequence.ndim > 1
+        columns = values.shape[-1] if rows else y.size
+        length = sequence.shape[-1]
+        _search_sorted[values.dtype](
+            grid(y.size),
+            _THREADS,
+            sequence.ptr,
+            values.ptr,
+            y.ptr,
+            y.size,
+            columns,
+            length,
+            length if rows else 0,
+            right,
+        )
+    return y
+
+
 def scan(name: str, x: Array, dim: int, reverse: bool) -> Array:
     """'cumsum' or 'cumprod' along a dimension, from its end if `reverse`."""
     x = contiguous(x)
@@ -339,6 +369,18 @@ def scan(name: str, x: Array, dim: int, reverse: bool) -> Array:
                 grid(outer * inner), _THREADS, x.ptr, y.ptr, outer, n, inner, reverse
             )
     return y
+
+
+def linear_recurrence(a: Array, b: Array, dim: int, reverse: bool) -> Array:
+    """s[k] = b[k] + a[k] * s[k - 1] along a dimension, from its end if `reverse`."""
+    a, b = contiguous(a), contiguous(b)
+    s = empty(b.shape, b.dtype)
+    if s.size:
+        outer, n, inner = prod(b.shape[:dim]), b.shape[dim], prod(b.shape[dim + 1 :])
+        _linear_recurrence[b.dtype](
+            grid(outer * inner), _THREADS, a.ptr, b.ptr, s.ptr, outer, n, inner, reverse
+        )
+    return s
 
 
 def flat_nonzero(x: Array) -> Array:

@@ -1,0 +1,133 @@
+"""Embedding tables and one-hot codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..tensor import Tensor
+from .index import check_bounds, index_add_op, index_put_op, index_tensor, take_op
+from .registry import Op
+
+
+# ---- embedding ----
+def _embedding_cpu(index, weight, *, padding):
+    check_bounds("embedding", index, weight.shape[0], False, 0)
+    return weight.take(index, 0, mode="clip")
+
+
+def _embedding_cuda(index, weight, *, padding):
+    return take_op.cuda(weight, index, dim=0, negative=False, op="embedding")
+
+
+def _embedding_grad(g, index, weight_shape, *, padding):
+    made = index_add_op(None, index, g, dim=0, negative=False, op="embedding", size=weight_shape[0])
+    return made if padding is None else _without_row_op(made, row=padding)
+
+
+embedding_op = Op("embedding", _embedding_cpu, _embedding_cuda, {"weight": _embedding_grad})
+
+
+def _without_row_cpu(x, *, row):
+    y = x.copy()
+    y[row] = 0
+    return y
+
+
+def _without_row_cuda(x, *, row):
+    from ..cuda.array import from_host
+
+    at = from_host(np.array([row]), x.device)
+    return index_put_op.cuda(x, at, None, dim=0, negative=False, op="embedding", value=0)
+
+
+# x with one row set to zero: the padding row of a table is not trained
+_without_row_op = Op(
+    "without_row", _without_row_cpu, _without_row_cuda, {"x": lambda g, *, row: _without_row_op(g, row=row)}
+)
+
+
+def embedding(
+    input: Any,
+    weight: Any,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """The rows of a table `weight` (entries, features) at the integer positions in `input`: (*input.shape, features).
+
+    The gradients of a row that is looked up more than once are added in the order of the positions, without
+    atomics: reproducible. The row `padding_idx` gets none.
+
+    Raises:
+        IndexError: a position outside [0, entries) (on cuda when the host next waits for the device).
+        RuntimeError: `weight` is no matrix. NotImplementedError: max_norm, scale_grad_by_freq.
+
+    >>> import gradgpu as gg
+    >>> from gradgpu.ops.embedding import embedding
+    >>> embedding(gg.tensor([1, 0]), gg.tensor([[1., 2.], [3., 4.]]))
+    tensor([[3., 4.],
+            [1., 2.]])
+    """
+    index = index_tensor("embedding", input)
+    if weight.ndim != 2:
+        raise RuntimeError(
+            f"embedding: 'weight' must be 2-D (entries, features), got shape {tuple(weight.shape)}"
+        )
+    if max_norm is not None or scale_grad_by_freq:
+        raise NotImplementedError(
+            "embedding: max_norm and scale_grad_by_freq are not supported; renormalise the weight yourself"
+        )
+    padding = padding_idx
+    if padding is not None:
+        if not -weight.shape[0] <= padding < weight.shape[0]:
+            raise ValueError(f"embedding: padding_idx {padding} must be within the {weight.shape[0]} entries")
+        padding %= weight.shape[0]
+    return embedding_op(index, weight, padding=padding)
+
+
+# ---- one-hot ----
+def _one_hot_cpu(index, *, classes):
+    check_bounds("one_hot", index, classes, False, -1)
+    y = np.zeros((*index.shape, classes), np.int64)
+    y.reshape(-1, classes or 1)[np.arange(index.size), index.reshape(-1)] = 1
+    return y
+
+
+def _one_hot_cuda(index, *, classes):
+    from ..cuda.indexing import one_hot
+
+    return one_hot("one_hot", index, classes)
+
+
+one_hot_op = Op("one_hot", _one_hot_cpu, _one_hot_cuda)
+
+
+def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
+    """int64 (*shape, num_classes): 1 at each class number, 0 elsewhere. Without `num_classes` the host waits for the largest.
+
+    >>> import gradgpu as gg
+    >>> from gradgpu.ops.embedding import one_hot
+    >>> one_hot(gg.tensor([0, 2]), 3)
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
+    """
+    if not isinstance(tensor, Tensor) or tensor.dtype is not dt.int64:
+        seen = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise RuntimeError(
+            f"one_hot is only applicable to index tensor of type int64, got {seen}; use .long()"
+        )
+    if num_classes == -1:
+        if not tensor.numel():
+            raise RuntimeError("one_hot: Can not infer total number of classes from empty tensor.")
+        num_classes = int(tensor.max()) + 1
+    if num_classes < 1:
+        raise RuntimeError(f"one_hot: num_classes must be positive, got {num_classes}")
+    return one_hot_op(tensor, classes=int(num_classes))
+
+
+__all__: list[str] = []

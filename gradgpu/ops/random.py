@@ -1,0 +1,561 @@
+"""Random tensors, in-place draws and dropout. The same seed gives the same bits on 'cpu' and 'cuda' (gradgpu/philox.py)."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from .. import philox
+from ..devices import as_device
+from ..devices import device as Device
+from ..random import Generator, generator_of
+from ..tensor import Tensor, wrap
+from .creation import _finish, _shape
+from .inplace import check_writable, write
+from .registry import Op, method
+
+
+def _generator(op: str, generator: Generator | None, device: Device) -> Generator:
+    if generator is None:
+        return generator_of(device)
+    if generator.device.type != device.type:
+        raise RuntimeError(
+            f"{op}: expected a '{device.type}' device type for generator but found '{generator.device.type}'; "
+            f"make one with Generator(device='{device.type}')"
+        )
+    return generator
+
+
+# ---- arrays of random numbers ----
+def _draw(
+    op: str,
+    kind: str,
+    shape: tuple,
+    d: dt.dtype,
+    device: Device,
+    generator: Generator | None,
+    a: float,
+    b: float,
+) -> Any:
+    """a * number + b, for standard numbers of a distribution, as an array."""
+    if not d.is_floating_point:
+        raise RuntimeError(f"{op}: expected a floating-point dtype, got {d}; use randint for integers")
+    n = prod(shape)
+    seed, first = _generator(op, generator, device).take(philox.blocks_for(d.np, n))
+    if device.type == "cuda":
+        from ..cuda.random_numbers import draw
+
+        return draw(kind, shape, d.np, device.index, seed, first, a, b)
+    z = getattr(philox, kind)(seed, first, n, d.np)
+    if a != 1:
+        z *= z.dtype.type(a)
+    if b != 0 or kind != "uniform":
+        z += z.dtype.type(b)
+    return z.astype(d.np, copy=False).reshape(shape)
+
+
+def _integers(
+    op: str, shape: tuple, d: dt.dtype, device: Device, generator: Generator | None, low: int, high: int
+) -> Any:
+    """Integers in [low, high) as an array."""
+    if high <= low:
+        raise RuntimeError(f"{op}: expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    if not -(1 << 63) <= low < 1 << 63 or high > 1 << 63:
+        raise RuntimeError(f"{op}: the range [{low}, {high}) does not fit into int64")
+    n = prod(shape)
+    seed, first = _generator(op, generator, device).take(philox.blocks64(n))
+    if device.type == "cuda":
+        from ..cuda.random_numbers import integers
+
+        return integers(shape, d.np, device.index, seed, first, low, high)
+    return philox.integers(seed, first, n, low, high).astype(d.np, copy=False).reshape(shape)
+
+
+def _bernoulli(
+    op: str, p: Any, shape: tuple, d: dt.dtype, device: Device, generator: Generator | None
+) -> Any:
+    """Zeros and ones as an array; `p` is a number or an array of the shape and dtype."""
+    n = prod(shape)
+    seed, first = _generator(op, generator, device).take(philox.blocks32(n))
+    number = not hasattr(p, "dtype")
+    if number and not 0 <= p <= 1:
+        raise RuntimeError(f"{op} expects p to be in [0, 1], but got p={p}")
+    if device.type == "cuda":
+        from ..cuda.random_numbers import bernoulli
+
+        kind = d if d.is_floating_point else dt.float32
+        y = bernoulli(
+            None if number else p, (shape, kind.np, device.index), seed, first, float(p) if number else 0.0
+        )
+        if d.is_floating_point:
+            return y
+        from ..cuda.elementwise import cast
+
+        return cast(y, d.np)
+    u = philox.uniform(seed, first, n, np.dtype(np.float32)).reshape(shape).astype(np.float64)
+    return (u < (p if number else p.astype(np.float64))).astype(d.np)
+
+
+# ---- new tensors ----
+def _factory(
+    op: str,
+    kind: str,
+    shape: tuple,
+    dtype: Any,
+    device: Any,
+    requires_grad: bool,
+    generator: Generator | None,
+) -> Tensor:
+    d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
+    return _finish(_draw(op, kind, shape, d, as_device(device), generator, 1.0, 0.0), requires_grad)
+
+
+def rand(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """Uniform numbers in [0, 1).
+
+    >>> import gradgpu as gg
+    >>> gg.rand(2, 3).shape
+    gradgpu.Size([2, 3])
+    """
+    return _factory("rand", "uniform", _shape(size, "rand"), dtype, device, requires_grad, generator)
+
+
+def randn(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """Standard normal numbers, by the method of Box & Muller (1958).
+
+    >>> import gradgpu as gg
+    >>> gg.randn(4, dtype=gg.float64).dtype
+    gradgpu.float64
+    """
+    return _factory("randn", "normal", _shape(size, "randn"), dtype, device, requires_grad, generator)
+
+
+def randint(
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Integers in [low, high), int64 unless `dtype` says otherwise: `randint(high, size)` or `randint(low, high, size)`.
+
+    >>> import gradgpu as gg
+    >>> x = gg.randint(3, 7, (100,))
+    >>> int(x.min()) >= 3, int(x.max()) <= 6
+    (True, True)
+    """
+    if size is None:
+        low, high, size = 0, low, high
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(f"randint(): size must be a tuple of ints, got {size!r}")
+    d = dt.int64 if dtype is None else dt.as_dtype(dtype)
+    made = _integers(
+        "randint", _shape(tuple(size), "randint"), d, as_device(device), generator, int(low), int(high)
+    )
+    return _finish(made, requires_grad)
+
+
+def randperm(
+    n: int,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """A random permutation of 0 … n - 1: the order of `n` random integers of 62 bits.
+
+    >>> import gradgpu as gg
+    >>> sorted(gg.randperm(4).tolist())
+    [0, 1, 2, 3]
+    """
+    if n < 0:
+        raise RuntimeError(f"randperm: n must be non-negative, got {n}")
+    where = as_device(device)
+    keys = _integers("randperm", (n,), dt.int64, where, generator, 0, 1 << 62)
+    if where.type == "cuda":
+        from ..cuda.indexing import sort
+
+        order: Any = sort(keys)[1]
+    else:
+        order = np.argsort(keys, kind="stable")
+    made = _finish(order, False)
+    if dtype is not None:
+        made = made.to(dt.as_dtype(dtype))
+    return made.requires_grad_() if requires_grad else made
+
+
+def rand_like(
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **ignored: Any
+) -> Tensor:
+    """Uniform numbers in [0, 1) in the shape, dtype and device of `input`."""
+    return rand(*input.shape, **_as(input, dtype, device, requires_grad, ignored))
+
+
+def randn_like(
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **ignored: Any
+) -> Tensor:
+    """Standard normal numbers in the shape, dtype and device of `input`."""
+    return randn(*input.shape, **_as(input, dtype, device, requires_grad, ignored))
+
+
+def randint_like(
+    input: Any,
+    low: int,
+    high: int | None = None,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **ignored: Any,
+) -> Tensor:
+    """Integers in [low, high), or [0, low) if only one bound is given, in the shape, dtype and device of `input`."""
+    low, high = (0, low) if high is None else (low, high)
+    return randint(low, high, tuple(input.shape), **_as(input, dtype, device, requires_grad, ignored))
+
+
+def _as(input: Any, dtype: Any, device: Any, requires_grad: bool, others: dict) -> dict:
+    unknown = set(others) - {"memory_format", "generator"}
+    if unknown:
+        raise TypeError(f"unexpected keyword arguments {sorted(unknown)}")
+    return {
+        "dtype": dtype or input.dtype,
+        "device": input.device if device is None else device,
+        "requires_grad": requires_grad,
+        "generator": others.get("generator"),
+    }
+
+
+def normal(
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Normal numbers. `mean` and `std` are numbers (then `size` is needed) or tensors that broadcast together.
+
+    >>> import gradgpu as gg
+    >>> gg.normal(gg.zeros(3), 0.1).shape
+    gradgpu.Size([3])
+    """
+    tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
+    _check_std("normal", std)
+    if not tensors:
+        if size is None:
+            raise TypeError("normal(): size is needed where mean and std are numbers")
+        d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
+        array = _draw(
+            "normal", "normal", _shape(tuple(size), "normal"), d, as_device(device), generator, std, mean
+        )
+        return _finish(array, requires_grad)
+    from .shape import broadcast_shapes
+
+    like = tensors[0].detach()
+    shape = broadcast_shapes(*[t.shape for t in tensors])
+    d = dt.result_type(*tensors)
+    z = wrap(_draw("normal", "normal", tuple(shape), d, like.device, generator, 1.0, 0.0))
+    mean, std = (t.detach() if isinstance(t, Tensor) else t for t in (mean, std))
+    return z * std + mean
+
+
+def _check_std(op: str, std: Any) -> None:
+    if not isinstance(std, Tensor) and not std >= 0:
+        raise RuntimeError(f"{op} expects std >= 0.0, but found std {std}")
+
+
+@method
+def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that `input` holds at each place (or `p` everywhere), else 0; the dtype of `input`.
+
+    >>> import gradgpu as gg
+    >>> gg.bernoulli(gg.tensor([0., 1.]))
+    tensor([0., 1.])
+    """
+    if p is None and not input.is_floating_point():
+        raise RuntimeError(f"bernoulli: expected a floating-point tensor of probabilities, got {input.dtype}")
+    return wrap(
+        _bernoulli(
+            "bernoulli",
+            input._a if p is None else p,
+            tuple(input.shape),
+            input.dtype,
+            input.device,
+            generator,
+        )
+    )
+
+
+@method
+def multinomial(
+    input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Indices drawn with the weights in the rows of `input` (1-D or 2-D, non-negative, not all zero in a row).
+
+    With replacement: inverse of the cumulative weights. Without: the smallest of exponential numbers divided by
+    the weights (Efraimidis & Spirakis 2006). On cuda the host waits, to check the weights.
+
+    Raises:
+        RuntimeError: negative or all-zero weights, or more samples than categories with weight.
+
+    >>> import gradgpu as gg
+    >>> gg.multinomial(gg.tensor([0., 3., 0.]), 2, replacement=True)
+    tensor([1, 1])
+    """
+    if input.ndim not in (1, 2):
+        raise RuntimeError(f"multinomial: prob_dist must be 1 or 2 dim, got shape {tuple(input.shape)}")
+    if not input.is_floating_point():
+        raise RuntimeError(f"multinomial: only supports floating-point dtypes for input, got: {input.dtype}")
+    if num_samples <= 0:
+        raise RuntimeError(f"multinomial: cannot sample n_sample <= 0 samples, got {num_samples}")
+    if input.ndim == 1:
+        return multinomial(input.reshape((1, -1)), num_samples, replacement, generator=generator).reshape(
+            (-1,)
+        )
+    rows, categories = input.shape
+    weights = input.detach().to(dt.float64 if input.dtype is dt.float64 else dt.float32)
+    host = weights.cpu().numpy()
+    if not np.isfinite(host).all() or (host < 0).any():
+        raise RuntimeError("multinomial: probability tensor contains either `inf`, `nan` or element < 0")
+    least = int((host > 0).sum(axis=1).min()) if rows and categories else 0
+    if rows and least == 0:
+        raise RuntimeError("multinomial: invalid multinomial distribution (sum of probabilities <= 0)")
+    if rows and not replacement and num_samples > least:
+        raise RuntimeError(
+            f"multinomial: cannot sample {num_samples} categories without replacement: a row has only {least} with weight"
+        )
+    source = _generator("multinomial", generator, input.device)
+    if replacement:
+        from .scan import cumsum
+
+        return wrap(
+            _choose(cumsum(weights, 1)._a, num_samples, *source.take(philox.blocks64(rows * num_samples)))
+        )
+    from .sort import argsort
+
+    keys = wrap(
+        _draw("multinomial", "exponential", (rows, categories), weights.dtype, input.device, source, 1.0, 0.0)
+    )
+    return argsort(keys / weights, 1, stable=True)[:, :num_samples].contiguous()
+
+
+def _choose(sums: Any, draws: int, seed: int, first: int) -> Any:
+    if not isinstance(sums, np.ndarray):
+        from ..cuda.random_numbers import multinomial as launch
+
+        return launch(sums, draws, seed, first)
+    u = philox.uniform(seed, first, len(sums) * draws, np.dtype(np.float64)).reshape(len(sums), draws)
+    wide = sums.astype(np.float64)
+    last = sums.shape[1] - 1
+    found = [np.searchsorted(row, at * row[-1], side="right") for row, at in zip(wide, u)]
+    return np.minimum(np.stack(found), last) if found else np.empty((0, draws), np.int64)
+
+
+# ---- in place ----
+def _overwrite(name: str, target: Tensor, array: Any) -> Tensor:
+    """Makes `target` hold new values that depend on nothing."""
+    check_writable(name, target)
+    if target._edge is not None or target._base is not None:
+        from .inplace import inplace
+
+        return inplace(name, target, wrap(array))
+    write(target, array)
+    target._bump()
+    return target
+
+
+def _into(name: str, kind: str, target: Tensor, generator: Any, a: float, b: float) -> Tensor:
+    array = _draw(name, kind, tuple(target._a.shape), target.dtype, target.device, generator, a, b)
+    return _overwrite(name, target, array)
+
+
+@method
+def uniform_(
+    self: Any, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None, **bounds: float
+) -> Tensor:
+    """Fills the tensor with uniform numbers in [a, b) (PyTorch's names `from`, `to` work too)."""
+    a, b = bounds.pop("from", a), bounds.pop("to", b)
+    if bounds:
+        raise TypeError(f"uniform_() got unexpected keyword arguments {sorted(bounds)}")
+    if not a <= b:
+        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}")
+    return _into("uniform_", "uniform", self, generator, b - a, a)
+
+
+@method
+def normal_(self: Any, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fills the tensor with normal numbers."""
+    _check_std("normal_", std)
+    return _into("normal_", "normal", self, generator, std, mean)
+
+
+@method
+def exponential_(self: Any, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fills the tensor with exponential numbers of rate `lambd`."""
+    if not lambd > 0:
+        raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
+    return _into("exponential_", "exponential", self, generator, 1.0 / lambd, 0.0)
+
+
+@method
+def bernoulli_(self: Any, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Fills the tensor with 1 at probability `p` (a number, or a tensor that broadcasts to it), else 0."""
+    if isinstance(p, Tensor):
+        kind = self.dtype if self.is_floating_point() else dt.float32
+        p = p.detach().to(self.device, kind).expand(tuple(self.shape))._a
+    return _overwrite(
+        "bernoulli_", self, _bernoulli("bernoulli_", p, tuple(self.shape), self.dtype, self.device, generator)
+    )
+
+
+# the largest number up to which each floating-point dtype holds all integers
+_EXACT = {dt.float64: 1 << 53, dt.float32: 1 << 24, dt.float16: 1 << 11, dt.bfloat16: 1 << 8}
+
+
+@method
+def random_(
+    self: Any, low: int = 0, high: int | None = None, *, generator: Generator | None = None
+) -> Tensor:
+    """Fills the tensor with integers in [low, high); one argument means [0, it), none all that the dtype holds exactly."""
+    d = self.dtype
+    most = 2 if d is dt.bool else _EXACT[d] + 1 if d.is_floating_point else dt.iinfo(d).max + 1
+    if high is None:
+        low, high = (0, most) if low == 0 else (0, low)
+    array = _integers("random_", tuple(self.shape), d, self.device, generator, int(low), int(high))
+    return _overwrite("random_", self, array)
+
+
+# ---- dropout ----
+class Mask:
+    """Which elements a dropout keeps: words `first`, `first` + 1, … of the stream of `seed`, drawn whenever they are needed.
+
+    On the CPU, where drawing costs more than memory, the factors are kept once drawn.
+    """
+
+    __slots__ = ("seed", "first", "p", "_factors")
+
+    def __init__(self, seed: int, first: int, p: float):
+        self.seed, self.first, self.p = seed, first, p
+        self._factors: Any = None
+
+    @property
+    def threshold(self) -> int:
+        """A word below it keeps its element."""
+        return round((1 - self.p) * 2**32)
+
+    @property
+    def scale(self) -> float:
+        return 0.0 if self.p == 1 else 1 / (1 - self.p)
+
+    def factors(self, shape: tuple, dtype: np.dtype) -> np.ndarray:
+        """scale or 0 for each element."""
+        found = self._factors
+        if found is None or found.dtype != dtype:
+            words = philox.words32(self.seed, self.first, prod(shape))
+            keep = words < self.threshold if self.threshold <= 0xFFFFFFFF else np.ones(words.shape, np.bool_)
+            found = self._factors = np.multiply(keep, dtype.type(self.scale), dtype=dtype).reshape(shape)
+        return found
+
+
+_SINGLE = np.dtype(np.float32)
+
+
+def _dropout_cpu(x, *, mask):
+    if x.dtype.itemsize == 2:
+        return (x.astype(np.float32) * mask.factors(x.shape, _SINGLE)).astype(x.dtype)
+    return x * mask.factors(x.shape, x.dtype)
+
+
+def _dropout_cuda(x, *, mask):
+    from ..cuda.random_numbers import dropout as launch
+
+    return launch(x, mask.seed, mask.first, mask.threshold, mask.scale)
+
+
+dropout_op = Op("dropout", _dropout_cpu, _dropout_cuda, {"x": lambda g, *, mask: dropout_op(g, mask=mask)})
+
+
+def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """In training each element is zero with probability `p`, else divided by 1 - p (Srivastava et al., 2014).
+
+    Saves a seed for backward, no mask; the same elements drop on every device.
+
+    Raises:
+        ValueError: p is no probability. RuntimeError: an integer tensor.
+
+    >>> import gradgpu as gg
+    >>> from gradgpu.ops.random import dropout
+    >>> sorted(set(dropout(gg.ones(100), 0.5).tolist()))
+    [0.0, 2.0]
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0:
+        return input
+    if not input.is_floating_point():
+        raise RuntimeError(f"dropout: expected a floating-point tensor, got {input.dtype}; use input.float()")
+    device = input.device
+    seed, first = generator_of(device).take(philox.blocks32(input.numel()))
+    made = dropout_op(input, mask=Mask(seed, first, p))
+    if inplace:
+        from .inplace import inplace as write_back
+
+        return write_back("dropout_", input, made)
+    return made
+
+
+def feature_dropout(input: Any, p: float = 0.5, training: bool = True) -> Tensor:
+    """Drops whole channels: one draw for each entry of the first two dimensions (Tompson et al., 2015)."""
+    if not training or p == 0:
+        return input
+    if input.ndim < 2:
+        raise RuntimeError(
+            f"feature_dropout: requires at least 2 dimensions in the input, got shape {tuple(input.shape)}"
+        )
+    return input * dropout(input.new_ones((*input.shape[:2], *(1,) * (input.ndim - 2))), p)
+
+
+_SELU_FLOOR = -1.7580993408473766  # -scale * alpha of SELU
+
+
+def alpha_dropout(input: Any, p: float = 0.5, training: bool = False) -> Tensor:
+    """Dropout that keeps the mean and variance of SELU activations: dropped elements take SELU's lowest value, then the
+    result is scaled and shifted (Klambauer et al., "Self-normalizing neural networks", 2017)."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0:
+        return input
+    if p == 1:
+        return input * 0
+    keep = dropout(input.new_ones(tuple(input.shape)), p) * (1 - p)
+    a = (1 / ((1 - p) * (1 + p * _SELU_FLOOR**2))) ** 0.5
+    return (input * keep + (1 - keep) * _SELU_FLOOR) * a - a * _SELU_FLOOR * p
+
+
+__all__ = [
+    "bernoulli", "multinomial", "normal", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm",
+]  # fmt: skip

@@ -1,0 +1,160 @@
+"""Cumulative sums and products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from . import shape as _shape
+from .inplace import inplace
+from .join import constant_pad_op
+from .registry import Op, method
+
+
+def _flipped(x: Any, dim: int) -> Any:
+    return x[(*(slice(None),) * dim, slice(None, None, -1))]
+
+
+def _accumulate(ufunc: np.ufunc, x: Any, dim: int, reverse: bool) -> Any:
+    half = x.dtype.itemsize == 2 and x.dtype.kind in "fV"
+    if reverse:
+        x = _flipped(x, dim)
+    y = ufunc.accumulate(x, axis=dim, dtype=np.float32 if half else x.dtype)
+    if half:
+        y = y.astype(x.dtype)
+    return _flipped(y, dim) if reverse else y
+
+
+def _cumsum_cpu(x, *, dim, reverse=False):
+    return _accumulate(np.add, x, dim, reverse)
+
+
+def _cumsum_cuda(x, *, dim, reverse=False):
+    from ..cuda.indexing import scan
+
+    return scan("cumsum", x, dim, reverse)
+
+
+cumsum_op = Op(
+    "cumsum",
+    _cumsum_cpu,
+    _cumsum_cuda,
+    {"x": lambda g, *, dim, reverse: cumsum_op(g, dim=dim, reverse=not reverse)},
+)
+
+
+# ---- s[k] = b[k] + a[k] s[k - 1]; with `reverse` s[k] = b[k] + a[k] s[k + 1]. No division: zeros are no special case. ----
+def _recurrence_cpu(a, b, *, dim, reverse):
+    kind = b.dtype
+    half = kind.itemsize == 2
+    s = np.array(b, np.float32 if half else kind)
+    rows, factors = np.moveaxis(s, dim, 0), np.moveaxis(a, dim, 0)
+    if reverse:
+        rows, factors = rows[::-1], factors[::-1]
+    for k in range(1, len(rows)):
+        rows[k] += factors[k] * rows[k - 1]
+    return s.astype(kind) if half else s
+
+
+def _recurrence_cuda(a, b, *, dim, reverse):
+    from ..cuda.indexing import linear_recurrence
+
+    return linear_recurrence(a, b, dim, reverse)
+
+
+def _shifted(x: Any, dim: int, step: int, value: float = 0) -> Any:
+    """x moved by `step` places along a dimension; `value` comes in."""
+    pads = [(0, 0)] * x.ndim
+    pads[dim] = (step, -step)
+    return constant_pad_op(x, pads=tuple(pads), value=value)
+
+
+def _adjoint(g: Any, a: Any, dim: int, reverse: bool) -> Any:
+    """The gradient of b: the recurrence the other way round."""
+    return recurrence_op(_shifted(a, dim, 1 if reverse else -1), g, dim=dim, reverse=not reverse)
+
+
+recurrence_op = Op(
+    "linear_recurrence",
+    _recurrence_cpu,
+    _recurrence_cuda,
+    {
+        "a": lambda g, a, y, *, dim, reverse: (
+            _adjoint(g, a, dim, reverse) * _shifted(y, dim, -1 if reverse else 1)
+        ),
+        "b": lambda g, a, *, dim, reverse: _adjoint(g, a, dim, reverse),
+    },
+)
+
+
+def _cumprod_cpu(x, *, dim):
+    return _accumulate(np.multiply, x, dim, False)
+
+
+def _cumprod_cuda(x, *, dim):
+    from ..cuda.indexing import scan
+
+    return scan("cumprod", x, dim, False)
+
+
+# dx[k] = (product of x before k) * s[k], where s[k] = g[k] + x[k + 1] s[k + 1]
+cumprod_op = Op(
+    "cumprod",
+    _cumprod_cpu,
+    _cumprod_cuda,
+    {
+        "x": lambda g, x, y, *, dim: (
+            _shifted(y, dim, 1, 1) * recurrence_op(_shifted(x, dim, -1), g, dim=dim, reverse=True)
+        )
+    },
+)
+
+
+def _cumulative(name: str, op: Op, input: Any, dim: int, dtype: Any) -> Any:
+    d = dt.as_dtype(dtype) if dtype is not None else input.dtype if input.is_floating_point() else dt.int64
+    if d is dt.bool:
+        raise RuntimeError(f"{name}: cannot accumulate into {d}; use dtype=gradgpu.int64")
+    x = input if input.dtype is d else input.to(d)
+    axis = _shape.canonical_dim(dim, x.ndim, name)
+    if not x.ndim:
+        return x.clone()
+    return op(x, dim=axis)
+
+
+@method
+def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
+    """Sums of the first 1, 2, … entries along a dimension. Integers and bools give int64.
+
+    >>> import gradgpu as gg
+    >>> gg.cumsum(gg.tensor([1., 2., 3.]), 0)
+    tensor([1., 3., 6.])
+    """
+    return _cumulative("cumsum", cumsum_op, input, dim, dtype)
+
+
+@method
+def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
+    """Products of the first 1, 2, … entries along a dimension. Integers and bools give int64.
+
+    >>> import gradgpu as gg
+    >>> gg.cumprod(gg.tensor([2., 3., 4.]), 0)
+    tensor([ 2.,  6., 24.])
+    """
+    return _cumulative("cumprod", cumprod_op, input, dim, dtype)
+
+
+@method
+def cumsum_(self: Any, dim: int) -> Any:
+    """`cumsum` in place."""
+    return inplace("cumsum_", self, cumsum(self, dim, dtype=self.dtype))
+
+
+@method
+def cumprod_(self: Any, dim: int) -> Any:
+    """`cumprod` in place."""
+    return inplace("cumprod_", self, cumprod(self, dim, dtype=self.dtype))
+
+
+__all__ = ["cumprod", "cumsum"]

@@ -1,0 +1,255 @@
+"""Order: sort, argsort, topk, unique, searchsorted, bincount."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..tensor import Tensor, wrap
+from . import shape as _shape
+from .index import gather_op, index_add_op, index_tensor, scatter_add_op
+from .registry import Op, method
+
+
+class sort_result(NamedTuple):
+    """What `sort` and `topk` return."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def _sort_cpu(x, *, dim, descending):
+    keys = np.asarray(x)
+    if keys.dtype.kind == "V":
+        keys = keys.astype(np.float32)
+    if descending:  # stable: turned round twice, equal elements keep their order
+        keys = np.flip(keys, dim)
+        order = np.flip(x.shape[dim] - 1 - np.argsort(keys, axis=dim, kind="stable"), dim)
+    else:
+        order = np.argsort(keys, axis=dim, kind="stable")
+    return np.take_along_axis(np.asarray(x), order, dim), np.ascontiguousarray(order)
+
+
+def _sort_cuda(x, *, dim, descending):
+    from ..cuda.indexing import sort
+
+    last = x.ndim - 1
+    if dim == last:
+        return sort(x, descending)
+    swap = list(range(x.ndim))
+    swap[dim], swap[last] = last, dim
+    turned = _shape.permute_op.cuda(x, dims=tuple(swap))
+    return tuple([_shape.permute_op.cuda(made, dims=tuple(swap)).copy() for made in sort(turned, descending)])
+
+
+# Values in order and where they came from: stable, NaN counts as the largest.
+sort_op = Op(
+    "sort",
+    _sort_cpu,
+    _sort_cuda,
+    {"x": lambda g0, y1, x_shape, *, dim: scatter_add_op(None, y1, g0, dim=dim, shape=x_shape, unique=True)},
+    differentiable=(True, False),
+)
+
+
+@method
+def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> sort_result:
+    """The entries along a dimension in ascending (or descending) order, and their positions; always stable.
+
+    >>> import gradgpu as gg
+    >>> values, indices = gg.sort(gg.tensor([3., 1., 2.]))
+    >>> values, indices
+    (tensor([1., 2., 3.]), tensor([1, 2, 0]))
+    """
+    d = _shape.canonical_dim(dim, input.ndim, "sort")
+    if not input.ndim:
+        return sort_result(input.clone(), wrap(np.zeros((), np.int64)).to(input.device))
+    return sort_result(*sort_op(input, dim=d, descending=bool(descending)))
+
+
+@method
+def msort(input: Any) -> Any:
+    """`sort` along the first dimension, values only."""
+    return sort(input, 0).values
+
+
+@method
+def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+    """The positions that sort a dimension."""
+    return sort(input.detach(), dim, descending).indices
+
+
+@method
+def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> sort_result:
+    """The `k` largest (or smallest) entries along a dimension, in order, and their positions.
+
+    >>> import gradgpu as gg
+    >>> gg.topk(gg.tensor([1., 5., 3.]), 2).indices
+    tensor([1, 2])
+    """
+    d = _shape.canonical_dim(dim, input.ndim, "topk")
+    n = input._a.shape[d] if input.ndim else 1
+    if not 0 <= k <= n:
+        raise RuntimeError(f"topk: selected index k out of range: k={k} for dimension {d} of size {n}")
+    if not input.ndim:
+        return sort(input)
+    order = sort_op(input.detach(), dim=d, descending=largest)[1]
+    picked = _shape.narrow(order, d, 0, k).contiguous()
+    return sort_result(gather_op(input, picked, dim=d), picked)
+
+
+@method
+def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> sort_result:
+    """The `k`-th smallest entry along a dimension (k counts from 1), and its position."""
+    d = _shape.canonical_dim(dim, input.ndim, "kthvalue")
+    n = input._a.shape[d] if input.ndim else 1
+    if not 1 <= k <= n:
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}: k={k}, size {n}")
+    return _nth(input, k - 1, d, keepdim)
+
+
+def _nth(input: Any, k: int, d: int, keepdim: bool) -> sort_result:
+    if not input.ndim:
+        return sort(input)
+    order = sort_op(input.detach(), dim=d, descending=False)[1]
+    at = _shape.narrow(order, d, k, 1).contiguous()
+    values = gather_op(input, at, dim=d)
+    return sort_result(values, at) if keepdim else sort_result(values.squeeze(d), at.squeeze(d))
+
+
+@method
+def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The lower median of all elements, or (values, indices) along a dimension.
+
+    >>> import gradgpu as gg
+    >>> gg.median(gg.tensor([4., 1., 3., 2.]))
+    tensor(2.)
+    """
+    if dim is None:
+        flat = input.reshape((-1,))
+        if not flat.numel():
+            raise RuntimeError("median: an empty tensor has no median")
+        return _nth(flat, (flat.numel() - 1) // 2, 0, False).values
+    d = _shape.canonical_dim(dim, input.ndim, "median")
+    n = input._a.shape[d] if input.ndim else 1
+    if not n:
+        raise IndexError(f"median(): Expected reduction dim {d} to have non-zero size.")
+    return _nth(input, (n - 1) // 2, d, keepdim)
+
+
+@method
+def unique(
+    input: Any,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:
+    """The different elements, in ascending order; on request where each element went, and how often each occurs.
+
+    Computed on the host, whatever the device: the length of the result depends on the values.
+
+    >>> import gradgpu as gg
+    >>> gg.unique(gg.tensor([2, 1, 2]), return_counts=True)
+    (tensor([1, 2]), tensor([1, 2]))
+    """
+    a = np.asarray(input.detach()._host())
+    kind = a.dtype
+    if kind.kind == "V":
+        a = a.astype(np.float32)
+    values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, axis=dim)
+    shape = a.shape if dim is None else (a.shape[dim],)
+    made = [values.astype(kind, copy=False)]
+    if return_inverse:
+        made.append(inverse.reshape(shape))
+    if return_counts:
+        made.append(counts)
+    tensors = tuple([wrap(m).to(input.device) for m in made])
+    return tensors if len(tensors) > 1 else tensors[0]
+
+
+@method
+def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
+    """How often each number 0, 1, … occurs in a 1-D integer tensor, or the sum of their `weights`.
+
+    On cuda the host waits for the largest number.
+
+    >>> import gradgpu as gg
+    >>> gg.bincount(gg.tensor([0, 2, 2]))
+    tensor([1, 0, 2])
+    """
+    index = index_tensor("bincount", input)
+    if index.ndim != 1:
+        raise RuntimeError(
+            f"bincount only supports 1-d non-negative integral inputs, got shape {tuple(index.shape)}"
+        )
+    if index.numel() and int(index.min()) < 0:
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs, got a negative number")
+    size = max(int(index.max()) + 1 if index.numel() else 0, minlength)
+    if weights is None:
+        weights = index.new_ones((index.shape[0],))
+    elif weights.shape != index.shape:
+        raise RuntimeError(
+            f"bincount: weights {tuple(weights.shape)} and input {tuple(index.shape)} must have the same length"
+        )
+    elif not weights.is_floating_point():
+        weights = weights.to(dt.float64)
+    return index_add_op(None, index, weights.detach(), dim=0, negative=False, op="bincount", size=size)
+
+
+def _search_cpu(sequence, values, *, right):
+    if sequence.ndim == 1:
+        return np.searchsorted(sequence, values, side="right" if right else "left")
+    flat, queries = sequence.reshape(-1, sequence.shape[-1]), values.reshape(-1, values.shape[-1])
+    found = [np.searchsorted(s, v, side="right" if right else "left") for s, v in zip(flat, queries)]
+    return np.stack(found).reshape(values.shape) if found else np.zeros(values.shape, np.int64)
+
+
+def _search_cuda(sequence, values, *, right):
+    from ..cuda.indexing import search
+
+    return search(sequence, values, right)
+
+
+searchsorted_op = Op("searchsorted", _search_cpu, _search_cuda)
+
+
+def searchsorted(sorted_sequence: Any, values: Any, *, right: bool = False, side: str | None = None) -> Any:
+    """Where each value would go in a sequence sorted along its last dimension: before equal elements, or after (`right`).
+
+    Args:
+        sorted_sequence: 1-D, or with the leading dimensions of `values`.
+        values: a tensor, or a number (with a 1-D sequence).
+
+    >>> import gradgpu as gg
+    >>> gg.searchsorted(gg.tensor([1, 3, 5]), gg.tensor([3, 6]))
+    tensor([1, 3])
+    """
+    number = not isinstance(values, Tensor)
+    if number:
+        from .creation import tensor
+
+        values = tensor(values, device=sorted_sequence.device)
+    if side is not None:
+        right = side == "right"
+    s, v = sorted_sequence.detach(), values.detach()
+    if s.ndim != 1 and tuple(s.shape[:-1]) != tuple(v.shape[:-1]):
+        raise RuntimeError(
+            f"searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and "
+            f"input value tensor must match, but we got boundaries {list(s.shape)} and input value {list(v.shape)}"
+        )
+    d = dt.promote_types(s.dtype, v.dtype)
+    d = dt.float32 if d in (dt.float16, dt.bfloat16) else dt.int64 if d is dt.bool else d
+    return searchsorted_op(s.to(d), v.to(d), right=bool(right))
+
+
+def bucketize(input: Any, boundaries: Any, *, right: bool = False) -> Any:
+    """The bucket of each element, as `searchsorted(boundaries, input)`."""
+    return searchsorted(boundaries, input, right=right)
+
+
+__all__ = [
+    "argsort", "bincount", "bucketize", "kthvalue", "median", "msort", "searchsorted", "sort", "topk", "unique",
+]  # fmt: skip
