@@ -470,7 +470,7 @@ def _mean_matrix(like: Tensor, n: int, out: int) -> Tensor:
     matrix = np.zeros((out, n))
     for i, (start, end) in enumerate(_bounds(n, out)):
         matrix[i, start:end] = 1 / (end - start)
-    return like.new_tensor(matrix)
+    return like.new_tensor(matrix, dtype=like.dtype)
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
