@@ -57,7 +57,7 @@ def digits() -> TensorDataset:
 def mlp() -> nn.Module:
     """Two hidden layers on the 64 pixels."""
     return nn.Sequential(
-        nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)
+        nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)
     )
 
 
@@ -70,7 +70,6 @@ def cnn() -> nn.Module:
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Dropout(0.25),
         nn.Linear(32 * 4 * 4, 64),
         nn.ReLU(),
         nn.Linear(64, 10),
@@ -170,6 +169,7 @@ def picture(
         right.plot(range(1, len(history["accuracy"]) + 1), history["accuracy"], label=name)
     left.set(title="training loss", xlabel="step", yscale="log")
     right.set(title="test accuracy", xlabel="epoch")
+    right.xaxis.get_major_locator().set_params(integer=True)
     left.legend(), right.legend()
     images, classes = test
     guesses = predict(net, images[: 2 * columns]).argmax(1).tolist()

@@ -10,13 +10,14 @@ from typing import Any
 from ..ops import pointwise as _pointwise
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
 from ..ops.cross_entropy import cross_entropy, nll_loss
+from ..ops.embedding import embedding, one_hot
 from ..ops.inplace import inplace as _write_inplace
 from ..ops.join import pad
 from ..ops.linalg import linear
 from ..ops.loss import (
     binary_cross_entropy, binary_cross_entropy_with_logits, huber_loss, kl_div, l1_loss, mse_loss, smooth_l1_loss,
 )  # fmt: skip
-from ..ops.norm import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+from ..ops.normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from ..ops.pointwise import (
     celu, elu, gelu, hardsigmoid, hardswish, hardtanh, leaky_relu, logsigmoid, prelu, relu6, selu, sigmoid, softplus,
     softsign, tanh, tanhshrink, threshold,
