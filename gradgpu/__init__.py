@@ -18,7 +18,7 @@ import warnings as _warnings
 # Infinities and NaN are values here, as in PyTorch: numpy need not warn of what gradgpu computes.
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"gradgpu\.")
 
-from . import autograd, cuda, nn, ops, optim  # noqa: E402
+from . import autograd, cuda, nn, ops, optim, utils  # noqa: E402
 from .autograd import (  # noqa: E402
     enable_grad,
     inference_mode,
@@ -56,6 +56,7 @@ from .dtypes import (  # noqa: E402
 )
 from .ops import *  # noqa: E402, F403
 from .printing import set_printoptions  # noqa: E402
+from .random import *  # noqa: E402, F403
 from .tensor import Size, Tensor, is_tensor  # noqa: E402
 
 __version__ = "0.1.0"
