@@ -361,11 +361,14 @@ def _logsumexp_cpu(x, *, dims, keepdim):
     return made.astype(x.dtype, copy=False)
 
 
-def _logsumexp_rule(g, x, y, *, dims, keepdim):
+def _logsumexp_rule(g, x, y, x_dtype, *, dims, keepdim):
     shape = x.shape
     y = keep(y, shape, dims, keepdim)
     y = _pw.where_op(_pw.eq(y, -math.inf), 0.0, y)  # an empty sum: exp(-inf - 0) = 0, not NaN
-    return keep(g, shape, dims, keepdim) * _pw.exp(x - y)
+    share = _pw.exp(x - y)
+    if x_dtype.itemsize == 2:  # y is rounded to far less than x - y needs
+        share = _divided(share, sum_op(share, dims=dims, keepdim=True))
+    return keep(g, shape, dims, keepdim) * share
 
 
 logsumexp_op = Op(
