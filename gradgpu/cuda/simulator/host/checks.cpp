@@ -25,6 +25,7 @@ Page* last;
 uint64_t bytes_read, bytes_written;
 uint32_t fences;
 std::unordered_map<uint32_t, uint32_t> block_fence;  // the last fence of a block
+uint32_t thread_fence[1024];                         // and of a thread
 Allocation* recent;
 
 Shadow& shadow(uintptr_t address) {
@@ -56,7 +57,7 @@ bool races(const Touch& old, bool atomic, bool shared) {
         auto f = block_fence.find(old.block);
         return f == block_fence.end() || f->second <= old.fence;
     }
-    if (old.thread == thread || old.epoch != barrier_epoch()) return false;
+    if (old.thread == thread || old.epoch != barrier_epoch() || thread_fence[old.thread] > old.fence) return false;
     return old.thread >> 5 != thread >> 5 || old.warp == warp_epoch(thread);
 }
 
@@ -133,13 +134,13 @@ void checks_end(Kernel* k) {
     k->bytes_read += bytes_read;
     k->bytes_written += bytes_written;
 }
-void checks_fence() { block_fence[block_index()] = ++fences; }
+void checks_fence() { block_fence[block_index()] = thread_fence[sim_state.linear] = ++fences; }
 
 #define PC uintptr_t(__builtin_return_address(0)) - 1
 extern "C" {
 void sim_atomic(const void* p, unsigned size) {
     access(p, size, true, true, true, PC);
-    if (++sim_state.spins > 1000u) sim_yield();
+    if (++sim_state.spins > 200u) sim_yield();
 }
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}

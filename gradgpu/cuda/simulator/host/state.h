@@ -54,7 +54,7 @@ extern "C" {
 extern SimState sim_state;
 void sim_barrier(int line);
 int sim_barrier_vote(int predicate, int kind, int line);           // kind: 0 count, 1 and, 2 or
-const uint64_t* sim_exchange(unsigned mask, uint64_t value, int kind, int line);  // the 32 values of the warp
+const uint64_t* sim_exchange(unsigned mask, uint64_t value, int kind, int line);  // values of the warp's lanes; [32]: who took part
 unsigned sim_active_mask();
 void sim_yield();
 void sim_fence();

@@ -16,7 +16,7 @@ bool launching;
 namespace {
 constexpr size_t STACK = 256 * 1024;
 constexpr unsigned MAX_THREADS = 1024;
-constexpr uint64_t MAX_YIELDS = 2000000;
+constexpr uint64_t MAX_YIELDS = 200000;
 
 struct Failed {};  // leaves run_grid
 
@@ -46,7 +46,7 @@ struct Warp {
     unsigned present, started, waiting;
     std::vector<Group> groups;
     uint64_t value[32];
-    uint64_t result[32][2][32];  // by lowest lane of the mask; two, as the one before may not be read yet
+    uint64_t result[32][2][33];  // by lowest lane of the mask; two, as the one before may not be read yet
     uint8_t phase[32];
     uint32_t epoch;
 };
@@ -257,6 +257,7 @@ bool try_release(unsigned w, Group& group) {
     const unsigned leader = unsigned(__builtin_ctz(group.mask));
     uint64_t* result = warp.result[leader][warp.phase[leader] ^= 1];
     const unsigned members = group.arrived, first = w * 32 + unsigned(__builtin_ctz(members));
+    result[32] = members;
     for (unsigned lane = 0; lane < 32; ++lane) {
         const unsigned t = w * 32 + lane;
         if (!(members >> lane & 1u)) {

@@ -48,31 +48,38 @@ template <class V> SIM_INLINE V __shfl_xor_sync(unsigned mask, V v, int with, in
 }
 static inline unsigned __ballot_sync(unsigned mask, int p, SIM_LINE) {
     const uint64_t* all = sim_exchange(mask, p != 0, SIM_VOTE, line);
-    const unsigned here = mask & sim_active_mask();
+    const unsigned here = unsigned(all[32]);
     unsigned r = 0;
     for (unsigned i = 0; i < 32; ++i) r |= unsigned((here >> i & 1u) && all[i]) << i;
     return r;
 }
 static inline int __any_sync(unsigned mask, int p, SIM_LINE) { return __ballot_sync(mask, p, line) != 0; }
 static inline int __all_sync(unsigned mask, int p, SIM_LINE) {
-    return __ballot_sync(mask, p, line) == (mask & sim_active_mask());
+    const uint64_t* all = sim_exchange(mask, p != 0, SIM_VOTE, line);
+    const unsigned here = unsigned(all[32]);
+    for (unsigned i = 0; i < 32; ++i)
+        if ((here >> i & 1u) && !all[i]) return 0;
+    return 1;
 }
 template <class V> static inline unsigned __match_any_sync(unsigned mask, V v, SIM_LINE) {
     const uint64_t mine = sim_pack(v), *all = sim_exchange(mask, mine, SIM_MATCH, line);
-    const unsigned here = mask & sim_active_mask();
+    const unsigned here = unsigned(all[32]);
     unsigned r = 0;
     for (unsigned i = 0; i < 32; ++i) r |= unsigned((here >> i & 1u) && all[i] == mine) << i;
     return r;
 }
 template <class V> static inline unsigned __match_all_sync(unsigned mask, V v, int* same, SIM_LINE) {
-    const unsigned r = __match_any_sync(mask, v, line), here = mask & sim_active_mask();
-    *same = r == here;
+    const uint64_t mine = sim_pack(v), *all = sim_exchange(mask, mine, SIM_MATCH, line);
+    const unsigned here = unsigned(all[32]);
+    *same = 1;
+    for (unsigned i = 0; i < 32; ++i)
+        if ((here >> i & 1u) && all[i] != mine) *same = 0;
     return *same ? here : 0;
 }
 #define SIM_WARP_REDUCE(name, V, expression)                                       \
     static inline V name(unsigned mask, V v, SIM_LINE) {                           \
         const uint64_t* all = sim_exchange(mask, sim_pack(v), SIM_REDUCE, line);   \
-        const unsigned here = mask & sim_active_mask();                            \
+        const unsigned here = unsigned(all[32]);                            \
         bool first = true;                                                         \
         V r = v;                                                                   \
         for (unsigned i = 0; i < 32; ++i) {                                        \
@@ -97,7 +104,7 @@ SIM_WARP_REDUCE(__reduce_xor_sync, unsigned, r ^ o)
 #define SIM_ATOMIC(p) sim_atomic(p, sizeof *p)
 #else
 #define SIM_ATOMIC_BODY static inline
-#define SIM_ATOMIC(p) (++sim_state.spins > 1000u ? sim_yield() : (void)0)
+#define SIM_ATOMIC(p) (++sim_state.spins > 200u ? sim_yield() : (void)0)
 #endif
 #define SIM_RMW(name, expression)                                    \
     template <class V> struct sim_##name { typedef V type; };        \
