@@ -6,6 +6,7 @@ needed, it stands here bare: a Python wrapper would cost as much as the call.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import cupy
@@ -90,7 +91,21 @@ current_stream = cupy.cuda.get_current_stream
 elapsed_time = cupy.cuda.get_elapsed_time
 
 
+class _Thread(threading.local):
+    """The driver's launch needs a context in the calling thread; only the runtime's calls give it one."""
+
+    ready = None
+
+    def __init__(self) -> None:  # runs at the first access in each thread
+        runtime.setDevice(runtime.getDevice())
+        runtime.free(0)
+
+
+_thread = _Thread()
+
+
 def current_stream_ptr() -> int:
+    _thread.ready  # noqa: B018
     return current_stream().ptr
 
 

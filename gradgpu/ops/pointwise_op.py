@@ -257,7 +257,9 @@ class Pointwise(Op):
         launch = run.plan(arrays).runner(len(scalars))
         layout = arrays[0].layout
         if scalars:
-            # A float tensor takes any number; an integer one would be promoted by a float.
+            # A float tensor takes any number; an integer one would be promoted by a float, a bool one by both.
+            if run.compute is dt.bool:
+                return
             for number in (float, int) if run.compute.is_floating_point else (int,):
                 self.runs[layout, number] = launch
         else:
