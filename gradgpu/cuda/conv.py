@@ -63,7 +63,9 @@ def _plan(kind: str, dtype: np.dtype, image: tuple, output: tuple, kernel: Pair,
         m, n, k = out_channels, channels * area, batch * pixels
     largest = max(m, n, k, channels * height * width, out_channels * out_height * out_width)
     if largest > _LIMIT:
-        raise ValueError(f"{kind}: {largest} positions are more than one launch takes (2147483647); split the batch")
+        raise ValueError(
+            f"{kind}: {largest} positions are more than one launch takes (2147483647); split the batch"
+        )
     tile, threads, tiles_m, tiles_n = _choose(kind, dtype, m, n, groups)
     blocks = tiles_m * tiles_n * groups
     parts, part = parts_of(k, blocks) if kind == "conv2d_weight_grad" else (1, k)
@@ -89,7 +91,16 @@ def convolve(kind: str, a: Array, b: Array, bias: Array | None, result: tuple, i
     tile, grid, block, parts, values = _plan(kind, a.dtype, image, output, kernel, **geometry)
     partial = empty((parts * y.size,), sum_type(a.dtype)) if parts > 1 else None
     launch = _KERNELS[kind, tile][a.dtype]
-    launch(grid, block, a.ptr, b.ptr, 0 if bias is None else bias.ptr, y.ptr, 0 if partial is None else partial.ptr, *values)
+    launch(
+        grid,
+        block,
+        a.ptr,
+        b.ptr,
+        0 if bias is None else bias.ptr,
+        y.ptr,
+        0 if partial is None else partial.ptr,
+        *values,
+    )
     if partial is not None:
         add_parts(partial, 0, y, parts, 1)
     return y

@@ -114,7 +114,9 @@ def _plan(a: Layout, b: Layout, ta: bool, tb: bool, a_aligned: bool, b_aligned: 
     plan.splits, part = parts_of(k, blocks)
     plan.kernel, plan.block, plan.grid = _GEMM[name], threads, blocks * plan.splits
     if plan.grid > 0x7FFFFFFF:
-        raise ValueError(f"matmul: {plan.grid} tiles are more than one launch takes ({a.shape} and {b.shape}); split the batch")
+        raise ValueError(
+            f"matmul: {plan.grid} tiles are more than one launch takes ({a.shape} and {b.shape}); split the batch"
+        )
     if plan.splits > 1:
         plan.partial = plan.splits * plan.size
     width = 2 if a.dtype.itemsize == 8 else 4  # elements of a vector load
@@ -122,14 +124,19 @@ def _plan(a: Layout, b: Layout, ta: bool, tb: bool, a_aligned: bool, b_aligned: 
     for aligned, along, across, which in ((a_aligned, a_column, a_row, 1), (b_aligned, b_column, b_row, 2)):
         other = across if along == 1 else along
         vectors.append(
-            aligned and 1 in (along, across) and other % width == 0 and all(x[which] % width == 0 for x in axes)
+            aligned
+            and 1 in (along, across)
+            and other % width == 0
+            and all(x[which] % width == 0 for x in axes)
         )
     plan.constants = (*strides, batch, m, n, k, part, axes[1][0], axes[2][0], plan.splits,
                       -(-m // rows), -(-n // columns), *vectors)  # fmt: skip
     return plan
 
 
-def gemm(a: Array, b: Array, ta: bool = False, tb: bool = False, bias: Array | None = None, obvious: bool = False) -> Array:
+def gemm(
+    a: Array, b: Array, ta: bool = False, tb: bool = False, bias: Array | None = None, obvious: bool = False
+) -> Array:
     """The product of the last two dimensions, batch dimensions broadcast; `ta`, `tb` transpose, `bias` adds to each row.
 
     `obvious=True` computes floating-point products with the reference kernel too.

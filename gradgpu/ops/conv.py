@@ -63,13 +63,13 @@ def _batches(n: int, bytes_each: int) -> Iterator[slice]:
 class _Columns:
     """The patches of an image (N, C, H, W) as columns (N, groups, rows, places), a part of the batch at a time.
 
-    `slices` yields (kernel row or None, first place): for the whole-patch form one entry, for the row form one a
-    kernel row; each gives a factor of a matrix product over `pixels` places.
+    `starts` holds the first place of each slice that is a factor of a matrix product over `pixels` places: one slice
+    of whole patches, or one for each kernel row.
     """
 
     def __init__(self, x, kernel, stride, padding, dilation, groups):
         self.x = x = _padded(x, padding)
-        n, c, h, w = x.shape
+        n, c, h, _ = x.shape
         (kh, kw), (dh, dw) = kernel, dilation
         self.oh, self.ow = oh, ow = _output(x.shape, kernel, stride, (0, 0), dilation)
         self.pixels = oh * ow
@@ -77,15 +77,15 @@ class _Columns:
         s = x.strides
         self.by_rows = stride[0] == 1 and kh > 1 and per_group * kw >= _ROWS_FROM
         if self.by_rows:
-            self.view_shape = (n, c, kw, h, ow)
-            self.view_strides = (s[0], s[1], s[3] * dw, s[2], s[3] * stride[1])
+            self.view_shape: tuple[int, ...] = (n, c, kw, h, ow)
+            self.view_strides: tuple[int, ...] = (s[0], s[1], s[3] * dw, s[2], s[3] * stride[1])
             self.shape = (n, groups, per_group * kw, h * ow)
-            self.slices = [(i, i * dh * ow) for i in range(kh)]
+            self.starts = [i * dh * ow for i in range(kh)]
         else:
             self.view_shape = (n, c, kh, kw, oh, ow)
             self.view_strides = (s[0], s[1], s[2] * dh, s[3] * dw, s[2] * stride[0], s[3] * stride[1])
             self.shape = (n, groups, per_group * kh * kw, oh * ow)
-            self.slices = [(None, 0)]
+            self.starts = [0]
 
     def parts(self):
         """(slice of the batch, its columns)."""
@@ -94,7 +94,12 @@ class _Columns:
         for part in _batches(n, each):
             images = self.x[part]
             count = images.shape[0]
-            yield part, as_strided(images, (count, *self.view_shape[1:]), self.view_strides).reshape(count, *self.shape[1:])
+            yield (
+                part,
+                as_strided(images, (count, *self.view_shape[1:]), self.view_strides).reshape(
+                    count, *self.shape[1:]
+                ),
+            )
 
     def weights(self, weight, groups):
         """The weight (O, C / groups, KH, KW) as one matrix a slice: (groups, O / groups, rows)."""
@@ -111,7 +116,7 @@ def _forward(x, weight, stride, padding, dilation, groups):
     weights = columns.weights(weight, groups)
     for part, block in columns.parts():
         target = y[part]
-        for i, (_, start) in enumerate(columns.slices):
+        for i, start in enumerate(columns.starts):
             places = block[..., start : start + columns.pixels]
             if i:
                 target += np.matmul(weights[i], places)
@@ -125,10 +130,10 @@ def _weight_gradient(g, x, kernel, stride, padding, dilation, groups):
     c = x.shape[1] // groups
     columns = _Columns(x, kernel, stride, padding, dilation, groups)
     g = g.reshape(n, groups, o // groups, columns.pixels)
-    total = np.zeros((len(columns.slices), groups, o // groups, columns.shape[2]), x.dtype)
+    total = np.zeros((len(columns.starts), groups, o // groups, columns.shape[2]), x.dtype)
     for part, block in columns.parts():
         block, part_g = block.swapaxes(-1, -2), g[part]
-        for i, (_, start) in enumerate(columns.slices):
+        for i, start in enumerate(columns.starts):
             total[i] += np.add.reduce(np.matmul(part_g, block[:, :, start : start + columns.pixels]), axis=0)
     if columns.by_rows:
         return np.ascontiguousarray(total.reshape(kernel[0], o, c, kernel[1]).transpose(1, 2, 0, 3))
@@ -227,7 +232,7 @@ def _geometry(stride, padding, dilation, groups):
     return {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
 
 
-conv2d_op = Op(
+conv2d_op: Op = Op(
     "conv2d",
     cpu=_conv2d_cpu,
     cuda=_conv2d_cuda,
@@ -242,7 +247,7 @@ conv2d_op = Op(
     },
 )
 
-conv2d_input_grad_op = Op(
+conv2d_input_grad_op: Op = Op(
     "conv2d_input_grad",
     cpu=_conv2d_input_grad_cpu,
     cuda=_conv2d_input_grad_cuda,
@@ -256,7 +261,7 @@ conv2d_input_grad_op = Op(
     },
 )
 
-conv2d_weight_grad_op = Op(
+conv2d_weight_grad_op: Op = Op(
     "conv2d_weight_grad",
     cpu=_conv2d_weight_grad_cpu,
     cuda=_conv2d_weight_grad_cuda,
@@ -303,7 +308,9 @@ def _check_shapes(name: str, x: Tensor, weight: Tensor, bias: Tensor | None, gro
         raise RuntimeError(f"{name}: bias must have shape ({outputs},), got {tuple(bias.shape)}")
 
 
-def _check_kernel(name: str, image: Sequence[int], kernel: Sequence[int], padding: Sequence[int], dilation: Sequence[int]) -> None:
+def _check_kernel(
+    name: str, image: Sequence[int], kernel: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> None:
     for size, k, p, d in zip(image, kernel, padding, dilation):
         if k < 1:
             raise RuntimeError(f"{name}: kernel size must be positive, got {tuple(kernel)}")
@@ -347,27 +354,26 @@ def conv2d(
     """
     _check_shapes("conv2d", input, weight, bias, groups, 2)
     stride, dilation = pair("conv2d", "stride", stride, 1), pair("conv2d", "dilation", dilation, 1)
-    crop: tuple = ()
-    if isinstance(padding, str):
-        padding, crop = _named_padding("conv2d", padding, weight.shape[2:], stride, dilation)
-    else:
-        padding = pair("conv2d", "padding", padding, 0)
-    _check_kernel("conv2d", input.shape[-2:], weight.shape[2:], padding, dilation)
+    pads, crop = _pads("conv2d", padding, weight.shape[2:], stride, dilation)
+    _check_kernel("conv2d", input.shape[-2:], weight.shape[2:], pads, dilation)
     batched = input.ndim == 4
-    y = conv2d_op(input if batched else input.unsqueeze(0), weight, bias, **_geometry(stride, padding, dilation, int(groups)))
+    image = input if batched else input.unsqueeze(0)
+    y = conv2d_op(image, weight, bias, stride=stride, padding=pads, dilation=dilation, groups=int(groups))
     if any(crop):
         y = y[:, :, crop[0] :, crop[1] :].contiguous()
     return y if batched else y.squeeze(0)
 
 
-def _named_padding(name: str, padding: str, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> tuple:
-    """'same' or 'valid' as numbers, and what to cut off in front: 'same' pads one more at the end where the total is odd."""
+def _pads(name: str, padding: Any, kernel: Sequence[int], stride: Any, dilation: Any) -> tuple[tuple, tuple]:
+    """Padding as numbers, and what to cut off in front: 'same' pads one more at the end where the total is odd."""
+    if not isinstance(padding, str):
+        return pair(name, "padding", padding, 0, len(kernel)), ()
     if padding == "valid":
         return (0,) * len(kernel), ()
     if padding != "same":
         raise ValueError(f"{name}: padding must be 'valid', 'same' or numbers, got {padding!r}")
     if any(s != 1 for s in stride):
-        raise RuntimeError(f"{name}: padding='same' is not supported for strided convolutions; give the padding as numbers")
+        raise RuntimeError(f"{name}: padding='same' is not supported for strided convolutions; give numbers")
     total = [d * (k - 1) for d, k in zip(dilation, kernel)]
     return tuple((t + 1) // 2 for t in total), tuple(t % 2 for t in total)
 
@@ -388,11 +394,16 @@ def conv1d(
     tensor([[3., 5.]])
     """
     _check_shapes("conv1d", input, weight, bias, groups, 1)
-    (stride,), (dilation,) = pair("conv1d", "stride", stride, 1, 1), pair("conv1d", "dilation", dilation, 1, 1)
+    (stride,), (dilation,) = (
+        pair("conv1d", "stride", stride, 1, 1),
+        pair("conv1d", "dilation", dilation, 1, 1),
+    )
     if not isinstance(padding, str):
         padding = (0, *pair("conv1d", "padding", padding, 0, 1))
         _check_kernel("conv1d", input.shape[-1:], weight.shape[2:], padding[1:], (dilation,))
-    return conv2d(input.unsqueeze(-2), weight.unsqueeze(2), bias, (1, stride), padding, (1, dilation), groups).squeeze(-2)
+    return conv2d(
+        input.unsqueeze(-2), weight.unsqueeze(2), bias, (1, stride), padding, (1, dilation), groups
+    ).squeeze(-2)
 
 
 def conv_transpose2d(
@@ -433,7 +444,9 @@ def conv_transpose2d(
     stride, dilation = pair(name, "stride", stride, 1), pair(name, "dilation", dilation, 1)
     padding, extra = pair(name, "padding", padding, 0), pair(name, "output_padding", output_padding, 0)
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
-        raise RuntimeError(f"{name}: output padding must be smaller than either stride or dilation, got {extra}")
+        raise RuntimeError(
+            f"{name}: output padding must be smaller than either stride or dilation, got {extra}"
+        )
     outputs = weight.shape[1] * groups
     if bias is not None and tuple(bias.shape) != (outputs,):
         raise RuntimeError(f"{name}: bias must have shape ({outputs},), got {tuple(bias.shape)}")
@@ -445,7 +458,10 @@ def conv_transpose2d(
         raise RuntimeError(f"{name}: the output size {size} is too small; use less padding")
     batched = input.ndim == 4
     y = conv2d_input_grad_op(
-        input if batched else input.unsqueeze(0), weight, size=size, **_geometry(stride, padding, dilation, int(groups))
+        input if batched else input.unsqueeze(0),
+        weight,
+        size=size,
+        **_geometry(stride, padding, dilation, int(groups)),
     )
     if bias is not None:
         y = y + bias.reshape(-1, 1, 1)
@@ -473,9 +489,19 @@ def conv_transpose1d(
         raise RuntimeError(f"{name}: expected input (N, C, L) or (C, L) and weight (C, O / groups, K), got "
                            f"{tuple(input.shape)} and {tuple(weight.shape)}")  # fmt: skip
     (stride,), (dilation,) = pair(name, "stride", stride, 1, 1), pair(name, "dilation", dilation, 1, 1)
-    (padding,), (extra,) = pair(name, "padding", padding, 0, 1), pair(name, "output_padding", output_padding, 0, 1)
+    (padding,), (extra,) = (
+        pair(name, "padding", padding, 0, 1),
+        pair(name, "output_padding", output_padding, 0, 1),
+    )
     y = conv_transpose2d(
-        input.unsqueeze(-2), weight.unsqueeze(2), bias, (1, stride), (0, padding), (0, extra), groups, (1, dilation)
+        input.unsqueeze(-2),
+        weight.unsqueeze(2),
+        bias,
+        (1, stride),
+        (0, padding),
+        (0, extra),
+        groups,
+        (1, dilation),
     )
     return y.squeeze(-2)
 
@@ -501,22 +527,20 @@ def conv3d(
     if input.ndim == 4:
         return conv3d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
     steps, spread = pair("conv3d", "stride", stride, 1, 3), pair("conv3d", "dilation", dilation, 1, 3)
-    crop: tuple = ()
-    if isinstance(padding, str):
-        pads, crop = _named_padding("conv3d", padding, weight.shape[2:], steps, spread)
-    else:
-        pads = pair("conv3d", "padding", padding, 0, 3)
+    pads, crop = _pads("conv3d", padding, weight.shape[2:], steps, spread)
     _check_kernel("conv3d", input.shape[2:], weight.shape[2:], pads, spread)
     n, c, depth, h, w = input.shape
     out_depth = out_size(depth, weight.shape[2], steps[0], pads[0], spread[0])
-    slices = input.transpose(1, 2)  # (N, D, C, H, W): a slice in depth is an image
+    slices: Any = input.transpose(1, 2)  # (N, D, C, H, W): a slice in depth is an image
     if pads[0]:
         edge = input.new_zeros((n, pads[0], c, h, w))
         slices = cat((edge, slices, edge), 1)
     total: Any = None
     for i in range(weight.shape[2]):
         first = i * spread[0]
-        images = slices[:, first : first + (out_depth - 1) * steps[0] + 1 : steps[0]].reshape(n * out_depth, c, h, w)
+        images = slices[:, first : first + (out_depth - 1) * steps[0] + 1 : steps[0]].reshape(
+            n * out_depth, c, h, w
+        )
         part = conv2d(images, weight[:, :, i], None, steps[1:], pads[1:], spread[1:], groups)
         total = part if total is None else total + part
     total = total.reshape(n, out_depth, *total.shape[1:])

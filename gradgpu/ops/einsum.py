@@ -78,7 +78,9 @@ def _parse(equation: str, operands: Sequence[Tensor]) -> tuple[list[str], str]:
         if "..." in part:
             extra = x.ndim - len(part) + 3
             if extra < 0 or extra > len(_SPARE):
-                raise RuntimeError(f"einsum: {part!r} has too many labels for an operand of shape {tuple(x.shape)}")
+                raise RuntimeError(
+                    f"einsum: {part!r} has too many labels for an operand of shape {tuple(x.shape)}"
+                )
             spare = _SPARE[:extra][::-1]
             widest = max(widest, spare, key=len)
             part = part.replace("...", spare)
@@ -94,7 +96,9 @@ def _parse(equation: str, operands: Sequence[Tensor]) -> tuple[list[str], str]:
         output = right.replace("...", widest)
         for label in output:
             if output.count(label) > 1 or all(label not in labels for labels in inputs):
-                raise RuntimeError(f"einsum: output label {label!r} of {equation!r} is repeated or in no operand")
+                raise RuntimeError(
+                    f"einsum: output label {label!r} of {equation!r} is repeated or in no operand"
+                )
     else:
         every = "".join(inputs)
         output = widest + "".join(c for c in sorted(set(every)) if every.count(c) == 1 and c not in widest)

@@ -22,7 +22,20 @@ from .reduce import sum_to_size_op
 from .registry import Op, from_saved, method, unpack
 
 # linear is nn.functional's.
-__all__ = ["addmm", "addmv", "baddbmm", "bmm", "dot", "inner", "matmul", "mm", "mv", "outer", "tensordot", "vdot"]
+__all__ = [
+    "addmm",
+    "addmv",
+    "baddbmm",
+    "bmm",
+    "dot",
+    "inner",
+    "matmul",
+    "mm",
+    "mv",
+    "outer",
+    "tensordot",
+    "vdot",
+]
 
 
 def _check_types(name: str, *arrays: Any) -> None:
@@ -31,7 +44,9 @@ def _check_types(name: str, *arrays: Any) -> None:
     for x in arrays:
         if x is not None and x.dtype != dtype:
             seen = ", ".join(str(v.dtype) for v in arrays if v is not None)
-            raise RuntimeError(f"{name}: expected all tensors to have the same dtype, but got {seen}; convert with .to(dtype)")
+            raise RuntimeError(
+                f"{name}: expected all tensors to have the same dtype, but got {seen}; convert with .to(dtype)"
+            )
     if dtype.kind == "b":
         raise RuntimeError(f"{name}: not implemented for bool; convert with .to(gradgpu.int64) or .float()")
 
@@ -55,7 +70,9 @@ def _mm_cpu(a, b, *, ta=False, tb=False):
         try:
             return np.dot(a.T if ta else a, b.T if tb else b)
         except ValueError:
-            raise _mismatch("mm", a.shape[::-1] if ta else a.shape, b.shape[::-1] if tb else b.shape) from None
+            raise _mismatch(
+                "mm", a.shape[::-1] if ta else a.shape, b.shape[::-1] if tb else b.shape
+            ) from None
     if a.dtype != b.dtype or a.dtype.kind == "b":
         _check_types("mm", a, b)
     shape = None
@@ -79,7 +96,9 @@ def _mm_cuda(a, b, *, ta=False, tb=False):
     _check_types("mm", a, b)
     left, right = fold(a), fold(b)
     if left.shape[0 if ta else 1] != right.shape[1 if tb else 0]:
-        raise _mismatch("mm", left.shape[::-1] if ta else left.shape, right.shape[::-1] if tb else right.shape)
+        raise _mismatch(
+            "mm", left.shape[::-1] if ta else left.shape, right.shape[::-1] if tb else right.shape
+        )
     y = gemm(left, right, ta, tb)
     return y if ta or a.ndim == 2 else unfold(y, (*a.shape[:-1], y.shape[1]))
 
@@ -147,7 +166,9 @@ def _dot_cuda(a, b):
 def _check_vectors(a: Any, b: Any) -> None:
     _check_types("dot", a, b)
     if a.shape != b.shape:
-        raise RuntimeError(f"dot: inconsistent tensor size, expected vectors of one length, got {a.shape[0]} and {b.shape[0]}")
+        raise RuntimeError(
+            f"dot: inconsistent tensor size, expected vectors of one length, got {a.shape[0]} and {b.shape[0]}"
+        )
 
 
 dot_op = Op("dot", cpu=_dot_cpu, cuda=_dot_cuda, grad={"a": lambda g, b: g * b, "b": lambda g, a: g * a})
@@ -159,7 +180,9 @@ def _check_batch(a: Any, b: Any, ta: bool, tb: bool) -> None:
     right = (*b.shape[:-2], b.shape[-1], b.shape[-2]) if tb else b.shape
     _check_types("matmul", a, b)
     if left[-1] != right[-2]:
-        raise _mismatch("matmul", left, right, ": the last of the first must equal the last but one of the second")
+        raise _mismatch(
+            "matmul", left, right, ": the last of the first must equal the last but one of the second"
+        )
     try:
         np.broadcast_shapes(left[:-2], right[:-2])
     except ValueError:
@@ -227,7 +250,9 @@ def _linear_cuda(x, weight, bias):
 
 
 def _linear_grad_x(g, weight, x_shape):
-    return mm_op(g, weight) if len(x_shape) != 1 else mm_op(g.reshape((1, g.shape[0])), weight).reshape(x_shape)
+    return (
+        mm_op(g, weight) if len(x_shape) != 1 else mm_op(g.reshape((1, g.shape[0])), weight).reshape(x_shape)
+    )
 
 
 def _linear_grad_weight(g, x):
@@ -277,7 +302,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"weight (out_features, in_features), which is {tuple(w)}"
         )
     if bias is not None and bias._a.shape != (w[0],):
-        raise RuntimeError(f"linear: bias must have shape ({w[0]},) for weight {tuple(w)}, got {tuple(bias.shape)}")
+        raise RuntimeError(
+            f"linear: bias must have shape ({w[0]},) for weight {tuple(w)}, got {tuple(bias.shape)}"
+        )
     return linear_op(input, weight, bias)
 
 
@@ -302,11 +329,19 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     tensor([3., 7.])
     """
     if not isinstance(other, Tensor) or not isinstance(input, Tensor):
-        raise TypeError(f"matmul: expected two Tensors, got {type(input).__name__} and {type(other).__name__}")
+        raise TypeError(
+            f"matmul: expected two Tensors, got {type(input).__name__} and {type(other).__name__}"
+        )
     x, y = input._a, other._a
     m, n = x.ndim, y.ndim
     if n == 2 and m >= 2:
-        if m == 2 and type(x) is type(y) is np.ndarray and x.dtype is y.dtype and x.dtype in _DOT_DTYPES and not state.special:
+        if (
+            m == 2
+            and type(x) is type(y) is np.ndarray
+            and x.dtype is y.dtype
+            and x.dtype in _DOT_DTYPES
+            and not state.special
+        ):
             return _product.of(input, other, x, y)
         return mm_op(input, other)
     if m == 1 and n == 1:
@@ -431,7 +466,9 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence = 2) -> Tensor:
         over_a, over_b = [a._dim(d, "tensordot") for d in over_a], [b._dim(d, "tensordot") for d in over_b]
     sizes_a, sizes_b = [a.shape[d] for d in over_a], [b.shape[d] for d in over_b]
     if sizes_a != sizes_b:
-        raise RuntimeError(f"tensordot: contracted dimensions must have the same sizes, got {sizes_a} and {sizes_b}")
+        raise RuntimeError(
+            f"tensordot: contracted dimensions must have the same sizes, got {sizes_a} and {sizes_b}"
+        )
     free_a = [d for d in range(a.ndim) if d not in over_a]
     free_b = [d for d in range(b.ndim) if d not in over_b]
     shape_a, shape_b = [a.shape[d] for d in free_a], [b.shape[d] for d in free_b]

@@ -27,13 +27,17 @@ __all__ = ["adaptive_avg_pool1d", "avg_pool1d", "max_pool1d", "max_pool2d"]
 
 _KERNELS = {
     name: Kernel("pool.cu", name, "PPPP" + "i" * 15 + "I" * 6, T=FLOATS)
-    for name in ("max_pool2d", "max_pool2d_backward", "max_pool2d_gather", "max_pool2d_indices", "avg_pool2d",
-                 "avg_pool2d_backward")  # fmt: skip
+    for name in (
+        *("max_pool2d", "max_pool2d_backward", "max_pool2d_gather", "max_pool2d_indices"),
+        *("avg_pool2d", "avg_pool2d_backward"),
+    )
 }
 _ONE_LAUNCH = 0x7FFFFFFF  # elements that 32-bit division can tell apart
 
 
-def _taps(size: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Iterator[tuple]:
+def _taps(
+    size: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> Iterator[tuple]:
     """(tap, outputs that have it inside the image, where it is there) as indices of the last two dimensions."""
     for i in range(kernel[0]):
         rows, at_rows = _overlap(out[0], size[0], stride[0], i * dilation[0] - padding[0])
@@ -162,7 +166,9 @@ def _max_pool2d_indices_cpu(taps, *, size, kernel, stride, padding, dilation):
 def _max_pool2d_indices_cuda(taps, *, size, kernel, stride, padding, dilation):
     taps = contiguous(taps)
     indices = empty(taps.shape, np.int64)
-    _launch("max_pool2d_indices", taps, indices, taps, size, taps.shape[-2:], kernel, stride, padding, dilation)
+    _launch(
+        "max_pool2d_indices", taps, indices, taps, size, taps.shape[-2:], kernel, stride, padding, dilation
+    )
     return indices
 
 
@@ -170,7 +176,7 @@ def _windows(kernel, stride, padding, dilation):
     return {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
 
 
-max_pool2d_op = Op(
+max_pool2d_op: Op = Op(
     "max_pool2d",
     cpu=_max_pool2d_cpu,
     cuda=_max_pool2d_cuda,
@@ -182,7 +188,7 @@ max_pool2d_op = Op(
     differentiable=(True, False),
 )
 
-max_pool2d_backward_op = Op(
+max_pool2d_backward_op: Op = Op(
     "max_pool2d_backward",
     cpu=_max_pool2d_backward_cpu,
     cuda=_max_pool2d_backward_cuda,
@@ -193,7 +199,7 @@ max_pool2d_backward_op = Op(
     },
 )
 
-max_pool2d_gather_op = Op(
+max_pool2d_gather_op: Op = Op(
     "max_pool2d_gather",
     cpu=_max_pool2d_gather_cpu,
     cuda=_max_pool2d_gather_cuda,
@@ -236,7 +242,9 @@ def _avg_pool2d_cpu(x, *, out, kernel, stride, padding, include_pad, divisor):
 def _avg_pool2d_cuda(x, *, out, kernel, stride, padding, include_pad, divisor):
     x = contiguous(x)
     y = empty((*x.shape[:-2], *out), x.dtype)
-    _launch("avg_pool2d", x, y, None, x.shape[-2:], out, kernel, stride, padding, (1, 1), include_pad, divisor)
+    _launch(
+        "avg_pool2d", x, y, None, x.shape[-2:], out, kernel, stride, padding, (1, 1), include_pad, divisor
+    )
     return y
 
 
@@ -255,15 +263,34 @@ def _avg_pool2d_backward_cpu(g, *, size, kernel, stride, padding, include_pad, d
 def _avg_pool2d_backward_cuda(g, *, size, kernel, stride, padding, include_pad, divisor):
     g = contiguous(g)
     x = empty((*g.shape[:-2], *size), g.dtype)
-    _launch("avg_pool2d_backward", g, x, None, size, g.shape[-2:], kernel, stride, padding, (1, 1), include_pad, divisor)
+    _launch(
+        "avg_pool2d_backward",
+        g,
+        x,
+        None,
+        size,
+        g.shape[-2:],
+        kernel,
+        stride,
+        padding,
+        (1, 1),
+        include_pad,
+        divisor,
+    )
     return x
 
 
 def _avg_windows(kernel, stride, padding, include_pad, divisor):
-    return {"kernel": kernel, "stride": stride, "padding": padding, "include_pad": include_pad, "divisor": divisor}
+    return {
+        "kernel": kernel,
+        "stride": stride,
+        "padding": padding,
+        "include_pad": include_pad,
+        "divisor": divisor,
+    }
 
 
-avg_pool2d_op = Op(
+avg_pool2d_op: Op = Op(
     "avg_pool2d",
     cpu=_avg_pool2d_cpu,
     cuda=_avg_pool2d_cuda,
@@ -274,7 +301,7 @@ avg_pool2d_op = Op(
     },
 )
 
-avg_pool2d_backward_op = Op(
+avg_pool2d_backward_op: Op = Op(
     "avg_pool2d_backward",
     cpu=_avg_pool2d_backward_cpu,
     cuda=_avg_pool2d_backward_cuda,
@@ -296,14 +323,22 @@ def _pooled(size: int, kernel: int, stride: int, padding: int, dilation: int, ce
     return n - 1 if (n - 1) * stride >= size + padding else n
 
 
-def _arguments(name: str, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, dims: int) -> tuple:
+def _arguments(
+    name: str, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, dims: int
+) -> tuple:
     """(out, kernel, stride, padding, dilation), checked; `dims` of them."""
     if x.ndim not in (dims + 1, dims + 2):
-        raise RuntimeError(f"{name}: Expected {dims + 1}-D or {dims + 2}-D input, got {x.ndim}-D of shape {tuple(x.shape)}")
+        raise RuntimeError(
+            f"{name}: Expected {dims + 1}-D or {dims + 2}-D input, got {x.ndim}-D of shape {tuple(x.shape)}"
+        )
     if not x.is_floating_point():
         raise RuntimeError(f"{name}: not implemented for {x.dtype}; convert with .float()")
     kernel = pair(name, "kernel_size", kernel, 1, dims)
-    stride = kernel if stride is None or isinstance(stride, (tuple, list)) and not stride else pair(name, "stride", stride, 1, dims)
+    stride = (
+        kernel
+        if stride is None or isinstance(stride, (tuple, list)) and not stride
+        else pair(name, "stride", stride, 1, dims)
+    )
     padding, dilation = pair(name, "padding", padding, 0, dims), pair(name, "dilation", dilation, 1, dims)
     for p, k, d in zip(padding, kernel, dilation):
         if 2 * p > d * (k - 1) + 1:
@@ -312,7 +347,9 @@ def _arguments(name: str, x: Tensor, kernel: Any, stride: Any, padding: Any, dil
     size = tuple(x.shape)[-dims:]
     out = tuple(_pooled(*each, ceil_mode) for each in zip(size, kernel, stride, padding, dilation))
     if min(out) < 1:
-        raise RuntimeError(f"{name}: output size {out} is too small for input {tuple(x.shape)} and kernel_size {kernel}")
+        raise RuntimeError(
+            f"{name}: output size {out} is too small for input {tuple(x.shape)} and kernel_size {kernel}"
+        )
     return out, kernel, stride, padding, dilation
 
 
@@ -371,8 +408,7 @@ def max_pool1d(
     tensor([[3., 4.]])
     """
     out, *rest = _arguments("max_pool1d", input, kernel_size, stride, padding, dilation, ceil_mode, 1)
-    kernel, stride, padding, dilation = rest
-    windows = _windows((1, *kernel), (1, *stride), (0, *padding), (1, *dilation))
+    windows = _windows((1, *rest[0]), (1, *rest[1]), (0, *rest[2]), (1, *rest[3]))
     made = _max_pool(input.unsqueeze(-2), (1, *out), windows, return_indices)
     return (made[0].squeeze(-2), made[1].squeeze(-2)) if return_indices else made.squeeze(-2)
 
@@ -399,11 +435,17 @@ def avg_pool2d(
     tensor([[[ 2.5000,  4.5000],
              [10.5000, 12.5000]]])
     """
-    out, kernel, stride, padding, _ = _arguments("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode, 2)
+    out, kernel, stride, padding, _ = _arguments(
+        "avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode, 2
+    )
     if divisor_override is not None and divisor_override == 0:
-        raise RuntimeError("avg_pool2d: divisor must be not zero; leave divisor_override out to divide by the window's size")
+        raise RuntimeError(
+            "avg_pool2d: divisor must be not zero; leave divisor_override out to divide by the window's size"
+        )
     divisor = 0 if divisor_override is None else int(divisor_override)
-    return avg_pool2d_op(input, out=out, **_avg_windows(kernel, stride, padding, bool(count_include_pad), divisor))
+    return avg_pool2d_op(
+        input, out=out, **_avg_windows(kernel, stride, padding, bool(count_include_pad), divisor)
+    )
 
 
 def avg_pool1d(
@@ -423,7 +465,9 @@ def avg_pool1d(
     out, *rest = _arguments("avg_pool1d", input, kernel_size, stride, padding, 1, ceil_mode, 1)
     kernel, stride, padding = ((1, *rest[0]), (1, *rest[1]), (0, *rest[2]))
     y = avg_pool2d_op(
-        input.unsqueeze(-2), out=(1, *out), **_avg_windows(kernel, stride, padding, bool(count_include_pad), 0)
+        input.unsqueeze(-2),
+        out=(1, *out),
+        **_avg_windows(kernel, stride, padding, bool(count_include_pad), 0),
     )
     return y.squeeze(-2)
 
@@ -431,7 +475,9 @@ def avg_pool1d(
 def _adaptive(name: str, x: Tensor, output_size: Any, dims: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(size, output size) of the last `dims` dimensions; None in an output size keeps the input's."""
     if x.ndim not in (dims + 1, dims + 2):
-        raise RuntimeError(f"{name}: Expected {dims + 1}-D or {dims + 2}-D input, got {x.ndim}-D of shape {tuple(x.shape)}")
+        raise RuntimeError(
+            f"{name}: Expected {dims + 1}-D or {dims + 2}-D input, got {x.ndim}-D of shape {tuple(x.shape)}"
+        )
     if not x.is_floating_point():
         raise RuntimeError(f"{name}: not implemented for {x.dtype}; convert with .float()")
     size = tuple(x.shape)[-dims:]

@@ -30,7 +30,9 @@ def convolution(dims):
         y = np.zeros((x.shape[0], weight.shape[0], *out))
         channels, outputs = weight.shape[1], weight.shape[0] // groups
         for g, tap in itertools.product(range(groups), itertools.product(*map(range, kernel))):
-            at = tuple(slice(t * d, t * d + (o - 1) * s + 1, s) for t, d, o, s in zip(tap, dilation, out, stride))
+            at = tuple(
+                slice(t * d, t * d + (o - 1) * s + 1, s) for t, d, o, s in zip(tap, dilation, out, stride)
+            )
             patch = x[(slice(None), slice(g * channels, (g + 1) * channels), *at)]
             w = weight[(slice(g * outputs, (g + 1) * outputs), slice(None), *tap)]
             y[:, g * outputs : (g + 1) * outputs] += np.einsum("nc...,oc->no...", patch, w)
@@ -44,12 +46,20 @@ def transposed(dims):
         if x.ndim == dims + 1:
             return reference(x[None], weight, bias, stride, padding, output_padding, groups, dilation)[0]
         kernel = weight.shape[2:]
-        stride, padding, extra, dilation = (several(v, dims) for v in (stride, padding, output_padding, dilation))
+        stride, padding, extra, dilation = (
+            several(v, dims) for v in (stride, padding, output_padding, dilation)
+        )
         channels, outputs = weight.shape[0] // groups, weight.shape[1]
-        full = [(n - 1) * s + d * (k - 1) + e + 1 for n, s, d, k, e in zip(x.shape[2:], stride, dilation, kernel, extra)]
+        full = [
+            (n - 1) * s + d * (k - 1) + e + 1
+            for n, s, d, k, e in zip(x.shape[2:], stride, dilation, kernel, extra)
+        ]
         y = np.zeros((x.shape[0], outputs * groups, *full))
         for g, tap in itertools.product(range(groups), itertools.product(*map(range, kernel))):
-            at = tuple(slice(t * d, t * d + (n - 1) * s + 1, s) for t, d, n, s in zip(tap, dilation, x.shape[2:], stride))
+            at = tuple(
+                slice(t * d, t * d + (n - 1) * s + 1, s)
+                for t, d, n, s in zip(tap, dilation, x.shape[2:], stride)
+            )
             w = weight[(slice(g * channels, (g + 1) * channels), slice(None), *tap)]
             y[(slice(None), slice(g * outputs, (g + 1) * outputs), *at)] += np.einsum(
                 "nc...,co->no...", x[:, g * channels : (g + 1) * channels], w
@@ -85,16 +95,42 @@ OPS = [
         tolerance=SUMS,
         ops=["conv2d_input_grad", "conv2d_weight_grad"],
         errors=[
-            Bad(In(1, 2, 4, 4), In(3, 3, 3, 3), raises=RuntimeError, match="to have 3 channels, but got 2 channels"),
-            Bad(In(1, 2, 4, 4), In(3, 2, 5, 3), raises=RuntimeError, match="can't be greater than actual input size"),
+            Bad(
+                In(1, 2, 4, 4),
+                In(3, 3, 3, 3),
+                raises=RuntimeError,
+                match="to have 3 channels, but got 2 channels",
+            ),
+            Bad(
+                In(1, 2, 4, 4),
+                In(3, 2, 5, 3),
+                raises=RuntimeError,
+                match="can't be greater than actual input size",
+            ),
             Bad(In(4, 4), In(3, 2, 3, 3), raises=RuntimeError, match="Expected 3-D"),
             Bad(In(1, 2, 4, 4), In(3, 2, 3), raises=RuntimeError, match="weight must be 4-D"),
             Bad(In(1, 2, 4, 4), In(3, 2, 3, 3), In(2), raises=RuntimeError, match="bias must have shape"),
-            Bad(In(1, 2, 4, 4), In(3, 2, 3, 3), stride=0, raises=RuntimeError, match="stride must be at least 1"),
-            Bad(In(1, 2, 4, 4), In(3, 2, 3, 3), padding=(1, 2, 3), raises=RuntimeError, match="must be an int or 2 ints"),
+            Bad(
+                In(1, 2, 4, 4),
+                In(3, 2, 3, 3),
+                stride=0,
+                raises=RuntimeError,
+                match="stride must be at least 1",
+            ),
+            Bad(
+                In(1, 2, 4, 4),
+                In(3, 2, 3, 3),
+                padding=(1, 2, 3),
+                raises=RuntimeError,
+                match="must be an int or 2 ints",
+            ),
             Bad(In(1, 2, 4, 4), In(3, 1, 3, 3), groups=2, raises=RuntimeError, match="divisible by groups"),
-            Bad(In(1, 2, 4, 4), In(2, 2, 3, 3), groups=0, raises=RuntimeError, match="groups must be positive"),
-            Bad(In(1, 2, 4, 4), In(2, 2, 3, 3), padding="same", stride=2, raises=RuntimeError, match="strided"),
+            Bad(
+                In(1, 2, 4, 4), In(2, 2, 3, 3), groups=0, raises=RuntimeError, match="groups must be positive"
+            ),
+            Bad(
+                In(1, 2, 4, 4), In(2, 2, 3, 3), padding="same", stride=2, raises=RuntimeError, match="strided"
+            ),
             Bad(In(1, 2, 4, 4), In(2, 2, 3, 3), padding="full", raises=ValueError, match="'valid', 'same'"),
             Bad(In(1, 2, 4, 4), In(2, 2, 3, 3, dtype="int64"), raises=RuntimeError, match="same dtype"),
         ],
@@ -140,7 +176,13 @@ OPS = [
         tolerance=SUMS,
         errors=[
             Bad(In(1, 2, 3, 3), In(3, 2, 3, 3), raises=RuntimeError, match="to have 3 channels"),
-            Bad(In(1, 3, 3, 3), In(3, 2, 3, 3), output_padding=1, raises=RuntimeError, match="output padding must be smaller"),
+            Bad(
+                In(1, 3, 3, 3),
+                In(3, 2, 3, 3),
+                output_padding=1,
+                raises=RuntimeError,
+                match="output padding must be smaller",
+            ),
             Bad(In(1, 3, 1, 1), In(3, 2, 1, 1), padding=1, raises=RuntimeError, match="too small"),
             Bad(In(1, 3, 3, 3), In(3, 2, 3, 3), In(3), raises=RuntimeError, match="bias must have shape"),
             Bad(In(3, 3), In(3, 2, 3, 3), raises=RuntimeError, match="expected input"),
@@ -149,7 +191,10 @@ OPS = [
     OpSamples(
         "conv_transpose1d",
         gg.conv_transpose1d,
-        samples=[Sample(In(1, 3, 4), In(3, 2, 3), In(2), stride=2, output_padding=1), Sample(In(3, 4), In(3, 2, 3), padding=1)],
+        samples=[
+            Sample(In(1, 3, 4), In(3, 2, 3), In(2), stride=2, output_padding=1),
+            Sample(In(3, 4), In(3, 2, 3), padding=1),
+        ],
         reference=transposed(1),
         tolerance=SUMS,
         errors=[Bad(In(1, 3, 4), In(3, 2, 3, 3), raises=RuntimeError, match="expected input")],

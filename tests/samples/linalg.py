@@ -56,7 +56,12 @@ OPS = [
             Bad(In(2, 3, 4), In(2, 5, 4), raises=RuntimeError, match="cannot be multiplied"),
             Bad(In(), In(3), raises=RuntimeError, match="at least one dimension"),
             Bad(In(2, 3), In(3, 2, dtype="int64"), raises=RuntimeError, match="same dtype"),
-            Bad(In(2, 2, dtype="bool"), In(2, 2, dtype="bool"), raises=RuntimeError, match="not implemented for bool"),
+            Bad(
+                In(2, 2, dtype="bool"),
+                In(2, 2, dtype="bool"),
+                raises=RuntimeError,
+                match="not implemented for bool",
+            ),
             Bad(In(2, 3), 2.0, raises=TypeError, match="expected two Tensors"),
         ],
     ),
@@ -118,7 +123,10 @@ OPS = [
         samples=[Sample(In(4), In(4)), Sample(In(0), In(0)), Sample(In(200), In(200))],
         reference=np.dot,
         tolerance={**SUMS, "float32": (1e-4, 1e-4)},
-        errors=[Bad(In(3), In(4), raises=RuntimeError, match="inconsistent"), Bad(In(3, 1), In(3), raises=RuntimeError, match="1-D")],
+        errors=[
+            Bad(In(3), In(4), raises=RuntimeError, match="inconsistent"),
+            Bad(In(3, 1), In(3), raises=RuntimeError, match="1-D"),
+        ],
     ),
     OpSamples("vdot", gg.vdot, samples=[Sample(In(4), In(4))], reference=np.dot, tolerance=SUMS),
     OpSamples(
@@ -153,7 +161,10 @@ OPS = [
     OpSamples(
         "addmm",
         gg.addmm,
-        samples=[Sample(In(4), In(2, 3), In(3, 4)), Sample(In(2, 4), In(2, 3), In(3, 4), beta=0.5, alpha=2.0)],
+        samples=[
+            Sample(In(4), In(2, 3), In(3, 4)),
+            Sample(In(2, 4), In(2, 3), In(3, 4), beta=0.5, alpha=2.0),
+        ],
         reference=added(np.matmul),
         tolerance=SUMS,
         errors=[Bad(In(4), In(3), In(3, 4), raises=RuntimeError, match="mat1 must be 2-D")],
@@ -169,7 +180,10 @@ OPS = [
     OpSamples(
         "baddbmm",
         gg.baddbmm,
-        samples=[Sample(In(2, 2), In(3, 2, 4), In(3, 4, 2)), Sample(In(1), In(1, 2, 4), In(1, 4, 2), beta=2.0, alpha=0.5)],
+        samples=[
+            Sample(In(2, 2), In(3, 2, 4), In(3, 4, 2)),
+            Sample(In(1), In(1, 2, 4), In(1, 4, 2), beta=2.0, alpha=0.5),
+        ],
         reference=added(np.matmul),
         tolerance=SUMS,
         errors=[Bad(In(2), In(2, 3), In(3, 2), raises=RuntimeError, match="3-D")],
@@ -191,7 +205,13 @@ OPS = [
         reference=linear_reference,
         tolerance=SUMS,
         errors=[
-            Bad(In(2, 3), In(5, 4), In(5), raises=RuntimeError, match="linear: mat1 and mat2 shapes cannot be multiplied"),
+            Bad(
+                In(2, 3),
+                In(5, 4),
+                In(5),
+                raises=RuntimeError,
+                match="linear: mat1 and mat2 shapes cannot be multiplied",
+            ),
             Bad(In(2, 4), In(5, 4), In(4), raises=RuntimeError, match=r"bias must have shape \(5,\)"),
             Bad(In(2, 4), In(5, 4, dtype="int64"), raises=RuntimeError, match="same dtype"),
             Bad(In(), In(5, 4), raises=RuntimeError, match="linear"),

@@ -42,12 +42,16 @@ def maximum(values, inside, rows, columns, width):
 def max_reference(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     kernel, padding, dilation = two(kernel_size), two(padding), two(dilation)
     stride = kernel if stride is None else two(stride)
-    rows, columns = (windows(*each, ceil_mode) for each in zip(x.shape[-2:], kernel, stride, padding, dilation))
+    rows, columns = (
+        windows(*each, ceil_mode) for each in zip(x.shape[-2:], kernel, stride, padding, dilation)
+    )
     y, indices = pooled(x, rows, columns, lambda *cell: maximum(*cell, x.shape[-1]))
     return (y, indices) if return_indices else y
 
 
-def avg_reference(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
+def avg_reference(
+    x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+):
     kernel, padding = two(kernel_size), two(padding)
     stride = kernel if stride is None else two(stride)
     rows, columns = (windows(*each, 1, ceil_mode) for each in zip(x.shape[-2:], kernel, stride, padding))
@@ -62,8 +66,14 @@ def avg_reference(x, kernel_size, stride=None, padding=0, ceil_mode=False, count
 
 def adaptive(function):
     def reference(x, output_size, return_indices=False):
-        out = [n if o is None else o for n, o in zip(x.shape[-2:], two(output_size) if output_size else (None, None))]
-        spans = [[list(range(i * n // o, -(-(i + 1) * n // o))) for i in range(o)] for n, o in zip(x.shape[-2:], out)]
+        out = [
+            n if o is None else o
+            for n, o in zip(x.shape[-2:], two(output_size) if output_size else (None, None))
+        ]
+        spans = [
+            [list(range(i * n // o, -(-(i + 1) * n // o))) for i in range(o)]
+            for n, o in zip(x.shape[-2:], out)
+        ]
         made = pooled(x, *spans, lambda *cell: function(*cell, x.shape[-1]))
         return tuple(made) if return_indices else made[0]
 
@@ -117,7 +127,10 @@ OPS = [
     OpSamples(
         "max_pool1d",
         gg.max_pool1d,
-        samples=[Sample(distinct(2, 3, 8), 2), Sample(distinct(2, 9), 3, stride=2, padding=1, return_indices=True)],
+        samples=[
+            Sample(distinct(2, 3, 8), 2),
+            Sample(distinct(2, 9), 3, stride=2, padding=1, return_indices=True),
+        ],
         reference=one_row(max_reference),
         errors=[Bad(In(4), 2, raises=RuntimeError, match="Expected 2-D or 3-D")],
     ),
@@ -170,7 +183,9 @@ OPS = [
         "adaptive_avg_pool1d",
         gg.adaptive_avg_pool1d,
         samples=[Sample(In(2, 8), 2), Sample(In(2, 2, 7), 3)],
-        reference=lambda x, o: adaptive(lambda values, *rest: (values.mean(-1),))(x[..., None, :], (1, o))[..., 0, :],
+        reference=lambda x, o: adaptive(lambda values, *rest: (values.mean(-1),))(x[..., None, :], (1, o))[
+            ..., 0, :
+        ],
         tolerance=SUMS,
         errors=[Bad(In(4), 2, raises=RuntimeError, match="Expected 2-D or 3-D")],
     ),
