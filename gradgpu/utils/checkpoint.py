@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .graph import saved_tensors_hooks
-from .modes import enable_grad, state
+from ..autograd.graph import saved_tensors_hooks
+from ..autograd.modes import enable_grad, state
 
 
 class _Region:
