@@ -91,21 +91,21 @@ current_stream = cupy.cuda.get_current_stream
 elapsed_time = cupy.cuda.get_elapsed_time
 
 
-class _Thread(threading.local):
+_thread = threading.local()
+
+
+def _enter_thread() -> None:
     """The driver's launch needs a context in the calling thread; only the runtime's calls give it one."""
-
-    ready = None
-
-    def __init__(self) -> None:  # runs at the first access in each thread
-        runtime.setDevice(runtime.getDevice())
-        runtime.free(0)
-
-
-_thread = _Thread()
+    runtime.setDevice(runtime.getDevice())
+    runtime.free(0)
+    _thread.ready = True
 
 
 def current_stream_ptr() -> int:
-    _thread.ready  # noqa: B018
+    try:
+        _thread.ready  # noqa: B018
+    except AttributeError:
+        _enter_thread()
     return current_stream().ptr
 
 
