@@ -20,7 +20,7 @@ from ..cuda.elementwise import broadcast_shapes, elementwise
 from ..tensor import Tensor, wrap
 from .expr import Expr, literal, substitute
 from .reduce import sum_to_size_op
-from .registry import Op, from_saved, pack, unpack
+from .registry import Op, from_saved, pack, parameters_of, unpack
 
 ndarray, generic = np.ndarray, np.generic
 _new = object.__new__
@@ -65,7 +65,7 @@ class Pointwise(Op):
         else:
             self.ufunc = cpu
         if callable(grad):
-            grad = {next(iter(_positional(cpu))): grad}
+            grad = {parameters_of(cpu)[0][0]: grad}
         super().__init__(name, cpu, self._cuda, grad)
         self.expression, self.expression_int = cuda, cuda_int or cuda
         self.result, self.accepts, self.half = result, inputs, half
@@ -79,7 +79,9 @@ class Pointwise(Op):
         n = len(self.inputs)
         # Saved values of a node: one slot an input, one for the output, one for the inputs' shapes
         # where broadcasting happened; None where no rule asks.
-        self.positions = [None if r is None else [_slot(want, n) for want in r.wants if want[0] != "g"] for r in self.rules]
+        self.positions = [
+            None if r is None else [_slot(want, n) for want in r.wants if want[0] != "g"] for r in self.rules
+        ]
         self.runners = [None if r is None else _runner(r, p) for r, p in zip(self.rules, self.positions)]
         self._keep: dict[tuple, tuple] = {}
 
@@ -96,7 +98,9 @@ class Pointwise(Op):
             kept = self._keep[needs] = tuple(flags)
         return kept
 
-    def record(self, tensors: Sequence[Any], values: Sequence[Any], output: Tensor, attrs: dict | None) -> None:
+    def record(
+        self, tensors: Sequence[Any], values: Sequence[Any], output: Tensor, attrs: dict | None
+    ) -> None:
         """Links `output` to the tape. `tensors` are the operands as Tensors or numbers, `values` their arrays."""
         edges = []
         found = False
@@ -145,7 +149,11 @@ class Pointwise(Op):
             raise TypeError(f"{self.name}: expected a Tensor, got {seen}; make one with gradgpu.tensor(...)")
         operands = self._operands(inputs)
         values = [t._a if isinstance(t, Tensor) else t for t in operands]
-        made = self._cuda(*values, **attrs) if any(hasattr(v, "layout") for v in values) else self._numpy(values, attrs)
+        made = (
+            self._cuda(*values, **attrs)
+            if any(hasattr(v, "layout") for v in values)
+            else self._numpy(values, attrs)
+        )
         output = wrap(made)
         if self.has_gradient and state.grad:
             self.record(operands, values, output, attrs or None)
@@ -201,13 +209,27 @@ class Pointwise(Op):
             "float": not d.is_floating_point,
         }[self.accepts]
         if bad:
-            hint = "x.float()" if self.accepts == "float" else "x.long()" if self.accepts == "integer" else "x.int()"
-            raise RuntimeError(f"{self.name}: not implemented for {d} tensors; convert them first, e.g. {hint}")
+            hint = (
+                "x.float()"
+                if self.accepts == "float"
+                else "x.long()"
+                if self.accepts == "integer"
+                else "x.int()"
+            )
+            raise RuntimeError(
+                f"{self.name}: not implemented for {d} tensors; convert them first, e.g. {hint}"
+            )
 
     def _numpy(self, values: Sequence[Any], attrs: dict) -> Any:
-        arrays = (v for k, v in enumerate(values) if isinstance(v, (ndarray, generic)) and k not in self.conditions)
+        arrays = (
+            v for k, v in enumerate(values) if isinstance(v, (ndarray, generic)) and k not in self.conditions
+        )
         d = next((v.dtype for v in arrays), None)
-        if d is not None and _is_half(d) and (self.half != "exact" or attrs or any(isinstance(v, (int, float)) for v in values)):
+        if (
+            d is not None
+            and _is_half(d)
+            and (self.half != "exact" or attrs or any(isinstance(v, (int, float)) for v in values))
+        ):
             # One rounding at the end; a number beside a half tensor keeps its float32 value.
             made = self.cpu(*[_widened(v, d) for v in values], **attrs)
             return made.astype(d) if made.dtype == _FLOAT32 else made
@@ -230,7 +252,9 @@ class Pointwise(Op):
         """The forward kernel for inputs of these dtypes (None: a Python number)."""
         names, scalars = self._names([d is None for d in dtypes])
         types = [d for d in dtypes if d is not None]
-        compute = next((d for k, d in enumerate(dtypes) if d is not None and k not in self.conditions), dt.bool)
+        compute = next(
+            (d for k, d in enumerate(dtypes) if d is not None and k not in self.conditions), dt.bool
+        )
         target = dt.bool if self.result == "bool" else compute
         text = substitute(self.expression if compute.is_floating_point else self.expression_int, names)
         body = f"out0 = {text};" if target is dt.bool else f"out0 = store<{target.cname}>({text});"
@@ -241,7 +265,9 @@ class Pointwise(Op):
         key = tuple([v.layout.dtype if hasattr(v, "layout") else None for v in values])
         run = self._forward.get(key)
         if run is None:
-            run = self._forward[key] = self.kernel([None if d is None else dt.from_numpy_dtype(d) for d in key])
+            run = self._forward[key] = self.kernel(
+                [None if d is None else dt.from_numpy_dtype(d) for d in key]
+            )
         scalars = [v for v in values if not hasattr(v, "layout")]
         if attrs:
             scalars += [attrs[name] for name in self.attribute_names]
@@ -276,7 +302,10 @@ class Pointwise(Op):
         attrs = node.attrs
         if create_graph:
             n = len(self.inputs)
-            lifted = [from_saved(v, e) if isinstance(v, (ndarray, generic, Array)) else v for v, e in zip(saved, node.edges)]
+            lifted = [
+                from_saved(v, e) if isinstance(v, (ndarray, generic, Array)) else v
+                for v, e in zip(saved, node.edges)
+            ]
             lifted.append(None if saved[n] is None else from_saved(saved[n], node))
             saved = (*lifted, saved[-1])
         elif not isinstance(g, (ndarray, generic)):
@@ -321,8 +350,12 @@ class Pointwise(Op):
             scalars += [attrs[name] for name in self.attribute_names]
         found = self._fused.get(tuple(key))
         if found is None:
-            kinds = [None if v is None else v.layout.dtype if type(v) is Array else "number" for v in saved[:-1]]
-            kernel, where = self.backward_kernel(tuple([e is not None for e in edges]), g.layout.dtype, *kinds)
+            kinds = [
+                None if v is None else v.layout.dtype if type(v) is Array else "number" for v in saved[:-1]
+            ]
+            kernel, where = self.backward_kernel(
+                tuple([e is not None for e in edges]), g.layout.dtype, *kinds
+            )
             if len(self._fused) > 4096:
                 self._fused.clear()
             found = self._fused[tuple(key)] = (kernel and kernel.plan(arrays).runner(len(scalars)), where)
@@ -371,9 +404,13 @@ class Pointwise(Op):
                 bodies.append(f"out{len(bodies)} = store<{d.cname}>(static_cast<C>({text}));")
         if not bodies:
             return None, where
-        tag = "".join("01"[n] for n in needs) + "".join("_" if k is None else "s" if isinstance(k, str) else "" for k in kinds)
+        tag = "".join("01"[n] for n in needs) + "".join(
+            "_" if k is None else "s" if isinstance(k, str) else "" for k in kinds
+        )
         scalars = s + len(self.attribute_names)
-        run = elementwise(f"{self.name}_backward_{tag}", types, [d] * len(bodies), scalars, " ".join(bodies), d)
+        run = elementwise(
+            f"{self.name}_backward_{tag}", types, [d] * len(bodies), scalars, " ".join(bodies), d
+        )
         return run, where
 
     def all_kernels(self) -> None:
@@ -395,7 +432,8 @@ class Pointwise(Op):
                     needs = tuple([r is not None and row[k] is not None for k, r in enumerate(self.rules)])
                     kept = (*self._kept(needs),)
                     kinds = [
-                        None if not keep else "number" if t is None else t.np for keep, t in zip(kept, (*row, d))
+                        None if not keep else "number" if t is None else t.np
+                        for keep, t in zip(kept, (*row, d))
                     ]
                     if any(needs):
                         self.backward_kernel(needs, d.np, *kinds)
@@ -408,12 +446,6 @@ def _is_half(d: Any) -> bool:
 def _widened(v: Any, d: Any) -> Any:
     """A half array as float32; anything else as it is."""
     return v.astype(_FLOAT32) if isinstance(v, (ndarray, generic)) and v.dtype == d else v
-
-
-def _positional(function: Callable) -> list[str]:
-    import inspect
-
-    return [p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.KEYWORD_ONLY]
 
 
 def _slot(want: tuple[str, int], n: int) -> int:
@@ -443,7 +475,7 @@ def _runner(rule: Any, positions: list[int]) -> Callable:
 def unary_door(op: Pointwise) -> Callable:
     """The public function of a one-input op: the common case in few steps, all others through `op`."""
     cpu, runs, has_gradient = op.ufunc, op.runs, op.has_gradient and op.rules[0] is not None
-    keep_in, keep_out = (op._kept((True,)) if has_gradient else (False, False))
+    keep_in, keep_out = op._kept((True,)) if has_gradient else (False, False)
     if has_gradient:
         op.vjp = _unary_vjp(op)  # type: ignore[method-assign]
     if op.accepts == "integer":  # the short path is for floats, which the op must refuse
@@ -548,7 +580,12 @@ def binary_door(op: Pointwise) -> Callable:
             r = run(x, y)
         else:
             d = x.dtype
-            if y is not other and (y.dtype is not d or type(y) is not type(x)) or d is not _F32 and d is not _F64:
+            if (
+                y is not other
+                and (y.dtype is not d or type(y) is not type(x))
+                or d is not _F32
+                and d is not _F64
+            ):
                 return op(input, other)
             try:
                 r = cpu(x, y)
@@ -568,7 +605,9 @@ def binary_door(op: Pointwise) -> Callable:
             node.attrs = node.extra = None
             node.seq = next_sequence()
             node.edges = (input if edge is LEAF else edge, other if other_edge is LEAF else other_edge)
-            keep_x, keep_y, keep_r = keep_one if other_edge is None else keep_other if edge is None else keep_both
+            keep_x, keep_y, keep_r = (
+                keep_one if other_edge is None else keep_other if edge is None else keep_both
+            )
             checks: tuple = ()
             if keep_x:
                 cell = input._cell

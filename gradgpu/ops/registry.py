@@ -7,7 +7,6 @@ ARCHITECTURE.md, "An op").
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any
@@ -25,6 +24,17 @@ _new = object.__new__
 OPS: dict[str, Op] = {}  # every op by name
 
 
+def parameters_of(function: Any) -> tuple[list[str], list[str], str | None]:
+    """Names of a Python function's positional and keyword-only parameters, and of *args.
+
+    `inspect.signature` would tell the same, but hundreds of calls of it make importing slow.
+    """
+    code = function.__code__
+    names, n, k = code.co_varnames, code.co_argcount, code.co_kwonlyargcount
+    star = names[n + k] if code.co_flags & 0x04 else None
+    return list(names[:n]), list(names[n : n + k]), star
+
+
 class Rule:
     """A gradient rule and what it asks for."""
 
@@ -35,12 +45,15 @@ class Rule:
         self.wants: list[tuple[str, int]] = []  # ('g'|'in'|'shape'|'dtype'|'out'|'ins'|'shapes', which)
         self.attrs: list[str] = []
         self.needs = False  # whether it asks which inputs need a gradient
-        for name, parameter in inspect.signature(function).parameters.items():
+        positional, named, _ = parameters_of(function)
+        for name in (*positional, *named):
             if name == "needs":
                 self.needs = True
-            elif parameter.kind is parameter.KEYWORD_ONLY:
+            elif name in named:
                 if name not in op.attributes:
-                    raise TypeError(f"{op.name}: rule of {argument} asks for {name!r}, which is no attribute of the op")
+                    raise TypeError(
+                        f"{op.name}: rule of {argument} asks for {name!r}, which is no attribute of the op"
+                    )
                 self.attrs.append(name)
             else:
                 self.wants.append(op.source(name))
@@ -73,24 +86,17 @@ class Op:
             raise ValueError(f"an op named {name!r} is registered already")
         self.name, self.cpu, self.cuda, self.view = name, cpu, cuda, view
         self.node_name = "".join(part[:1].upper() + part[1:] for part in name.split("_")) + "Backward0"
-        self.inputs: list[str] = []
-        self.attributes: set[str] = set()
-        self.defaults: dict[str, Any] = {}
-        self.variadic: str | None = None
-        for parameter in inspect.signature(cpu).parameters.values():
-            if parameter.kind is parameter.KEYWORD_ONLY:
-                self.attributes.add(parameter.name)
-                if parameter.default is not parameter.empty:
-                    self.defaults[parameter.name] = parameter.default
-            elif parameter.kind is parameter.VAR_POSITIONAL:
-                self.variadic = parameter.name
-            else:
-                self.inputs.append(parameter.name)
+        self.inputs, named, self.variadic = parameters_of(cpu)
+        self.attributes, self.defaults = set(named), dict(cpu.__kwdefaults__ or {})
         self.differentiable = differentiable
-        self.rules = [None if grad is None or name not in grad else Rule(self, grad[name], name) for name in self.inputs]
+        self.rules = [
+            None if grad is None or name not in grad else Rule(self, grad[name], name) for name in self.inputs
+        ]
         unknown = set(grad or ()) - set(self.inputs)
         if unknown:
-            raise TypeError(f"{name}: gradient rules for {sorted(unknown)}, which are no inputs; inputs are {self.inputs}")
+            raise TypeError(
+                f"{name}: gradient rules for {sorted(unknown)}, which are no inputs; inputs are {self.inputs}"
+            )
         self.joint = None if grads is None else Rule(self, grads, "all inputs")
         self.has_gradient = bool(grad) or grads is not None
         # Which inputs can get a gradient; None if one rule serves them all.
@@ -114,7 +120,9 @@ class Op:
                     return kind, self.inputs.index(stem)
                 if stem == self.variadic:
                     return kind + "s", 0
-        raise TypeError(f"{self.name}: a gradient rule asks for {name!r}; there is 'g', 'y', {self.inputs} and their _shape, _dtype")
+        raise TypeError(
+            f"{self.name}: a gradient rule asks for {name!r}; there is 'g', 'y', {self.inputs} and their _shape, _dtype"
+        )
 
     # ---- forward ----
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
@@ -141,7 +149,9 @@ class Op:
             self._check(inputs, arrays, cuda)
         if cuda:
             if self.cuda is None:
-                raise NotImplementedError(f"{self.name} has no cuda implementation; move its inputs with .to('cpu')")
+                raise NotImplementedError(
+                    f"{self.name} has no cuda implementation; move its inputs with .to('cpu')"
+                )
             with on_device(next(a for a in arrays if a is not None).layout.device):
                 made = self.cuda(*arrays, **attrs)
         else:
@@ -167,17 +177,25 @@ class Op:
             if x is None:
                 continue
             if not isinstance(x, Tensor):
-                raise TypeError(f"{self.name}: expected a Tensor, got {type(x).__name__}; make one with gradgpu.tensor(...)")
+                raise TypeError(
+                    f"{self.name}: expected a Tensor, got {type(x).__name__}; make one with gradgpu.tensor(...)"
+                )
             if first is None:
                 first = x
-            elif isinstance(a, (ndarray, np.generic)) is cuda or cuda and a.layout.device != first._a.layout.device:
+            elif (
+                isinstance(a, (ndarray, np.generic)) is cuda
+                or cuda
+                and a.layout.device != first._a.layout.device
+            ):
                 seen = ", ".join(str(t.device) for t in inputs if isinstance(t, Tensor))
                 raise RuntimeError(
                     f"{self.name}: expected all tensors to be on the same device, but found {seen}; "
                     f"move them to one device, e.g. x.to('{first.device}')"
                 )
 
-    def _link(self, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence[Tensor], attrs: dict) -> None:
+    def _link(
+        self, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence[Tensor], attrs: dict
+    ) -> None:
         """Puts the outputs on the tape; at least one input requires grad."""
         edges = []
         for t, differentiable in zip(inputs, self.has_rule or repeat(True)):
@@ -205,7 +223,9 @@ class Op:
         node = _new(Node)
         node.op, node.plan, node.extra, node.seq = self, plan, None, next_sequence()
         node.edges, node.saved, node.checks = tuple(edges), tuple(saved), checks or None
-        node.attrs = self.defaults if not attrs else attrs if not self.defaults else {**self.defaults, **attrs}
+        node.attrs = (
+            self.defaults if not attrs else attrs if not self.defaults else {**self.defaults, **attrs}
+        )
         if state.special:
             node.saved = pack(node.saved)
             note_trace(node)
@@ -219,7 +239,9 @@ class Op:
                 output._edge = select_node(node, k)
 
     @staticmethod
-    def _saved(want: tuple, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence[Tensor], checks: list) -> Any:
+    def _saved(
+        want: tuple, inputs: Sequence[Any], arrays: Sequence[Any], outputs: Sequence[Tensor], checks: list
+    ) -> Any:
         """What a rule asks for; adds the versions of arrays to `checks`."""
         kind, which = want
         if kind == "shapes":
@@ -281,7 +303,10 @@ class Op:
 def _caller(rule: Rule, saves: Sequence[tuple], outputs: int) -> Callable:
     """A rule as a function of [gradients of the outputs…, saved values…], attributes and needs."""
     function, names = rule.function, tuple(rule.attrs)
-    places = [-1 if kind == "gs" else which if kind == "g" else outputs + saves.index((kind, which)) for kind, which in rule.wants]
+    places = [
+        -1 if kind == "gs" else which if kind == "g" else outputs + saves.index((kind, which))
+        for kind, which in rule.wants
+    ]
     if rule.needs or -1 in places:
 
         def general(values: list, attrs: dict, needs: tuple) -> Any:
@@ -292,7 +317,9 @@ def _caller(rule: Rule, saves: Sequence[tuple], outputs: int) -> Callable:
 
         return general
     if names:
-        return lambda values, attrs, needs: function(*[values[p] for p in places], **{name: attrs[name] for name in names})
+        return lambda values, attrs, needs: function(
+            *[values[p] for p in places], **{name: attrs[name] for name in names}
+        )
     if len(places) == 1:
         (p,) = places
         return lambda values, attrs, needs: function(values[p])
@@ -312,10 +339,15 @@ class Plan:
         wants = [want for rule in rules if rule is not None for want in rule.wants]
         self.saves = tuple(dict.fromkeys([want for want in wants if want[0] not in ("g", "gs")]))
         # The common case: only input arrays are saved.
-        self.from_inputs = None if any(kind != "in" for kind, _ in self.saves) else [which for _, which in self.saves]
+        self.from_inputs = (
+            None if any(kind != "in" for kind, _ in self.saves) else [which for _, which in self.saves]
+        )
         self.outputs = outputs
         self.joint = None if op.joint is None else _caller(op.joint, self.saves, outputs)
-        self.rules = [None if r is None or not need else _caller(r, self.saves, outputs) for r, need in zip(op.rules, needs)]
+        self.rules = [
+            None if r is None or not need else _caller(r, self.saves, outputs)
+            for r, need in zip(op.rules, needs)
+        ]
 
 
 def _wants_tensors(g: Any) -> bool:
@@ -360,7 +392,9 @@ class Packed:
     def _array(self, packed: Any) -> Any:
         t = self.restore(packed)
         if not isinstance(t, Tensor):
-            raise TypeError(f"saved_tensors_hooks: the unpack hook must return a Tensor, got {type(t).__name__}")
+            raise TypeError(
+                f"saved_tensors_hooks: the unpack hook must return a Tensor, got {type(t).__name__}"
+            )
         return t._a
 
 
@@ -386,7 +420,9 @@ def unpack(node: Node) -> tuple:
     if checks is not None:
         for cell, version in checks:
             if cell[0] != version:
-                shapes = [v.shape for v in saved if hasattr(v, "shape")] if type(saved) is tuple else "(packed)"
+                shapes = (
+                    [v.shape for v in saved if hasattr(v, "shape")] if type(saved) is tuple else "(packed)"
+                )
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
                     f"{node.name()} saved tensors of shapes {shapes}; one is at version {cell[0]}; expected version "
