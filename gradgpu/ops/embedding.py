@@ -104,7 +104,7 @@ def _one_hot_cuda(index, *, classes):
     return one_hot("one_hot", index, classes)
 
 
-one_hot_op = Op("one_hot", _one_hot_cpu, _one_hot_cuda)
+one_hot_op = Op("one_hot", _one_hot_cpu, _one_hot_cuda, differentiable=False)
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:

@@ -40,7 +40,7 @@ def _ravel_cuda(*indices, sizes):
 
 
 # Several indices into dimensions of these sizes as one index into their product.
-ravel_index_op = Op("ravel_index", _ravel_cpu, _ravel_cuda)
+ravel_index_op = Op("ravel_index", _ravel_cpu, _ravel_cuda, differentiable=False)
 
 
 def _is_number(i: Any) -> bool:

@@ -551,7 +551,7 @@ def _flat_nonzero_cuda(x):
     return flat_nonzero(x)
 
 
-flat_nonzero_op = Op("flat_nonzero", _flat_nonzero_cpu, _flat_nonzero_cuda)
+flat_nonzero_op = Op("flat_nonzero", _flat_nonzero_cpu, _flat_nonzero_cuda, differentiable=False)
 
 
 def flat_nonzero(x: Any) -> Any:
@@ -571,6 +571,7 @@ unravel_op = Op(
         np.stack(np.unravel_index(flat, shape), -1) if shape else np.empty((len(flat), 0), np.int64)
     ),
     _unravel_cuda,
+    differentiable=False,
 )
 
 

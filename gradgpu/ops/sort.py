@@ -213,7 +213,7 @@ def _search_cuda(sequence, values, *, right):
     return search(sequence, values, right)
 
 
-searchsorted_op = Op("searchsorted", _search_cpu, _search_cuda)
+searchsorted_op = Op("searchsorted", _search_cpu, _search_cuda, differentiable=False)
 
 
 def searchsorted(sorted_sequence: Any, values: Any, *, right: bool = False, side: str | None = None) -> Any:
