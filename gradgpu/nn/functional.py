@@ -3,6 +3,7 @@
 Most are operations of :mod:`gradgpu.ops`; those written here are short compositions of them.
 """
 
+# ruff: noqa: F401 (what is imported here is exported)
 from __future__ import annotations
 
 from typing import Any
@@ -126,7 +127,9 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return ((x1 / norms[0]) * (x2 / norms[1])).sum(dim)
 
 
-def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+def pairwise_distance(
+    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Tensor:
     """‖x₁ - x₂ + eps‖ₚ along the last dimension."""
     return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
 

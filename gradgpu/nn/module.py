@@ -96,9 +96,12 @@ class Module:
     # ---- attributes: parameters, buffers and modules live in their own tables ----
     def __getattr__(self, name: str) -> Any:
         tables = self.__dict__
-        for table in ("_parameters", "_buffers", "_modules"):
-            if table in tables and name in tables[table]:
-                return tables[table][name]
+        try:
+            return tables["_parameters"][name]  # the usual case, on the path of every forward
+        except KeyError:
+            for table in ("_buffers", "_modules"):
+                if table in tables and name in tables[table]:
+                    return tables[table][name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:

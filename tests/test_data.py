@@ -1,0 +1,245 @@
+"""Datasets, samplers, collating and loaders, with and without worker processes."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradgpu as gg
+from gradgpu.utils import data
+from gradgpu.utils.data import DataLoader, TensorDataset
+
+
+class Squares(data.Dataset):
+    """Sample i is (i, i²)."""
+
+    def __init__(self, size: int = 10) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> tuple[int, float]:
+        return index, float(index * index)
+
+
+class Broken(Squares):
+    def __getitem__(self, index: int) -> Any:
+        if index == 5:
+            raise LookupError("sample 5 is missing")
+        return index
+
+
+class Count(data.IterableDataset):
+    """0 … size - 1, shared out among workers."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __iter__(self) -> Any:
+        info = data.get_worker_info()
+        start, step = (0, 1) if info is None else (info.id, info.num_workers)
+        return iter(range(start, self.size, step))
+
+
+class Seeds(Squares):
+    def __getitem__(self, index: int) -> Any:
+        return data.get_worker_info().seed, int(gg.randint(0, 2**31, (1,)).item())
+
+
+def flat(batches: Any) -> list:
+    return [x for batch in batches for x in np.asarray(batch).ravel().tolist()]
+
+
+# ---- datasets ----
+
+
+def test_tensor_dataset():
+    x, y = gg.arange(6).reshape(3, 2), gg.tensor([0.0, 1.0, 2.0])
+    dataset = TensorDataset(x, y)
+    assert len(dataset) == 3
+    a, b = dataset[-1]
+    assert a.tolist() == [4, 5] and b.item() == 2.0
+    with pytest.raises(AssertionError, match=r"Size mismatch between tensors: first dimensions are \[3, 2\]"):
+        TensorDataset(x, y[:2])
+
+
+def test_concat_subset_and_stack():
+    both = Squares(3) + Squares(2)
+    assert len(both) == 5 and both[3] == (0, 0.0) and both[-1] == (1, 1.0)
+    with pytest.raises(ValueError, match="out of range"):
+        both[5]
+    part = data.Subset(both, [4, 0])
+    assert len(part) == 2 and part[0] == (1, 1.0)
+    side = data.StackDataset(a=Squares(2), b=[7, 8])
+    assert side[1] == {"a": (1, 1.0), "b": 8} and len(side) == 2
+    with pytest.raises(ValueError, match="Size mismatch"):
+        data.StackDataset(Squares(2), Squares(3))
+    assert list(data.ChainDataset([Count(2), Count(3)])) == [0, 1, 0, 1, 2]
+
+
+def test_random_split():
+    parts = data.random_split(range(10), [7, 3], gg.Generator().manual_seed(1))
+    again = data.random_split(range(10), [7, 3], gg.Generator().manual_seed(1))
+    assert [len(p) for p in parts] == [7, 3] and sorted(i for p in parts for i in p) == list(range(10))
+    assert [list(p) for p in parts] == [list(p) for p in again]
+    assert [len(p) for p in data.random_split(range(10), [0.55, 0.45])] == [6, 4]
+    with pytest.raises(
+        ValueError, match="Sum of input lengths does not equal the length of the input dataset: 9 and 10"
+    ):
+        data.random_split(range(10), [5, 4])
+
+
+# ---- samplers ----
+
+
+def test_samplers():
+    assert list(data.SequentialSampler(range(3))) == [0, 1, 2]
+    order = list(data.RandomSampler(range(50)))
+    assert sorted(order) == list(range(50)) != order
+    draws = list(data.RandomSampler(range(5), replacement=True, num_samples=200))
+    assert len(draws) == 200 and set(draws) == set(range(5))
+    assert len(list(data.RandomSampler(range(5), num_samples=12))) == 12
+    assert sorted(data.SubsetRandomSampler([3, 5, 7])) == [3, 5, 7]
+    weighted = list(data.WeightedRandomSampler([0.0, 1.0, 3.0], 4000))
+    assert 0 not in weighted and abs(weighted.count(2) / 4000 - 0.75) < 0.05
+    batches = data.BatchSampler(data.SequentialSampler(range(5)), 2, drop_last=False)
+    assert list(batches) == [[0, 1], [2, 3], [4]] and len(batches) == 3
+    assert list(data.BatchSampler(range(5), 2, drop_last=True)) == [[0, 1], [2, 3]]
+    with pytest.raises(ValueError, match="batch_size should be a positive integer"):
+        data.BatchSampler(range(5), 0, False)
+    with pytest.raises(ValueError, match="without replacement"):
+        data.WeightedRandomSampler([1.0, 0.0], 2, replacement=False)
+
+
+# ---- collating ----
+
+
+def test_collate():
+    Point = collections.namedtuple("Point", "x y")
+    collate = data.default_collate
+    assert collate([1, 2]).dtype is gg.int64 and collate([1.0, 2.0]).dtype is gg.float64
+    assert collate([np.float32(1), np.float32(2)]).dtype is gg.float32
+    assert collate([np.ones((2, 3), np.float32)] * 4).shape == (4, 2, 3)
+    assert collate([gg.ones(2), gg.zeros(2)]).tolist() == [[1, 1], [0, 0]]
+    assert collate(["a", "b"]) == ["a", "b"]
+    nested = collate([{"p": Point(1, [2.0, gg.ones(1)])}, {"p": Point(3, [4.0, gg.zeros(1)])}])
+    assert isinstance(nested["p"], Point) and nested["p"].x.tolist() == [1, 3]
+    assert nested["p"].y[0].tolist() == [2.0, 4.0] and nested["p"].y[1].tolist() == [[1.0], [0.0]]
+    with pytest.raises(TypeError, match="found <class 'object'>; give the DataLoader a collate_fn"):
+        collate([object()])
+    with pytest.raises(RuntimeError, match="equal size"):
+        collate([[1], [1, 2]])
+
+
+# ---- loaders ----
+
+
+def test_batches_in_order():
+    loader = DataLoader(Squares(5), batch_size=2)
+    assert len(loader) == 3
+    batches = list(loader)
+    assert [i.tolist() for i, _ in batches] == [[0, 1], [2, 3], [4]]
+    assert batches[1][1].tolist() == [4.0, 9.0]
+    assert [i.tolist() for i, _ in DataLoader(Squares(5), 2, drop_last=True)] == [[0, 1], [2, 3]]
+    assert [x for x, _ in DataLoader(Squares(3), batch_size=None)] == [0, 1, 2]
+    assert list(DataLoader(Squares(4), 2, collate_fn=len)) == [2, 2]
+    assert [i.tolist() for i, _ in DataLoader(Squares(5), batch_sampler=[[4, 0], [1]])] == [[4, 0], [1]]
+    assert [i.tolist() for i, _ in DataLoader(Squares(5), 2, sampler=[3, 1, 2])] == [[3, 1], [2]]
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["whole-batches", "samples"])
+def test_shuffling_is_new_each_pass_and_follows_the_seed(fast):
+    dataset = TensorDataset(gg.arange(40)) if fast else Squares(40)
+
+    def passes() -> list:
+        loader = DataLoader(dataset, 7, shuffle=True, generator=gg.Generator().manual_seed(3))
+        return [flat(x for x, *_ in loader) for _ in range(2)]
+
+    first, second = passes()
+    assert sorted(first) == sorted(second) == list(range(40)) and first != second
+    assert passes() == [first, second]
+
+
+def test_whole_batches_equal_collated_samples():
+    x, y = gg.randn(23, 3), gg.arange(23)
+    base = TensorDataset(x, y)
+    nested = data.Subset(data.Subset(base, list(range(20, 2, -1))), [5, 0, 17, 3, 3])
+    for dataset in (base, nested):
+        fast = list(DataLoader(dataset, 4))
+        slow = list(DataLoader(dataset, 4, collate_fn=lambda batch: data.default_collate(batch)))
+        assert len(fast) == len(slow)
+        for one, two in zip(fast, slow):
+            assert isinstance(one, list) and [t.tolist() for t in one] == [t.tolist() for t in two]
+    batch = next(iter(DataLoader(base, 4)))[0]
+    batch.zero_()
+    assert x[:4].abs().sum().item() > 0  # a batch is a copy
+
+
+@pytest.mark.cuda
+def test_whole_batches_on_the_device():
+    dataset = TensorDataset(gg.arange(10.0).to("cuda"))
+    batches = [b for (b,) in DataLoader(dataset, 4)]
+    assert {b.device.type for b in batches} == {"cuda"}
+    assert [b.tolist() for b in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_iterable_dataset():
+    assert [b.tolist() for b in DataLoader(Count(5), batch_size=2)] == [[0, 1], [2, 3], [4]]
+    assert [b.tolist() for b in DataLoader(Count(5), batch_size=2, drop_last=True)] == [[0, 1], [2, 3]]
+    assert list(DataLoader(Count(3), batch_size=None)) == [0, 1, 2]
+    with pytest.raises(ValueError, match="expected no shuffle"):
+        DataLoader(Count(3), shuffle=True)
+
+
+def test_workers_give_the_same_batches_in_order():
+    loader = DataLoader(Squares(11), batch_size=2, num_workers=2)
+    assert [i.tolist() for i, _ in loader] == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10]]
+    assert len(list(loader)) == 6  # and again
+
+
+def test_workers_share_an_iterable_dataset():
+    batches = [b.tolist() for b in DataLoader(Count(9), batch_size=2, num_workers=2)]
+    assert sorted(x for b in batches for x in b) == list(range(9))
+
+
+def test_workers_have_seeds_of_their_own():
+    gg.manual_seed(0)
+    seeds, draws = zip(*[(s.item(), d.item()) for s, d in DataLoader(Seeds(2), num_workers=2)])
+    assert seeds[1] == seeds[0] + 1 and draws[0] != draws[1]
+    gg.manual_seed(0)
+    assert [s.item() for s, _ in DataLoader(Seeds(2), num_workers=2)] == list(seeds)
+
+
+def test_a_worker_shows_its_error():
+    with pytest.raises(LookupError, match=r"Caught LookupError in DataLoader worker process \d") as error:
+        list(DataLoader(Broken(8), batch_size=2, num_workers=2))
+    assert "sample 5 is missing" in str(error.value) and "__getitem__" in str(error.value)
+
+
+def test_leaving_a_loop_early_ends_the_workers():
+    import multiprocessing
+
+    for _ in DataLoader(Squares(100), num_workers=2):
+        break
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize(
+    "options, match",
+    [
+        ({"num_workers": -1}, "non-negative"),
+        ({"prefetch_factor": 2}, "num_workers > 0"),
+        ({"persistent_workers": True}, "num_workers > 0"),
+        ({"shuffle": True, "sampler": [0]}, "mutually exclusive with shuffle"),
+        ({"batch_sampler": [[0]], "batch_size": 2}, "mutually exclusive"),
+        ({"batch_size": None, "drop_last": True}, "mutually exclusive with drop_last"),
+        ({"timeout": -1}, "non-negative"),
+    ],
+)
+def test_wrong_options(options, match):
+    with pytest.raises(ValueError, match=match):
+        DataLoader(Squares(3), **options)
