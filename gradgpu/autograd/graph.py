@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,8 @@ _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 def forward_trace() -> str:
     """The stack of the caller outside gradgpu, as text."""
+    import traceback
+
     frames = [f for f in traceback.extract_stack() if not f.filename.startswith(_HOME)]
     return "".join(traceback.format_list(frames))
 

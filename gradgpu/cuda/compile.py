@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import threading
-from pathlib import Path
 from typing import Any
 
 from .. import dtypes as dt
 from .backend import backend
 
-_PACKAGE = Path(__file__).resolve().parent.parent
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # A checkout has kernels/ beside the package, a wheel inside it.
-KERNELS_DIR = next((p for p in (_PACKAGE.parent / "kernels", _PACKAGE / "kernels") if (p / "common.cuh").exists()), _PACKAGE / "kernels")
+_PLACES = [os.path.join(os.path.dirname(_PACKAGE), "kernels"), os.path.join(_PACKAGE, "kernels")]
+KERNELS_DIR = next((p for p in _PLACES if os.path.exists(os.path.join(p, "common.cuh"))), _PLACES[1])
 
 _INCLUDE = re.compile(r'^[ \t]*#include[ \t]+"([^"]+)"[^\n]*$', re.MULTILINE)
 
@@ -29,10 +30,11 @@ def inlined(file: str) -> str:
 
 
 def _inline(file: str, seen: set[str]) -> str:
-    path = KERNELS_DIR / file
-    if not path.is_file():
+    path = os.path.join(KERNELS_DIR, file)
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"no kernel file {file!r} in {KERNELS_DIR}")
-    text = path.read_text(encoding="utf-8").replace("#pragma once\n", "")
+    with open(path, encoding="utf-8") as opened:
+        text = opened.read().replace("#pragma once\n", "")
 
     def replace(match: re.Match) -> str:
         header = match[1]

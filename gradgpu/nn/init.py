@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 from typing import Any
 
 from ..autograd.modes import no_grad
@@ -94,6 +93,8 @@ def trunc_normal_(
 ) -> Tensor:
     """Fill from N(mean, std²) cut to [a, b], by the inverse of the distribution function: every draw counts."""
     import numpy as np
+
+    from statistics import NormalDist  # imports slowly, and few need it
 
     normal = NormalDist(mean, std)
     draws = uniform_(empty(tensor.numel()), normal.cdf(a), normal.cdf(b), generator).numpy()

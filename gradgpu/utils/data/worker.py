@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import queue
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +33,8 @@ class _Failure:
     """An exception of a worker, as text: not every exception can be pickled."""
 
     def __init__(self, worker: int, error: BaseException) -> None:
+        import traceback
+
         self.type, self.worker, self.text = type(error), worker, traceback.format_exc()
 
     def reraise(self) -> None:
@@ -103,6 +102,9 @@ def run_workers(
 
     A task goes to worker (number mod workers). A worker whose stream ended gets no more tasks.
     """
+    import multiprocessing  # imports slowly; only worker processes need it
+    import queue
+
     context = multiprocessing.get_context(context) if context is None or isinstance(context, str) else context
     results = context.Queue()
     inboxes = [context.Queue() for _ in range(workers)]
