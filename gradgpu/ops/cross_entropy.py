@@ -225,7 +225,16 @@ def _forward_cuda(name, x, target, weight, ignore_index, label_smoothing, reduct
     norm = empty((), wide)
     if target.size:
         each = loss if reduction == "none" else None
-        _launch(name, x, target, weight, (None, None, lse, losses, weights, each), sizes, ignore_index, label_smoothing)
+        _launch(
+            name,
+            x,
+            target,
+            weight,
+            (None, None, lse, losses, weights, each),
+            sizes,
+            ignore_index,
+            label_smoothing,
+        )
     if reduction != "none":
         mean = int(reduction == "mean")
         _TOTAL[x.dtype](1, 1024, losses.ptr, weights.ptr, loss.ptr, norm.ptr, target.size, mean, 0)
@@ -402,7 +411,9 @@ def _checked_target(op: str, input: Tensor, target: Tensor, weight: Tensor | Non
             f"{op}: Expected target of shape {wanted} for input of shape {shape}, got {target._a.shape}"
         )
     if target.dtype.category == 0 or target.dtype.is_floating_point:
-        raise RuntimeError(f"{op}: expected class indices of dtype gradgpu.int64, got {target.dtype}; use target.long()")
+        raise RuntimeError(
+            f"{op}: expected class indices of dtype gradgpu.int64, got {target.dtype}; use target.long()"
+        )
     classes = shape[1] if len(shape) > 1 else shape[0]
     if weight is not None:
         if weight._a.shape != (classes,):
@@ -411,7 +422,9 @@ def _checked_target(op: str, input: Tensor, target: Tensor, weight: Tensor | Non
                 f"but got weight tensor of shape: {list(weight._a.shape)}"
             )
         if weight.dtype is not input.dtype:
-            raise RuntimeError(f"{op}: weight has {weight.dtype}, input {input.dtype}; use weight.to(input.dtype)")
+            raise RuntimeError(
+                f"{op}: weight has {weight.dtype}, input {input.dtype}; use weight.to(input.dtype)"
+            )
     return target if target.dtype is int64 else target.to(int64)
 
 
@@ -448,7 +461,9 @@ def cross_entropy(
     require_tensor("cross_entropy", target)
     reduction = reduction_of("cross_entropy", reduction, size_average, reduce)
     if not 0.0 <= label_smoothing <= 1.0:
-        raise RuntimeError(f"cross_entropy: label_smoothing must be between 0.0 and 1.0, got {label_smoothing}")
+        raise RuntimeError(
+            f"cross_entropy: label_smoothing must be between 0.0 and 1.0, got {label_smoothing}"
+        )
     if target.dtype.is_floating_point and target._a.shape == input._a.shape:
         return _with_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
     target = _checked_target("cross_entropy", input, target, weight)

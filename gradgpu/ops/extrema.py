@@ -216,7 +216,9 @@ def _max(name: str, ops: tuple, input: Tensor, dim: Any, keepdim: bool, result: 
         _refuse_empty(name, input, dims, given=False)
         return all_op(input, dims=dims, keepdim=False)
     if not hasattr(dim, "__index__"):
-        raise TypeError(f"{name}: the second argument must be a Tensor or an int (dim), got {type(dim).__name__}")
+        raise TypeError(
+            f"{name}: the second argument must be a Tensor or an int (dim), got {type(dim).__name__}"
+        )
     dims = reduced_dims(name, dim, input.ndim)
     _refuse_empty(name, input, dims, given=True)
     return result(*dim_op(input, dim=dims[0] if dims else 0, keepdim=keepdim))
@@ -234,7 +236,9 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
     >>> gg.max(gg.tensor([[1., 5.], [7., 2.]]), dim=1).indices
     tensor([1, 0])
     """
-    return _max("max", (amax_op, max_op, _pw.maximum), input, dim if other is None else other, keepdim, max_result)
+    return _max(
+        "max", (amax_op, max_op, _pw.maximum), input, dim if other is None else other, keepdim, max_result
+    )
 
 
 @method
@@ -249,7 +253,9 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
     >>> gg.min(gg.tensor([[1., 5.], [7., 2.]]), dim=1).values
     tensor([1., 2.])
     """
-    return _max("min", (amin_op, min_op, _pw.minimum), input, dim if other is None else other, keepdim, min_result)
+    return _max(
+        "min", (amin_op, min_op, _pw.minimum), input, dim if other is None else other, keepdim, min_result
+    )
 
 
 def _arg(name: str, op: Op, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:

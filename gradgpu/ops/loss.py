@@ -199,7 +199,11 @@ def mse_loss(
     reduction = reduction_of("mse_loss", reduction, size_average, reduce)
     if weight is not None:
         losses = squared_error(input, target) * weight
-        return reduced(losses, "sum") / reduced(weight, "sum") if reduction == "mean" else reduced(losses, reduction)
+        return (
+            reduced(losses, "sum") / reduced(weight, "sum")
+            if reduction == "mean"
+            else reduced(losses, reduction)
+        )
     a, b = input._a, target._a
     if reduction != "none" and a.shape == b.shape and a.dtype == b.dtype:
         return mse_loss_op(input, target, reduction=reduction)
@@ -267,7 +271,9 @@ def huber_loss(
     if weight is None:
         return reduced(losses, reduction)
     losses = losses * weight
-    return reduced(losses, "sum") / reduced(weight, "sum") if reduction == "mean" else reduced(losses, reduction)
+    return (
+        reduced(losses, "sum") / reduced(weight, "sum") if reduction == "mean" else reduced(losses, reduction)
+    )
 
 
 def _same_size(op: str, input: Tensor, target: Tensor) -> None:
@@ -356,6 +362,3 @@ def kl_div(
     reduction = "sum" if batchmean else reduction_of("kl_div", reduction, size_average, reduce)
     losses = reduced((log_divergence if log_target else divergence)(input, target), reduction)
     return losses / input._a.shape[0] if batchmean and input._a.ndim else losses
-
-
-

@@ -158,7 +158,9 @@ var_mean_op = Op("var_mean", cpu=_var_mean_cpu, cuda=_var_mean_cuda, grad={"x": 
 std_mean_op = Op("std_mean", cpu=_std_mean_cpu, cuda=_std_mean_cuda, grad={"x": _std_mean_rule})
 
 
-def _moments(name: str, op: Op, input: Tensor, dim: Any, unbiased: Any, correction: Any, keepdim: bool) -> Any:
+def _moments(
+    name: str, op: Op, input: Tensor, dim: Any, unbiased: Any, correction: Any, keepdim: bool
+) -> Any:
     require_floating(name, input)
     if isinstance(dim, bool):  # var(input, unbiased)
         dim, unbiased = None, dim
@@ -316,7 +318,9 @@ def _prod_others_rule(g, x, *, dims):
 
 
 # The product over dims (all, or one) of all elements but the one at hand.
-prod_others_op = Op("prod_others", cpu=_prod_others_cpu, cuda=_prod_others_cuda, grad={"x": _prod_others_rule})
+prod_others_op = Op(
+    "prod_others", cpu=_prod_others_cpu, cuda=_prod_others_cuda, grad={"x": _prod_others_rule}
+)
 prod_op = Op(
     "prod",
     cpu=_prod_cpu,
@@ -396,7 +400,9 @@ def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False) ->
 # ---- norms ----
 def _norm2_cpu(x, *, dims, keepdim):
     wide = _wide(x)
-    return np.sqrt(np.add.reduce(wide * wide, axis=_axis(x, dims), keepdims=keepdim)).astype(x.dtype, copy=False)
+    return np.sqrt(np.add.reduce(wide * wide, axis=_axis(x, dims), keepdims=keepdim)).astype(
+        x.dtype, copy=False
+    )
 
 
 def _norm2_rule(g, x, y, *, dims, keepdim):
@@ -436,7 +442,9 @@ def norm(
     if p is None or p == "fro":
         p = 2.0
     elif isinstance(p, str):
-        raise RuntimeError(f"norm: p must be a number or 'fro', got {p!r}; for matrix norms see gradgpu.linalg")
+        raise RuntimeError(
+            f"norm: p must be a number or 'fro', got {p!r}; for matrix norms see gradgpu.linalg"
+        )
     dims = reduced_dims("norm", dim, input.ndim)
     if p == 2:
         return norm2_op(input, dims=dims, keepdim=keepdim)

@@ -313,7 +313,9 @@ def _batch_norm_cuda(x, weight, bias, running_mean, running_var, *, eps, momentu
     name = "variance" if wide == x.dtype else "variance_wide"
     var, mean = reduce_cuda(name, x.reshape(view), (0, 2), False, (wide, wide), 0.0)
     pointers = (var.ptr, mean.ptr, rstd.ptr, _pointer(running_mean), _pointer(running_var))
-    _batch_norm_moments[x.dtype](-(-channels // 128), 128, *pointers, channels, eps, momentum, n / max(n - 1, 1))
+    _batch_norm_moments[x.dtype](
+        -(-channels // 128), 128, *pointers, channels, eps, momentum, n / max(n - 1, 1)
+    )
     pointers = (x.ptr, 0, _pointer(weight), _pointer(bias), mean.ptr, rstd.ptr, 0, 0, y.ptr, 0, 0)
     _channel_launch(_batch_norm, min(-(-x.size // 256), 1 << 16), x.dtype, pointers, view, 0, 1)
     return y, mean, rstd
@@ -383,7 +385,9 @@ batch_norm_op = Op(
 def _same_dtype(op: str, input: Tensor, **others: Tensor | None) -> None:
     for name, v in others.items():
         if v is not None and v.dtype is not input.dtype:
-            raise RuntimeError(f"{op}: {name} has {v.dtype}, input {input.dtype}; convert one, e.g. {name}.to(input.dtype)")
+            raise RuntimeError(
+                f"{op}: {name} has {v.dtype}, input {input.dtype}; convert one, e.g. {name}.to(input.dtype)"
+            )
 
 
 def _normalized(op: str, input: Tensor, normalized_shape: Any, **affine: Tensor | None) -> int:
@@ -391,7 +395,9 @@ def _normalized(op: str, input: Tensor, normalized_shape: Any, **affine: Tensor 
     require_floating(op, input)
     wanted = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not wanted:
-        raise RuntimeError(f"{op}: normalized_shape must have at least one dimension, got {normalized_shape!r}")
+        raise RuntimeError(
+            f"{op}: normalized_shape must have at least one dimension, got {normalized_shape!r}"
+        )
     shape = input._a.shape
     if shape[-len(wanted) :] != wanted or len(shape) < len(wanted):
         raise RuntimeError(
@@ -471,7 +477,9 @@ def group_norm(
     require_floating("group_norm", input)
     shape = input._a.shape
     if len(shape) < 2:
-        raise RuntimeError(f"group_norm: Expected at least 2 dimensions for input tensor but received {len(shape)}")
+        raise RuntimeError(
+            f"group_norm: Expected at least 2 dimensions for input tensor but received {len(shape)}"
+        )
     if num_groups <= 0 or shape[1] % num_groups:
         raise RuntimeError(
             f"group_norm: Expected number of channels in input to be divisible by num_groups, but got input of "
@@ -529,7 +537,9 @@ def batch_norm(
     require_floating("batch_norm", input)
     shape = input._a.shape
     if len(shape) < 2:
-        raise RuntimeError(f"batch_norm: expected input (N, C, …) of at least 2 dimensions, got shape {list(shape)}")
+        raise RuntimeError(
+            f"batch_norm: expected input (N, C, …) of at least 2 dimensions, got shape {list(shape)}"
+        )
     reference = weight if weight is not None else running_mean
     if reference is not None and input.dtype.itemsize == 2 and reference.dtype is dt.float32:
         wide = batch_norm(
@@ -540,7 +550,9 @@ def batch_norm(
     _affine("batch_norm", input, shape[1], weight=weight, bias=bias, **stats)
     if not training:
         if running_mean is None or running_var is None:
-            raise RuntimeError("batch_norm: expected running_mean and running_var to be defined when training=False")
+            raise RuntimeError(
+                "batch_norm: expected running_mean and running_var to be defined when training=False"
+            )
         scale = _pw.rsqrt(running_var + eps)
         if weight is not None:
             scale = scale * weight
@@ -553,7 +565,9 @@ def batch_norm(
     for v in stats.values():
         if v is not None:
             v._materialise()
-    y = batch_norm_op(input, weight, bias, running_mean, running_var, eps=float(eps), momentum=float(momentum))[0]
+    y = batch_norm_op(
+        input, weight, bias, running_mean, running_var, eps=float(eps), momentum=float(momentum)
+    )[0]
     for v in stats.values():
         if v is not None and input._a.size:
             v._bump()
@@ -582,13 +596,25 @@ def instance_norm(
     require_floating("instance_norm", input)
     shape = input._a.shape
     if len(shape) < 3:
-        raise RuntimeError(f"instance_norm: expected input (N, C, …) of at least 3 dimensions, got {list(shape)}")
+        raise RuntimeError(
+            f"instance_norm: expected input (N, C, …) of at least 3 dimensions, got {list(shape)}"
+        )
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     samples, channels = shape[:2]
-    _affine("instance_norm", input, channels, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var)
+    _affine(
+        "instance_norm",
+        input,
+        channels,
+        weight=weight,
+        bias=bias,
+        running_mean=running_mean,
+        running_var=running_var,
+    )
     if prod(shape[2:]) == 1:
-        raise ValueError(f"instance_norm: Expected more than 1 spatial element when training, got input size {list(shape)}")
+        raise ValueError(
+            f"instance_norm: Expected more than 1 spatial element when training, got input size {list(shape)}"
+        )
     if running_mean is None and running_var is None:
         y = layer_norm_op(input, None, None, n=prod(shape[2:]), eps=float(eps), centred=True)[0]
         return _per_channel(y, weight, bias)

@@ -149,7 +149,9 @@ def _along(name: str, op: Op, input: Tensor, dim: int | None, dtype: dt.dtype | 
         input = input.to(dtype)
     kind = input._a.dtype.kind
     if kind != "f" and kind != "V":
-        raise RuntimeError(f"{name}: not implemented for {input.dtype}; pass dtype=gradgpu.float32 or use x.float()")
+        raise RuntimeError(
+            f"{name}: not implemented for {input.dtype}; pass dtype=gradgpu.float32 or use x.float()"
+        )
     ndim = input._a.ndim
     if dim is None:
         dim = _implicit_dim(name, ndim)
