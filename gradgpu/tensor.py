@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes as dt
+from .autograd import engine
 from .autograd.engine import LEAF, Node, RemovableHandle, SELECT, run
 from .devices import CPU, device
 
@@ -534,6 +535,9 @@ def wrap(array: Any) -> Tensor:
     t._a = array
     t._edge = t._grad = t._cell = None
     return t
+
+
+engine.Tensor, engine.wrap = Tensor, wrap
 
 
 def _python_number(value: Any) -> Any:

@@ -23,6 +23,11 @@ _by_sequence = attrgetter("seq")
 _deposit_lock = threading.Lock()  # two threads' backward may meet at one leaf
 
 
+# tensor.py, which needs this file first, puts them here.
+Tensor: Any = None
+wrap: Any = None
+
+
 class _Leaf:
     """`Tensor._edge` of a leaf that requires grad. (The tensor itself would be a reference cycle.)"""
 
@@ -286,15 +291,11 @@ def _leading_to(order: list[Node], targets: Sequence[Any]) -> set:
 
 
 def _as_tensor(g: Any, create_graph: bool) -> Any:
-    from ..tensor import wrap
-
     return g if g is None or create_graph else wrap(g)
 
 
 def _call_hooks(hooks: dict, g: Any, create_graph: bool) -> Any:
     """Runs tensor hooks in order; each may replace the gradient."""
-    from ..tensor import Tensor, wrap
-
     tensor = g if create_graph else wrap(g)
     for hook in list(hooks.values()):
         changed = hook(tensor)
@@ -310,8 +311,6 @@ def _call_hooks(hooks: dict, g: Any, create_graph: bool) -> Any:
 
 def _output_hooks(node: Node, extra: Extra, g: Any, create_graph: bool) -> Any:
     """Tensor hooks, retain_grad and pre-hooks of a node, before its gradient rule."""
-    from ..tensor import wrap
-
     if extra.tensor_hooks:
         g = _call_hooks(extra.tensor_hooks, g, create_graph)
     tensor = extra.retain() if extra.retain is not None else None
@@ -331,8 +330,6 @@ def _output_hooks(node: Node, extra: Extra, g: Any, create_graph: bool) -> Any:
 
 def _input_hooks(node: Node, grads: Any, g: Any, create_graph: bool) -> Any:
     """Anomaly check and post-hooks of a node, after its gradient rule."""
-    from ..tensor import wrap
-
     if state.anomaly and state.check_nan:
         for number, h in enumerate(grads):
             if h is not None and bool((wrap(h) if not create_graph else h.detach()).isnan().any()):
@@ -362,8 +359,6 @@ _ALONE = _count_alone()  # of a value that one local name holds; how the interpr
 
 def _deposit(leaf: Any, g: Any, create_graph: bool, alone: bool) -> None:
     """Adds `g` to `leaf.grad`. The first gradient is adopted if nobody else can see its memory."""
-    from ..tensor import wrap
-
     with _deposit_lock:
         current = leaf._grad
         if create_graph:

@@ -119,29 +119,14 @@ class _Plan:
             self.launch([a.ptr for a in (*arrays, *made)], operands[self.inputs :])
         return made[0] if len(made) == 1 else tuple(made)
 
-    def _run_many(self, *operands: Any) -> Any:
-        """`run` on the only device."""
-        b = backend()
-        n = self.inputs
-        pointers = [a.ptr for a in operands[:n]]
-        made = []
-        for layout in self.outs:
-            mem = b.alloc(layout.nbytes)
-            made.append(Array(mem, mem.ptr, layout))
-            pointers.append(mem.ptr)
-        self.launch(pointers, operands[n:])
-        return made[0] if len(made) == 1 else tuple(made)
-
     def runner(self, scalars: int) -> Any:
         """`run`, for small operations in few steps where there is one device, one output and 16-byte addresses."""
         b = backend()
         if not self.grid or b.device_count() > 1:
             return self.run
-        if len(self.outs) != 1 or (self.inputs, scalars) not in ((1, 0), (2, 0), (1, 1)):
-            return self._run_many
         run, free, pack, handle = self.run, self.free[0], self.head.pack_into, self.handle
         alloc, launch, stream = b.alloc, b.launch, b.current_stream_ptr
-        (gx, gy, gz), (bx, by, bz), (layout,) = self.grid, self.block, self.outs
+        (gx, gy, gz), (bx, by, bz), layout = self.grid, self.block, self.outs[0]
         nbytes = layout.nbytes
         new = object.__new__
 
@@ -173,7 +158,32 @@ class _Plan:
             free.append(buffer)
             return made
 
-        return run_two if self.inputs == 2 else run_one
+        n, outs = self.inputs, [(each, each.nbytes) for each in self.outs]
+
+        def run_many(*operands: Any) -> Any:
+            pointers = [x.ptr for x in operands[:n]]
+            bits = 0
+            for a in pointers:
+                bits |= a
+            if bits & 15 or not free:
+                return run(*operands)
+            made = []
+            for each, size in outs:
+                mem = alloc(size)
+                out = new(Array)
+                out.mem, out.layout = mem, each
+                out.ptr = p = mem.ptr
+                made.append(out)
+                pointers.append(p)
+            buffer = free.pop()
+            pack(buffer.bytes, 0, *pointers, *(operands[n:] or (0,)))
+            launch(handle, gx, gy, gz, bx, by, bz, 0, stream(), buffer.address, 0)
+            free.append(buffer)
+            return made[0] if len(made) == 1 else tuple(made)
+
+        if len(outs) == 1 and (n, scalars) in ((1, 0), (1, 1)):
+            return run_one
+        return run_two if len(outs) == 1 and (n, scalars) == (2, 0) else run_many
 
 
 def _new_array(mem: Any, layout: Layout) -> Array:
