@@ -101,6 +101,7 @@ KERNEL(layer_norm_columns)(ColumnParams p) {
             a += g * (load(p.x[row * p.n + column]) - p.mean[row]) * p.rstd[row];
             b += g;
         }
+    __syncwarp();  // lanes beyond the last column skipped the loop
     along[threadIdx.y][threadIdx.x] = a;
     plain[threadIdx.y][threadIdx.x] = b;
     __syncthreads();

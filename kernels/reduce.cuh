@@ -151,6 +151,7 @@ template <class Op> __device__ void reduce_columns(const ReduceParams& p) {
         const int64 r = blockIdx.y * p.chunk, end = min(p.count, r + p.chunk);
         fold<Op>(acc, column, r + threadIdx.y, end, 8, p);
     }
+    __syncwarp();  // lanes beyond the last output skipped the loop
     scratch[threadIdx.y * 32 + threadIdx.x] = acc;
     __syncthreads();
     if (threadIdx.y == 0 && o < p.outputs) {

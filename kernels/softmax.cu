@@ -155,6 +155,7 @@ template <class F> __device__ void forward_columns(const Params& p) {
     Online all = {-infinity<C>(), 0};
     if (valid)
         for (int64 i = threadIdx.y; i < p.n; i += 8) all.take(load(p.x[start + i * p.inner]));
+    __syncwarp();  // lanes beyond the last column skipped the loop
     tops[threadIdx.y][threadIdx.x] = all.top;
     sums[threadIdx.y][threadIdx.x] = all.sum;
     __syncthreads();
@@ -177,6 +178,7 @@ template <class F> __device__ void backward_columns(const Params& p) {
             const int64 at = start + i * p.inner;
             total += F::weigh(load(p.g[at]), load(p.x[at]));
         }
+    __syncwarp();
     totals[threadIdx.y][threadIdx.x] = total;
     __syncthreads();
     if (!valid) return;
