@@ -18,7 +18,7 @@ import warnings as _warnings
 # Infinities and NaN are values here, as in PyTorch: numpy need not warn of what gradgpu computes.
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"gradgpu\.")
 
-from . import autograd, cuda, func, nn, ops, optim, utils  # noqa: E402
+from . import allocation, autograd, cuda, func, nn, ops, optim, utils  # noqa: E402
 from .autograd import (  # noqa: E402
     enable_grad,
     inference_mode,
