@@ -50,8 +50,8 @@ def choose_device(name: str) -> gg.device:
 def digits() -> TensorDataset:
     """(images (1797, 1, 8, 8) in [0, 1], classes) of scikit-learn's digits."""
     data = need("sklearn.datasets", "scikit-learn").load_digits()
-    images = gg.tensor(data.images, dtype=gg.float32).reshape(-1, 1, 8, 8) / 16.0
-    return TensorDataset(images, gg.tensor(data.target, dtype=gg.int64))
+    images = gg.from_numpy(data.images).float().reshape(-1, 1, 8, 8) / 16.0
+    return TensorDataset(images, gg.from_numpy(data.target).long())
 
 
 def mlp() -> nn.Module:
@@ -223,7 +223,7 @@ def main(arguments: list[str] | None = None) -> dict[str, dict[str, list[float]]
     data = digits()
     gg.manual_seed(options.seed)
     train_set, test_set = random_split(data, [0.8, 0.2])
-    rows = gg.tensor(test_set.indices)
+    rows = gg.asarray(test_set.indices)
     test = (data.tensors[0][rows].to(device), data.tensors[1][rows].to(device))
     print(f"data: {len(train_set)} digits to train on, {len(test_set)} to test")
     histories = {}

@@ -16,15 +16,42 @@ from ..ops.inplace import inplace as _write_inplace
 from ..ops.join import pad
 from ..ops.linalg import linear
 from ..ops.loss import (
-    binary_cross_entropy, binary_cross_entropy_with_logits, huber_loss, kl_div, l1_loss, mse_loss, smooth_l1_loss,
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
 )  # fmt: skip
 from ..ops.normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from ..ops.pointwise import (
-    celu, elu, gelu, hardsigmoid, hardswish, hardtanh, leaky_relu, logsigmoid, prelu, relu6, selu, sigmoid, softplus,
-    softsign, tanh, tanhshrink, threshold,
+    celu,
+    elu,
+    gelu,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    logsigmoid,
+    prelu,
+    relu6,
+    selu,
+    sigmoid,
+    softplus,
+    softsign,
+    tanh,
+    tanhshrink,
+    threshold,
 )  # fmt: skip
 from ..ops.pool import (
-    adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d,
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
+    avg_pool1d,
+    avg_pool2d,
+    max_pool1d,
+    max_pool2d,
 )  # fmt: skip
 from ..ops.random import alpha_dropout, dropout, feature_dropout
 from ..ops.softmax import log_softmax, softmax, softmin

@@ -92,9 +92,9 @@ def trunc_normal_(
     generator: Any = None,
 ) -> Tensor:
     """Fill from N(mean, std²) cut to [a, b], by the inverse of the distribution function: every draw counts."""
-    import numpy as np
-
     from statistics import NormalDist  # imports slowly, and few need it
+
+    import numpy as np
 
     normal = NormalDist(mean, std)
     draws = uniform_(empty(tensor.numel()), normal.cdf(a), normal.cdf(b), generator).numpy()

@@ -224,17 +224,19 @@ class Module:
         """The parameter at a dotted path."""
         path, _, name = target.rpartition(".")
         module = self.get_submodule(path)
-        if module._parameters.get(name) is None:
+        parameter = module._parameters.get(name)
+        if parameter is None:
             raise AttributeError(f"{type(module).__name__} has no parameter `{name}`")
-        return module._parameters[name]
+        return parameter
 
     def get_buffer(self, target: str) -> Tensor:
         """The buffer at a dotted path."""
         path, _, name = target.rpartition(".")
         module = self.get_submodule(path)
-        if module._buffers.get(name) is None:
+        buffer = module._buffers.get(name)
+        if buffer is None:
             raise AttributeError(f"{type(module).__name__} has no buffer `{name}`")
-        return module._buffers[name]
+        return buffer
 
     # ---- walking the tree ----
     def named_modules(

@@ -53,9 +53,9 @@ class UninitializedParameter(Parameter):
         """Get this shape (values arbitrary) and become an ordinary Parameter."""
         with no_grad():
             self.data = empty(*shape, device=self.device, dtype=self.dtype)
-        self.__class__ = Parameter  # the object stays: the module and the optimiser may hold it
+        self.__class__ = Parameter  # type: ignore[assignment]  # the object stays: the module and the optimiser may hold it
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return "<UninitializedParameter>"
 
 

@@ -295,9 +295,8 @@ class NAdam(ElementwiseOptimizer):
         (beta1, beta2), lr = group["betas"], float(group["lr"])
         mu, mu_next = (beta1 * (1.0 - 0.5 * 0.96 ** (t * group["momentum_decay"])) for t in (step, step + 1))
         counter = bucket.scalars["mu_product"]
-        product = np.float32(float(counter._a) * mu)
-        counter._a = product
-        product = float(product)
+        counter._a = np.float32(float(counter._a) * mu)
+        product = float(counter._a)
         return (
             beta1,
             beta2,

@@ -201,7 +201,7 @@ class ElementwiseOptimizer(Optimizer):
         else:
             # The set of parameters with gradients keeps changing: one bucket for each needs no copies.
             single = {id(b.params[0]): b for b in buckets if len(b.params) == 1 and b.valid(state)}
-            buckets = [single.pop(id(p), None) or self._alone(group, p) for p in params]
+            buckets = [single.pop(id(p)) if id(p) in single else self._alone(group, p) for p in params]
             buckets += single.values()
             self._plans[key] = (params, buckets, made)
             return buckets[: len(params)]
@@ -240,17 +240,17 @@ class ElementwiseOptimizer(Optimizer):
             combine = np.subtract if maximize else np.add
             for p, a, piece in zip(bucket.params, arrays, pieces):
                 np.multiply(a, decay, piece)
-                combine(piece, p._grad._a, piece)
+                combine(piece, p._grad._a, piece)  # type: ignore[union-attr]
             if scale != 1.0:
                 np.multiply(bucket.flat_grad, scale, bucket.flat_grad)
         elif scale != 1.0 or maximize:
             if maximize:
                 scale = -scale
             for p, piece in zip(bucket.params, pieces):
-                np.multiply(p._grad._a, scale, piece)
+                np.multiply(p._grad._a, scale, piece)  # type: ignore[union-attr]
         else:
             for p, piece in zip(bucket.params, pieces):
-                np.copyto(piece, p._grad._a)
+                np.copyto(piece, p._grad._a)  # type: ignore[union-attr]
         for g, states, scratch in bucket.chunks:
             self._rule(g, states, scratch, numbers)
         if decoupled:

@@ -71,7 +71,7 @@ class LBFGS(Optimizer):
             p.copy_(start + t * direction[at : at + p.numel()].reshape(tuple(p.shape)))
             at += p.numel()
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Up to max_iter iterations; closure clears the gradients, computes the loss and runs backward."""
         if closure is None:
             raise RuntimeError("LBFGS.step needs a closure that recomputes the loss: optimizer.step(closure)")
@@ -83,7 +83,8 @@ class LBFGS(Optimizer):
         return loss
 
     def _iterate(self, closure: Callable[[], Any]) -> Any:
-        group, state = self.param_groups[0], self.state[self._params[0]]
+        group = self.param_groups[0]
+        state: Any = self.state[self._params[0]]
         state.setdefault("func_evals", 0)
         state.setdefault("n_iter", 0)
         first = closure()

@@ -44,7 +44,7 @@ class LRScheduler:
 
     def _count_steps(self) -> None:
         """Let the optimiser note its steps, so that a schedule that runs first can warn."""
-        optimizer = self.optimizer
+        optimizer: Any = self.optimizer
         if not hasattr(optimizer, "_steps_taken"):
             optimizer._steps_taken = 0
 
@@ -314,7 +314,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             raise ValueError(f"Expected positive integer T_0, but got {T_0}")
         if T_mult < 1 or not isinstance(T_mult, int):
             raise ValueError(f"Expected integer T_mult >= 1, but got {T_mult}")
-        self.T_0, self.T_i, self.T_mult, self.eta_min, self.T_cur = T_0, T_0, T_mult, eta_min, last_epoch
+        self.T_0, self.T_i, self.T_mult, self.eta_min = T_0, T_0, T_mult, eta_min
+        self.T_cur: float = last_epoch
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:

@@ -67,7 +67,11 @@ def _never(value: Any) -> Any:
 
 
 def checkpoint(
-    function: Callable, *args: Any, use_reentrant: bool | None = None, preserve_rng_state: bool = True, **kwargs: Any
+    function: Callable,
+    *args: Any,
+    use_reentrant: bool | None = None,
+    preserve_rng_state: bool = True,
+    **kwargs: Any,
 ) -> Any:
     """Calls `function(*args, **kwargs)` without keeping what it saves; backward runs it again.
 
@@ -89,7 +93,9 @@ def checkpoint_sequential(functions: Sequence[Callable], segments: int, input: A
     """Runs a chain of functions (or a Sequential) in `segments` checkpointed pieces."""
     functions = list(functions)
     if not 1 <= segments <= len(functions):
-        raise ValueError(f"checkpoint_sequential: segments must be between 1 and {len(functions)}, got {segments}")
+        raise ValueError(
+            f"checkpoint_sequential: segments must be between 1 and {len(functions)}, got {segments}"
+        )
     size = -(-len(functions) // segments)
 
     def run(piece: list) -> Callable:

@@ -89,7 +89,7 @@ class Sequential(_Items):
 
     def forward(self, input: Any) -> Any:
         for module in self._modules.values():
-            input = module(input)
+            input = module(input)  # type: ignore[misc]
         return input
 
     def _name_at(self, index: int) -> str:

@@ -71,12 +71,12 @@ class _ConvNd(Module):
             _tuple(dilation, n),
         )
         self.output_padding = _tuple(output_padding, n)
+        self.padding: Any = padding
         if isinstance(padding, str):
             if padding not in ("same", "valid"):
                 raise ValueError(f"Invalid padding string '{padding}', should be one of 'same', 'valid'")
             if padding == "same" and any(s != 1 for s in self.stride):
                 raise ValueError("padding='same' is not supported for strided convolutions")
-            self.padding = padding
         else:
             self.padding = _tuple(padding, n)
         self.weight = Parameter(empty(*self._weight_shape(), device=device, dtype=dtype))
@@ -233,11 +233,11 @@ class ConvTranspose2d(_ConvTransposeNd):
     _dims = 2
 
 
-class _LazyConv(LazyModule):
+class _LazyConv(LazyModule, _ConvNd):
     """The lazy form of a convolution: the same arguments without in_channels."""
 
     def __init__(self, out_channels: int, kernel_size: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(0, out_channels, kernel_size, *args, **kwargs)  # type: ignore[call-arg]
+        super().__init__(0, out_channels, kernel_size, *args, **kwargs)
         self.weight = UninitializedParameter(device=self.weight.device, dtype=self.weight.dtype)
 
     def infer(self, input: Tensor) -> None:

@@ -236,12 +236,13 @@ class BatchNorm3d(_BatchNorm):
     _ndims = (5,)
 
 
-class _LazyBatchNorm(LazyModule):
+class _LazyBatchNorm(LazyModule, _BatchNorm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(0, *args, **kwargs)  # type: ignore[call-arg]
+        super().__init__(0, *args, **kwargs)
         if self.affine:
-            where = {"device": self.weight.device, "dtype": self.weight.dtype}
-            self.weight, self.bias = UninitializedParameter(**where), UninitializedParameter(**where)
+            for name in ("weight", "bias"):
+                old = getattr(self, name)
+                setattr(self, name, UninitializedParameter(device=old.device, dtype=old.dtype))
 
     def infer(self, input: Tensor) -> None:
         self.num_features = input.shape[1]
@@ -249,9 +250,9 @@ class _LazyBatchNorm(LazyModule):
             self.weight.materialize((self.num_features,))
             self.bias.materialize((self.num_features,))
         if self.track_running_stats:
-            old = self.running_mean
-            self.running_mean = zeros(self.num_features, device=old.device, dtype=old.dtype)
-            self.running_var = ones(self.num_features, device=old.device, dtype=old.dtype)
+            for name in ("running_mean", "running_var"):
+                old = getattr(self, name)
+                setattr(self, name, empty(self.num_features, device=old.device, dtype=old.dtype))
         self.reset_parameters()
 
 

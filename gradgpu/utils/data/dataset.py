@@ -129,7 +129,7 @@ class ChainDataset(IterableDataset):
             yield from dataset  # type: ignore[misc]
 
     def __len__(self) -> int:
-        return sum(len(d) for d in self.datasets)  # type: ignore[arg-type]
+        return sum(map(len, self.datasets))  # type: ignore[arg-type]
 
 
 class Subset(Dataset):

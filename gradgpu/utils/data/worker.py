@@ -103,7 +103,6 @@ def run_workers(
     A task goes to worker (number mod workers). A worker whose stream ended gets no more tasks.
     """
     import multiprocessing  # imports slowly; only worker processes need it
-    import queue
 
     context = multiprocessing.get_context(context) if context is None or isinstance(context, str) else context
     results = context.Queue()
@@ -163,6 +162,8 @@ def run_workers(
 
 def _receive(results: Any, processes: list[Any], timeout: float) -> Any:
     """The next result; raises where a worker died or took too long."""
+    import queue
+
     waited = 0.0
     while True:
         try:
