@@ -13,7 +13,7 @@ import numpy as np
 
 from . import dtypes as dt
 from .autograd import engine
-from .autograd.engine import LEAF, Node, RemovableHandle, SELECT, run
+from .autograd.engine import LEAF, SELECT, Node, RemovableHandle, run
 from .devices import CPU, device
 
 ndarray = np.ndarray

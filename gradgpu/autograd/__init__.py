@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..tensor import Tensor, run_backward
+import numpy as np
+
+from ..tensor import Tensor, run_backward, wrap
 from .modes import (
     detect_anomaly,
     enable_grad,
@@ -38,7 +40,7 @@ def _root_gradients(tensors: Sequence[Tensor], gradients: Sequence[Any]) -> list
                     f"grad can be implicitly created only for scalar outputs; this one has shape {tuple(t.shape)}: "
                     "pass gradient=..., or reduce it first, e.g. with .sum()"
                 )
-            g = ones_like(t)
+            g = wrap(np.ones(t._a.shape, t._a.dtype)) if t.is_cpu else ones_like(t)
         elif not isinstance(g, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
         elif g._a.shape != t._a.shape:

@@ -209,17 +209,18 @@ class Op:
         if plan is None:
             return
         checks: list = []
-        if plan.from_inputs is not None:
-            saved = [arrays[k] for k in plan.from_inputs]
-            for k in plan.from_inputs:
-                t = inputs[k]
-                if t is not None:
-                    cell = t._cell
-                    if cell is None:
-                        cell = t._cell = [0]
-                    checks.append((cell, cell[0]))
-        else:
-            saved = [self._saved(want, inputs, arrays, outputs, checks) for want in plan.saves]
+        saved = [arrays[k] for k in plan.inputs]
+        for k in plan.inputs:
+            t = inputs[k]
+            if t is not None:
+                cell = t._cell
+                if cell is None:
+                    cell = t._cell = [0]
+                checks.append((cell, cell[0]))
+        for k in plan.shapes:
+            saved.append(None if arrays[k] is None else arrays[k].shape)
+        for want in plan.others:
+            saved.append(self._saved(want, inputs, arrays, outputs, checks))
         node = _new(Node)
         node.op, node.plan, node.extra, node.seq = self, plan, None, next_sequence()
         node.edges, node.saved, node.checks = tuple(edges), tuple(saved), checks or None
@@ -248,17 +249,13 @@ class Op:
             return tuple([a.shape for a in arrays])
         if kind == "dtypes":
             return tuple([a.dtype for a in arrays])
-        if kind == "shape":
-            return None if arrays[which] is None else arrays[which].shape
         if kind == "dtype":
             return None if arrays[which] is None else arrays[which].dtype
-        tensors = inputs if kind == "ins" else (inputs if kind == "in" else outputs)[which : which + 1]
+        tensors = inputs if kind == "ins" else outputs[which : which + 1]
         for t in tensors:
-            if t is not None:
-                cell = t._version_cell()
-                checks.append((cell, cell[0]))
-        values = tuple([None if t is None else t._a for t in tensors])
-        return values if kind == "ins" else values[0]
+            cell = t._version_cell()
+            checks.append((cell, cell[0]))
+        return tuple(arrays) if kind == "ins" else outputs[which]._a
 
     def n_outputs_of(self, node: Node) -> int:
         return node.plan.outputs
@@ -270,7 +267,7 @@ class Op:
         plan, attrs = node.plan, node.attrs
         parts = g if type(g) is list else [g]
         tensors = create_graph
-        if not create_graph and any([p is not None and _wants_tensors(p) for p in parts]):
+        if not create_graph and (type(g) is not ndarray or g.dtype.itemsize == 2) and any(map(_wants_tensors, parts)):
             # On cuda every operator of a rule is a kernel launch, and numpy promotes bfloat16 beside a number
             # to float32: run the rule on Tensors, unrecorded.
             tensors = True
@@ -332,16 +329,16 @@ def _caller(rule: Rule, saves: Sequence[tuple], outputs: int) -> Callable:
 class Plan:
     """For one set of inputs that need a gradient: what is saved, and the calls of the rules."""
 
-    __slots__ = ("saves", "from_inputs", "rules", "joint", "outputs")
+    __slots__ = ("saves", "inputs", "shapes", "others", "rules", "joint", "outputs")
 
     def __init__(self, op: Op, needs: tuple, outputs: int):
         rules = [op.joint] if op.joint is not None else [r for r, need in zip(op.rules, needs) if need]
         wants = [want for rule in rules if rule is not None for want in rule.wants]
-        self.saves = tuple(dict.fromkeys([want for want in wants if want[0] not in ("g", "gs")]))
-        # The common case: only input arrays are saved.
-        self.from_inputs = (
-            None if any(kind != "in" for kind, _ in self.saves) else [which for _, which in self.saves]
-        )
+        wanted = [want for want in dict.fromkeys(wants) if want[0] not in ("g", "gs")]
+        self.inputs = [which for kind, which in wanted if kind == "in"]
+        self.shapes = [which for kind, which in wanted if kind == "shape"]
+        self.others = [want for want in wanted if want[0] not in ("in", "shape")]
+        self.saves = (*[("in", k) for k in self.inputs], *[("shape", k) for k in self.shapes], *self.others)
         self.outputs = outputs
         self.joint = None if op.joint is None else _caller(op.joint, self.saves, outputs)
         self.rules = [
@@ -351,7 +348,7 @@ class Plan:
 
 
 def _wants_tensors(g: Any) -> bool:
-    return not isinstance(g, (ndarray, np.generic)) or g.dtype.itemsize == 2
+    return g is not None and (not isinstance(g, (ndarray, np.generic)) or g.dtype.itemsize == 2)
 
 
 def from_saved(array: Any, edge: Any) -> Tensor:
