@@ -78,9 +78,7 @@ add = _binary("add", "a + b", np.add, lambda g: g, lambda g: g)
 sub = _binary("sub", "a - b", np.subtract, lambda g: g, lambda g: -g, inputs="number")
 mul = _binary("mul", "a * b", np.multiply, lambda g, b: g * b, lambda g, a: g * a)
 div = _binary("div", "a / b", np.divide, lambda g, b: g / b, lambda g, b, y: -g * y / b, result="float")
-floor_divide = _binary(
-    "floor_divide", "floor_div(a, b)", np.floor_divide, inputs="number"
-)
+floor_divide = _binary("floor_divide", "floor_div(a, b)", np.floor_divide, inputs="number", differentiable=False)
 remainder = _binary(
     "remainder",
     "floor_mod(a, b)",
@@ -90,7 +88,13 @@ remainder = _binary(
     inputs="number",
 )
 fmod = _binary(
-    "fmod", "fmod(a, b)", np.fmod, lambda g: g, lambda g, a, b: -g * trunc(a / b), cuda_int="int_mod(a, b)", inputs="number"
+    "fmod",
+    "fmod(a, b)",
+    np.fmod,
+    lambda g: g,
+    lambda g, a, b: -g * trunc(a / b),
+    cuda_int="int_mod(a, b)",
+    inputs="number",
 )
 
 
@@ -136,8 +140,12 @@ atan2 = _binary(
     result="float",
     half="float32",
 )
-abs = _unary("abs", "fabs(x)", np.abs, lambda g, x: g * sign(x), cuda_int="x < C(0) ? -x : x", inputs="number")
-sign = _unary("sign", "C((x > C(0)) - (x < C(0)))", np.sign, lambda g: g * 0.0, cuda_int="C((x > C(0)) - (x < C(0)))")
+abs = _unary(
+    "abs", "fabs(x)", np.abs, lambda g, x: g * sign(x), cuda_int="x < C(0) ? -x : x", inputs="number"
+)
+sign = _unary(
+    "sign", "C((x > C(0)) - (x < C(0)))", np.sign, lambda g: g * 0.0, cuda_int="C((x > C(0)) - (x < C(0)))"
+)
 reciprocal = _unary("reciprocal", "1 / x", lambda x: 1 / x, lambda g, y: -g * y * y, result="float")
 square = _unary("square", "x * x", np.square, lambda g, x: g * (x * 2.0), inputs="number")
 lerp_op = Pointwise(
@@ -195,7 +203,13 @@ atanh = _unary("atanh", "atanh(x)", np.arctanh, lambda g, x: g / (1.0 - x * x), 
 # Eigen's and XLA's `erf` for float.
 _ERF_P = (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05,
           -7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02)  # fmt: skip
-_ERF_Q = (-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03, -1.42647390514189e-02)
+_ERF_Q = (
+    -1.45660718464996e-05,
+    -2.13374055278905e-04,
+    -1.68282697438203e-03,
+    -7.37332916720468e-03,
+    -1.42647390514189e-02,
+)
 _erf64 = np.frompyfunc(math.erf, 1, 1)
 _erfc64 = np.frompyfunc(math.erfc, 1, 1)
 
@@ -217,7 +231,11 @@ def _erf_cpu(x: Any) -> Any:
 _2_SQRT_PI = 2.0 / math.sqrt(_PI)
 erf = _unary("erf", "erf(x)", _erf_cpu, lambda g, x: g * exp(-x * x) * _2_SQRT_PI, **_F)
 erfc = _unary(
-    "erfc", "erfc(x)", lambda x: np.asarray(_erfc64(x)).astype(x.dtype), lambda g, x: g * exp(-x * x) * -_2_SQRT_PI, **_F
+    "erfc",
+    "erfc(x)",
+    lambda x: np.asarray(_erfc64(x)).astype(x.dtype),
+    lambda g, x: g * exp(-x * x) * -_2_SQRT_PI,
+    **_F,
 )
 
 # ---- activations ----
@@ -326,7 +344,9 @@ def _mish_grad(g: Any, x: Any) -> Any:
 softplus_op = Pointwise(
     "softplus",
     "x * beta > threshold ? x : (Max::apply(x * beta, C(0)) + log1p(exp(-fabs(x * beta)))) / beta",
-    lambda x, *, beta, threshold: np.where(x * beta > threshold, x, _softplus_cpu(x * beta) / beta).astype(x.dtype, copy=False),
+    lambda x, *, beta, threshold: np.where(x * beta > threshold, x, _softplus_cpu(x * beta) / beta).astype(
+        x.dtype, copy=False
+    ),
     lambda g, x, *, beta, threshold: g * where_op(x * beta > threshold, 1.0, sigmoid(x * beta)),
     inputs="float",
     half="float32",
@@ -334,11 +354,15 @@ softplus_op = Pointwise(
 elu_op = Pointwise(
     "elu",
     "x > C(0) ? x * scale : alpha * scale * expm1(x * input_scale)",
-    lambda x, *, alpha, scale, input_scale: np.where(x > 0, x * scale, alpha * scale * np.expm1(np.minimum(x, 0) * input_scale)).astype(
-        x.dtype, copy=False
+    lambda x, *, alpha, scale, input_scale: np.where(
+        x > 0, x * scale, alpha * scale * np.expm1(np.minimum(x, 0) * input_scale)
+    ).astype(x.dtype, copy=False),
+    lambda g, x, *, alpha, scale, input_scale: (
+        g
+        * where_op(
+            x > 0.0, scale, exp(where_op(x > 0.0, 0.0, x) * input_scale) * (alpha * scale * input_scale)
+        )
     ),
-    lambda g, x, *, alpha, scale, input_scale: g
-    * where_op(x > 0.0, scale, exp(where_op(x > 0.0, 0.0, x) * input_scale) * (alpha * scale * input_scale)),
     inputs="float",
     half="float32",
 )
@@ -422,7 +446,11 @@ def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:
     if decimals == 0:
         return _round(input, out=out)
     scale = 10.0**decimals
-    return mul(_round(mul(input, scale)), 1.0 / scale, out=out) if decimals < 0 else div(_round(mul(input, scale)), scale, out=out)
+    return (
+        mul(_round(mul(input, scale)), 1.0 / scale, out=out)
+        if decimals < 0
+        else div(_round(mul(input, scale)), scale, out=out)
+    )
 
 
 def clamp(input: Any, min: Any = None, max: Any = None, *, out: Any = None) -> Any:
@@ -477,7 +505,9 @@ def true_divide(dividend: Any, divisor: Any, *, rounding_mode: str | None = None
         quotient = trunc(_div(dividend, divisor))
         d = dt.result_type(dividend, divisor)
         return quotient if d.is_floating_point else quotient.to(d)
-    raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}")
+    raise RuntimeError(
+        f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
+    )
 
 
 def nan_to_num(input: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
@@ -594,8 +624,17 @@ def _document() -> None:
         function = globals()[name]
         op = function.op
         two = len(op.inputs) == 2
-        kinds = {"all": "any dtype", "number": "any dtype but bool", "integer": "integers and bool", "float": "floating point"}
-        result = {"same": "the promoted dtype", "float": "floating point (integers become the default dtype)", "bool": "bool"}
+        kinds = {
+            "all": "any dtype",
+            "number": "any dtype but bool",
+            "integer": "integers and bool",
+            "float": "floating point",
+        }
+        result = {
+            "same": "the promoted dtype",
+            "float": "floating point (integers become the default dtype)",
+            "bool": "bool",
+        }
         values = "[6, 3]" if op.accepts == "integer" else str(list(_DOMAIN.get(name, (0.25, 0.5))))
         call = f"gg.{name}(x, x)" if two else f"gg.{name}(x)"
         names = "`input`, `other` (Tensors or numbers, broadcast together)" if two else "`input` (a Tensor)"

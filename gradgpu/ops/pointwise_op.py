@@ -57,6 +57,7 @@ class Pointwise(Op):
         conditions: Sequence[str] = (),
         half: str = "exact",
         parameters: str | None = None,
+        differentiable: bool = True,
     ):
         if parameters is not None:  # ufuncs have no signature to inspect
             plain = cpu
@@ -66,7 +67,8 @@ class Pointwise(Op):
             self.ufunc = cpu
         if callable(grad):
             grad = {parameters_of(cpu)[0][0]: grad}
-        super().__init__(name, cpu, self._cuda, grad)
+        differentiable = differentiable and result != "bool" and inputs != "integer"
+        super().__init__(name, cpu, self._cuda, grad, differentiable=differentiable)
         self.expression, self.expression_int = cuda, cuda_int or cuda
         self.result, self.accepts, self.half = result, inputs, half
         self.conditions = {self.inputs.index(c) for c in conditions}

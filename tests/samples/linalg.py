@@ -83,9 +83,10 @@ OPS = [
     OpSamples(
         "matmul_transposed",
         both_ways,
-        samples=[Sample(In(4, 3), In(5, 4)), Sample(In(2, 4, 3), In(2, 5, 4))],
+        samples=[Sample(In(4, 3), In(5, 4)), Sample(In(2, 4, 3), In(2, 5, 4)), Sample(In(0, 3), In(5, 0))],
         reference=lambda a, b: np.swapaxes(np.swapaxes(a, -1, -2) @ np.swapaxes(b, -1, -2), -1, -2),
         tolerance=SUMS,
+        errors=[Bad(In(4, 3), In(5, 3), raises=RuntimeError, match="(?i)size|shape")],
     ),
     OpSamples(
         "mm",
@@ -142,6 +143,7 @@ OPS = [
         samples=[Sample(In(4), In(4)), Sample(In(2, 3), In(4, 5, 3)), Sample(In(), In(3))],
         reference=np.inner,
         tolerance=SUMS,
+        errors=[Bad(In(2), In(3), raises=RuntimeError, match="(?i)size|shape")],
     ),
     OpSamples(
         "tensordot",
@@ -149,6 +151,7 @@ OPS = [
         samples=[
             Sample(In(2, 3, 4), In(3, 4, 5)),
             Sample(In(2, 3), In(4), dims=0),
+            Sample(In(2, 0), In(0, 4), dims=1),
             Sample(In(2, 3, 4), In(4, 6, 2), dims=([0, 2], [2, 0])),
         ],
         reference=lambda a, b, dims=2: np.tensordot(a, b, dims),
@@ -164,6 +167,7 @@ OPS = [
         samples=[
             Sample(In(4), In(2, 3), In(3, 4)),
             Sample(In(2, 4), In(2, 3), In(3, 4), beta=0.5, alpha=2.0),
+            Sample(In(), In(2, 0), In(0, 4)),
         ],
         reference=added(np.matmul),
         tolerance=SUMS,
@@ -172,7 +176,11 @@ OPS = [
     OpSamples(
         "addmv",
         gg.addmv,
-        samples=[Sample(In(2), In(2, 3), In(3)), Sample(In(2), In(2, 3), In(3), beta=0.5, alpha=2.0)],
+        samples=[
+            Sample(In(2), In(2, 3), In(3)),
+            Sample(In(2), In(2, 3), In(3), beta=0.5, alpha=2.0),
+            Sample(In(2), In(2, 0), In(0)),
+        ],
         reference=added(np.matmul),
         tolerance=SUMS,
         errors=[Bad(In(2), In(3), In(3), raises=RuntimeError, match="2-D")],
@@ -183,6 +191,7 @@ OPS = [
         samples=[
             Sample(In(2, 2), In(3, 2, 4), In(3, 4, 2)),
             Sample(In(1), In(1, 2, 4), In(1, 4, 2), beta=2.0, alpha=0.5),
+            Sample(In(), In(0, 2, 4), In(0, 4, 2)),
         ],
         reference=added(np.matmul),
         tolerance=SUMS,
@@ -226,6 +235,7 @@ OPS = [
             Sample("bhqd,bhkd->bhqk", In(2, 2, 3, 4), In(2, 2, 3, 4)),
             Sample("i,j->ij", In(3), In(4)),
             Sample("ij->ji", In(2, 3)),
+            Sample("ij,jk->ik", In(2, 0), In(0, 4)),
             Sample("ij->", In(2, 3)),
             Sample("ij -> j", In(2, 3)),
             Sample("...ij,...jk->...ik", In(2, 1, 3, 4), In(3, 4, 2)),

@@ -252,6 +252,7 @@ OPS = [
         samples=[
             *map(probabilities, REDUCTIONS),
             probabilities("mean", weight=In(5, low=0.5, high=1, grad=False)),
+            Sample(In(0, 5, low=0.1, high=0.9), In(0, 5, low=0), reduction="sum"),
         ],
         reference=bce,
         errors=[
@@ -269,6 +270,7 @@ OPS = [
             Sample(In(4, 5), In(4, 5, low=0), weight=In(5, low=0.5, grad=False)),
             Sample(In(4, 5), In(4, 5, low=0), pos_weight=In(5, low=0.5, high=2, grad=False)),
             Sample(In(values=[90.0, -90.0]), In(values=[0.0, 1.0])),
+            Sample(In(0, 5), In(0, 5, low=0), reduction="sum"),
         ],
         reference=bce_logits,
         errors=[
@@ -285,6 +287,7 @@ OPS = [
             *[Sample(In(4, 5), In(4, 5, low=0.1), reduction=r) for r in (*REDUCTIONS, "batchmean")],
             *[Sample(In(4, 5), In(4, 5), reduction=r, log_target=True) for r in REDUCTIONS],
             Sample(In(2, 2), In(values=[[0.0, 1.0], [0.5, 0.5]], grad=False)),
+            Sample(In(0, 5), In(0, 5, low=0.1), reduction="sum"),
         ],
         reference=kl_div,
         errors=FLOAT_ERRORS,

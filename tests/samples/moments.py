@@ -22,6 +22,7 @@ SPREAD = [
     Sample(In(2, 3, 4), dim=(0, 2), correction=2),
     Sample(In(2, 3, 4), False),
     Sample(In(6), unbiased=True),
+    Sample(In(0, 3), dim=1),
     Sample(In(70, 3), dim=0),
     Sample(In(3, 700), dim=1),
 ]

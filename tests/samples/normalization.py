@@ -49,7 +49,7 @@ def batch_reference(x, mean, var, weight=None, bias=None, training=False, moment
 
 
 def group_reference(x, num_groups, weight=None, bias=None, eps=1e-5):
-    groups = x.reshape(x.shape[0], num_groups, -1)
+    groups = x.reshape(x.shape[0], num_groups, int(np.prod(x.shape[1:])) // num_groups)
     return per_channel(normalised(groups, -1, eps).reshape(x.shape), weight, bias)
 
 
@@ -97,6 +97,7 @@ OPS = [
         rms_norm,
         samples=[
             Sample(In(4, 6), 6, eps=1e-5),
+            Sample(In(0, 6), 6, In(6), eps=1e-5),
             Sample(In(4, 6), 6, In(6), eps=1e-5),
             Sample(In(2, 3, 4), (3, 4), In(3, 4), 1e-5),
             Sample(In(2, 1300), 1300, In(1300), 1e-5),
@@ -147,6 +148,7 @@ OPS = [
         samples=[
             Sample(In(2, 4, 3), 2, In(4), In(4)),
             Sample(In(3, 6), 2),
+            Sample(In(0, 4, 3), 2, In(4), In(4)),
             Sample(In(2, 4, 2, 3), 1, In(4)),
             Sample(In(2, 4, 2, 3), 4, bias=In(4)),
         ],
@@ -161,7 +163,7 @@ OPS = [
     OpSamples(
         "instance_norm",
         instance_norm,
-        samples=[Sample(In(2, 3, 5), None, None, In(3), In(3)), Sample(In(2, 3, 2, 4))],
+        samples=[Sample(In(2, 3, 5), None, None, In(3), In(3)), Sample(In(2, 3, 2, 4)), Sample(In(0, 3, 4))],
         reference=instance_reference,
         errors=[
             Bad(In(2, 3), raises=RuntimeError, match="at least 3 dimensions"),

@@ -129,6 +129,7 @@ OPS = [
         gg.max_pool1d,
         samples=[
             Sample(distinct(2, 3, 8), 2),
+            Sample(In(0, 3, 8), 2),
             Sample(distinct(2, 9), 3, stride=2, padding=1, return_indices=True),
         ],
         reference=one_row(max_reference),
@@ -158,7 +159,7 @@ OPS = [
     OpSamples(
         "avg_pool1d",
         gg.avg_pool1d,
-        samples=[Sample(In(2, 3, 8), 2), Sample(In(2, 9), 3, stride=2, padding=1)],
+        samples=[Sample(In(2, 3, 8), 2), Sample(In(2, 9), 3, stride=2, padding=1), Sample(In(0, 3, 8), 2)],
         reference=one_row(avg_reference),
         tolerance=SUMS,
         errors=[Bad(In(4), 2, raises=RuntimeError, match="Expected 2-D or 3-D")],
@@ -171,6 +172,7 @@ OPS = [
             Sample(In(2, 2, 5, 4), 1),
             Sample(In(2, 5, 7), (3, 2)),
             Sample(In(1, 5, 4), (None, 3)),
+            Sample(In(0, 2, 4, 4), 2),
         ],
         reference=adaptive(lambda values, *rest: (values.mean(-1),)),
         tolerance=SUMS,
@@ -182,7 +184,7 @@ OPS = [
     OpSamples(
         "adaptive_avg_pool1d",
         gg.adaptive_avg_pool1d,
-        samples=[Sample(In(2, 8), 2), Sample(In(2, 2, 7), 3)],
+        samples=[Sample(In(2, 8), 2), Sample(In(2, 2, 7), 3), Sample(In(0, 2, 6), 3)],
         reference=lambda x, o: adaptive(lambda values, *rest: (values.mean(-1),))(x[..., None, :], (1, o))[
             ..., 0, :
         ],
@@ -196,6 +198,7 @@ OPS = [
             Sample(distinct(2, 4, 6), 2),
             Sample(distinct(2, 5, 7), (3, 2), return_indices=True),
             Sample(distinct(1, 2, 5, 4), 1),
+            Sample(In(0, 2, 4, 4), 2),
         ],
         reference=adaptive(maximum),
         errors=[Bad(In(4, 4), 2, raises=RuntimeError, match="Expected 3-D or 4-D")],
