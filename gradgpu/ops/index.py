@@ -154,6 +154,8 @@ index_put_op = Op(
 # ---- per element ----
 def _offsets(index: ndarray, shape: tuple, dim: int) -> ndarray:
     """The flat offset in an array of this shape that each element of `index` addresses."""
+    if not index.size:
+        return index
     flat: Any = index * prod(shape[dim + 1 :])
     for d, n in enumerate(index.shape):
         if d != dim and n != 1:
@@ -164,11 +166,9 @@ def _offsets(index: ndarray, shape: tuple, dim: int) -> ndarray:
 
 def _gather_cpu(x, index, *, dim):
     check_bounds("gather", index, x.shape[dim], False, dim)
-    return (
-        x.reshape(-1).take(_offsets(index, x.shape, dim), mode="clip")
-        if index.size
-        else np.empty(index.shape, x.dtype)
-    )
+    if not index.size:
+        return np.empty(index.shape, x.dtype)
+    return x.reshape(-1).take(_offsets(index, x.shape, dim), mode="clip")
 
 
 def _gather_cuda(x, index, *, dim):

@@ -89,7 +89,10 @@ def triu_(self: Any, diagonal: int = 0) -> Any:
     return inplace("triu_", self, triu(self, diagonal))
 
 
-def _indices(found: tuple, dtype: Any, device: Any) -> Tensor:
+def _indices(name: str, row: int, col: int, offset: int, dtype: Any, device: Any) -> Tensor:
+    if row < 0 or col < 0:
+        raise RuntimeError(f"{name}: row and col must be non-negative, got {row} and {col}")
+    found = getattr(np, name)(row, offset, col)
     d = dt.int64 if dtype is None else dt.as_dtype(dtype)
     return wrap(array_on(np.stack(found).astype(d.np), as_device(device)))
 
@@ -102,12 +105,12 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, devi
     tensor([[0, 1, 1],
             [0, 0, 1]])
     """
-    return _indices(np.tril_indices(row, offset, col), dtype, device)
+    return _indices("tril_indices", row, col, offset, dtype, device)
 
 
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """The coordinates of the upper triangle of a row × col matrix: (2, count)."""
-    return _indices(np.triu_indices(row, offset, col), dtype, device)
+    return _indices("triu_indices", row, col, offset, dtype, device)
 
 
 # ---- diagonals of the last two dimensions ----
