@@ -348,8 +348,8 @@ def _constant_pad_cuda(x, *, pads, value):
     from ..cuda.array import full, zeros
     from ..cuda.elementwise import copy_into
 
+    shape = tuple([n + a + b for n, (a, b) in zip(x.shape, pads)])
     x = _shape.basic_index_op.cuda(x, index=_inside([(-a, -b) for a, b in pads]))
-    shape = tuple([n + max(a, 0) + max(b, 0) for n, (a, b) in zip(x.shape, pads)])
     if shape == x.shape:
         return x.copy()
     y = full(shape, value, x.dtype, x.device) if value else zeros(shape, x.dtype, x.device)
