@@ -13,9 +13,17 @@ from ..cuda.reduction import reduce_cuda
 from ..tensor import Tensor
 from . import pointwise as _pw
 from .extrema import amax, amin
-from .reduce import keep, reduced_dims, require_floating, require_tensor, spread, sum_dtype, sum_op
+from .reduce import (
+    broadcast_op,
+    keep,
+    reduced_dims,
+    require_floating,
+    require_tensor,
+    spread,
+    sum_dtype,
+    sum_op,
+)
 from .registry import Op, method
-from .shape import expand_op
 
 __all__ = ["logsumexp", "mean", "norm", "prod", "std", "std_mean", "var", "var_mean"]
 
@@ -311,8 +319,8 @@ def _prod_others_rule(g, x, *, dims):
     outer, n = math.prod(shape[: dims[0]]), _count(shape, dims)
     inner = math.prod(shape) // max(outer * n, 1)
     square = (outer, n, n, inner)
-    table = off_diagonal_op(expand_op(x.reshape((outer, 1, n, inner)), shape=square), fill=1.0)
-    h = expand_op(g.reshape((outer, n, 1, inner)), shape=square)
+    table = off_diagonal_op(broadcast_op(x.reshape((outer, 1, n, inner)), shape=square), fill=1.0)
+    h = broadcast_op(g.reshape((outer, n, 1, inner)), shape=square)
     parts = off_diagonal_op(h * prod_others_op(table, dims=(2,)), fill=0.0)
     return sum_op(parts, dims=(1,), keepdim=False).reshape(shape)
 

