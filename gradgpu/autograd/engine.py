@@ -16,6 +16,8 @@ from operator import attrgetter
 from sys import getrefcount
 from typing import Any
 
+from numpy import generic, ndarray
+
 from .modes import state
 
 next_sequence = count().__next__
@@ -377,9 +379,8 @@ def _deposit(leaf: Any, g: Any, create_graph: bool, alone: bool) -> None:
 
 def _unshared(g: Any) -> bool:
     """Whether no other array sees the memory of `g`."""
-    base = getattr(g, "base", None)
-    if base is None:
-        mem = getattr(g, "mem", None)
-        # The attribute of g is the one reference more.
-        return mem is None or getrefcount(mem) <= _ALONE + 1 and g.layout.contiguous
-    return getrefcount(base) <= _ALONE + 1 and 0 not in g.strides
+    # The attribute of g is one reference more.
+    if isinstance(g, ndarray):
+        base = g.base
+        return base is None or getrefcount(base) <= _ALONE + 1 and 0 not in g.strides
+    return isinstance(g, generic) or getrefcount(g.mem) <= _ALONE + 1 and g.layout.contiguous

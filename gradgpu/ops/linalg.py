@@ -273,6 +273,47 @@ linear_op = Op(
 )
 
 
+class _Linear:
+    """`linear` of a float matrix on the CPU in few steps; see `_Product`."""
+
+    node_name = "LinearBackward0"
+
+    def of(self, tensors: tuple, x: np.ndarray, w: np.ndarray, bias: Any) -> Tensor:
+        """The output for (input, weight, bias or None) whose arrays are `x`, `w` and `bias`."""
+        y = np.dot(x, w.T)
+        if bias is not None:
+            y += bias
+        output = wrap(y)
+        edges = tuple([None if t is None else t if t._edge is LEAF else t._edge for t in tensors])
+        if state.grad and any([e is not None for e in edges]):
+            checks = []
+            for other in (0, 1):
+                if edges[1 - other] is not None:
+                    cell = tensors[other]._version_cell()
+                    checks.append((cell, cell[0]))
+            saved = (None if edges[1] is None else x, None if edges[0] is None else w)
+            output._edge = new_node(self, edges, saved, checks or None)
+        return output
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        x, w = unpack(node)
+        to_x, to_w, to_bias = edges
+        if create_graph:
+            return (
+                None if to_x is None else mm_op(g, from_saved(w, node.edges[1])),
+                None if to_w is None else mm_op(g, from_saved(x, node.edges[0]), ta=True),
+                None if to_bias is None else sum_to_size_op(g, shape=g.shape[1:]),
+            )
+        return (
+            None if to_x is None else np.dot(g, w),
+            None if to_w is None else np.dot(g.T, x),
+            None if to_bias is None else np.add.reduce(g, axis=0),
+        )
+
+
+_linear = _Linear()
+
+
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`input @ weight.T + bias`, in one kernel.
 
@@ -305,6 +346,11 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise RuntimeError(
             f"linear: bias must have shape ({w[0]},) for weight {tuple(w)}, got {tuple(bias.shape)}"
         )
+    if len(x) == 2 and not state.special:
+        a, b, c = input._a, weight._a, None if bias is None else bias._a
+        d = a.dtype
+        if type(a) is type(b) is np.ndarray and d is b.dtype and d in _DOT_DTYPES and (c is None or c.dtype is d and type(c) is np.ndarray):
+            return _linear.of((input, weight, bias), a, b, c)
     return linear_op(input, weight, bias)
 
 
