@@ -78,7 +78,9 @@ add = _binary("add", "a + b", np.add, lambda g: g, lambda g: g)
 sub = _binary("sub", "a - b", np.subtract, lambda g: g, lambda g: -g, inputs="number")
 mul = _binary("mul", "a * b", np.multiply, lambda g, b: g * b, lambda g, a: g * a)
 div = _binary("div", "a / b", np.divide, lambda g, b: g / b, lambda g, b, y: -g * y / b, result="float")
-floor_divide = _binary("floor_divide", "floor_div(a, b)", np.floor_divide, inputs="number", differentiable=False)
+floor_divide = _binary(
+    "floor_divide", "floor_div(a, b)", np.floor_divide, inputs="number", differentiable=False
+)
 remainder = _binary(
     "remainder",
     "floor_mod(a, b)",
@@ -376,7 +378,7 @@ leaky_relu_op = Pointwise(
 threshold_op = Pointwise(
     "threshold",
     "x <= threshold ? value : x",
-    lambda x, *, threshold, value: np.where(x <= threshold, value, x).astype(x.dtype, copy=False),
+    lambda x, *, threshold, value: np.asarray(np.where(x <= threshold, value, x)).astype(x.dtype, copy=False),
     lambda g, x, *, threshold, value: g * (x > threshold),
     inputs="number",
 )
@@ -638,26 +640,16 @@ def _document() -> None:
         values = "[6, 3]" if op.accepts == "integer" else str(list(_DOMAIN.get(name, (0.25, 0.5))))
         call = f"gg.{name}(x, x)" if two else f"gg.{name}(x)"
         names = "`input`, `other` (Tensors or numbers, broadcast together)" if two else "`input` (a Tensor)"
-        if not hasattr(_TOP, name):
+        if name not in __all__:
             call = call.replace("gg.", "gg.nn.functional.")
         function.__doc__ = (
-            f"{formula[0].upper()}{formula[1:]}, elementwise.\n\n"
+            f"`{name}`: {formula}, elementwise.\n\n"
             f"    Takes {names} of {kinds[op.accepts]}; gives {result[op.result]}. `out=` writes into a tensor.\n"
             f"    Raises RuntimeError where shapes do not broadcast, devices differ or the dtype is not supported.\n\n"
             f"    >>> import gradgpu as gg\n    >>> x = gg.tensor({values})\n    >>> {call}.shape\n    gradgpu.Size([2])\n    "
         )
 
 
-class _TOP:
-    """Names that stand in gradgpu itself, for docstrings: everything but activations."""
-
-
-for _name in _DOCS:
-    if _name not in ("logsigmoid", "silu", "mish"):
-        setattr(_TOP, _name, True)
-_document()
-for _function, _source in ((add_alpha, add), (sub_alpha, sub)):
-    _function.__doc__, _function.op = _source.__doc__, _source.op
 multiply, divide, subtract, negative, absolute, clip = mul, true_divide, sub_alpha, neg, abs, clamp
 greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
 arcsin, arccos, arctan, arcsinh, arccosh, arctanh, arctan2 = asin, acos, atan, asinh, acosh, atanh, atan2
@@ -689,7 +681,7 @@ def _install() -> None:
         "mul_": "mul_", "multiply_": "mul_", "div_": "div_", "divide_": "div_", "subtract_": "sub_", "clip_": "clamp_",
     }.items():  # fmt: skip
         setattr(Tensor, alias, getattr(Tensor, name))
-    swapped = lambda f: lambda self, other: f(other, self)  # noqa: E731
+    swapped = lambda f: lambda self, other: f(other, self)
     operators: dict[str, Any] = {
         "add": add, "sub": sub, "mul": mul, "truediv": div, "floordiv": floor_divide, "mod": remainder, "pow": pow,
         "and": bitwise_and, "or": bitwise_or, "xor": bitwise_xor, "lshift": bitwise_left_shift, "rshift": bitwise_right_shift,
@@ -704,11 +696,11 @@ def _install() -> None:
             setattr(Tensor, f"__i{name}__", getattr(Tensor, inplace_name + "_"))
     for name, function in {"eq": eq, "ne": ne, "lt": lt, "le": le, "gt": gt, "ge": ge}.items():
         setattr(Tensor, f"__{name}__", _operator(function))
-    Tensor.__neg__ = neg  # type: ignore[attr-defined]
-    Tensor.__abs__ = abs  # type: ignore[attr-defined]
-    Tensor.__invert__ = bitwise_not  # type: ignore[attr-defined]
-    Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
-    Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
+    Tensor.__neg__ = neg
+    Tensor.__abs__ = abs
+    Tensor.__invert__ = bitwise_not
+    Tensor.__pos__ = lambda self: self  # type: ignore[operator]
+    Tensor.__hash__ = object.__hash__  # type: ignore[assignment]
 
 
 def _operator(function: Any) -> Any:
@@ -739,10 +731,6 @@ def _inplace_method(name: str, function: Any) -> Any:
     return method
 
 
-_install()
-# The public functions take alpha and rounding_mode; the operators keep the shorter ones.
-add, sub, div = add_alpha, sub_alpha, true_divide
-
 FUNCTIONAL = [
     "gelu", "softplus", "leaky_relu", "elu", "celu", "selu", "hardtanh", "relu6", "hardsigmoid", "hardswish", "softsign",
     "tanhshrink", "threshold", "prelu", "logsigmoid", "silu", "mish", "relu", "sigmoid", "tanh",
@@ -757,3 +745,11 @@ __all__ = [
     "remainder", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "sub", "subtract", "tan", "tanh", "true_divide",
     "trunc", "where",
 ]  # fmt: skip
+
+_document()
+for _function, _source in ((add_alpha, add), (sub_alpha, sub)):
+    _function.__doc__, _function.op = _source.__doc__, _source.op
+
+_install()
+# The public functions take alpha and rounding_mode; the operators keep the shorter ones.
+add, sub, div = add_alpha, sub_alpha, true_divide
