@@ -84,7 +84,8 @@ class Op:
     ):
         if name in OPS:
             raise ValueError(f"an op named {name!r} is registered already")
-        self.name, self.cpu, self.cuda, self.view = name, cpu, cuda, view
+        self.name, self.cpu, self.view = name, cpu, view
+        self.cuda: Any = cuda
         self.node_name = "".join(part[:1].upper() + part[1:] for part in name.split("_")) + "Backward0"
         self.inputs, named, self.variadic = parameters_of(cpu)
         self.attributes, self.defaults = set(named), dict(cpu.__kwdefaults__ or {})
@@ -129,7 +130,7 @@ class Op:
         first = inputs[0]
         if isinstance(first, (ndarray, np.generic)):
             return self.cpu(*inputs, **attrs)
-        arrays = []
+        arrays: list[Any] = []
         recorded = tensors = cuda = mixed = False
         for x in inputs:
             if x is None:
@@ -145,6 +146,9 @@ class Op:
             arrays.append(a)
             if type(a) is Array:
                 cuda = True
+        if self.view and tensors and isinstance(arrays[0], np.generic):
+            first._materialise()  # a numpy scalar has no memory to share
+            arrays[0] = first._a
         if tensors and (mixed or cuda):
             self._check(inputs, arrays, cuda)
         if cuda:

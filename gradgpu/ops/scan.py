@@ -9,7 +9,7 @@ import numpy as np
 from .. import dtypes as dt
 from . import shape as _shape
 from .inplace import inplace
-from .join import constant_pad_op
+from .pad import constant_pad_op
 from .registry import Op, method
 
 
@@ -66,6 +66,8 @@ def _recurrence_cuda(a, b, *, dim, reverse):
 
 def _shifted(x: Any, dim: int, step: int, value: float = 0) -> Any:
     """x moved by `step` places along a dimension; `value` comes in."""
+    if not x.shape[dim]:
+        return x
     pads = [(0, 0)] * x.ndim
     pads[dim] = (step, -step)
     return constant_pad_op(x, pads=tuple(pads), value=value)
