@@ -9,6 +9,7 @@ gradgpu.float32
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class dtype:
 
     __slots__ = ("name", "cname", "suffix", "itemsize", "category", "_np")
 
-    def __init__(self, name: str, cname: str, suffix: str, itemsize: int, category: int):
+    def __init__(self, name: str, cname: str, suffix: str, itemsize: builtins.int, category: builtins.int):
         self.name, self.cname, self.suffix, self.itemsize, self.category = name, cname, suffix, itemsize, category
         self._np: np.dtype | None = None if name == "bfloat16" else np.dtype(name)
 
@@ -40,15 +41,15 @@ class dtype:
         return self._np
 
     @property
-    def is_floating_point(self) -> bool:
+    def is_floating_point(self) -> builtins.bool:
         return self.category == FLOAT
 
     @property
-    def is_complex(self) -> bool:
+    def is_complex(self) -> builtins.bool:
         return False
 
     @property
-    def is_signed(self) -> bool:
+    def is_signed(self) -> builtins.bool:
         return self.name not in ("uint8", "bool")
 
     def __repr__(self) -> str:

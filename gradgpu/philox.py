@@ -157,6 +157,8 @@ _COS64 = (-1.13596475577881948265e-11, 2.08757232129817482790e-09, -2.7557314351
 def log_exactly(x: np.ndarray) -> np.ndarray:
     """Logarithm of positive normal numbers, with the same bits as `log_exactly` in philox.cuh."""
     kind = x.dtype.type
+    even: tuple[float, ...]
+    odd: tuple[float, ...]
     if kind is np.float32:
         moved = x.view(np.int32) + np.int32(0x3F800000 - 0x3F3504F3)
         k = ((moved >> 23) - np.int32(127)).astype(kind)
@@ -201,7 +203,7 @@ def normal(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
         u = _open_uniform64(radius)
         quadrant = (turn >> np.uint64(62)).astype(np.int8)
         within = ((turn & np.uint64(0x3FFFFFFFFFFFFFFF)) >> np.uint64(9)).astype(np.int64) - np.int64(1 << 52)
-        angle = within.astype(np.float64) * 1.743934249004316e-16  # (pi / 2) / 2^53
+        angle: np.ndarray = within.astype(np.float64) * 1.743934249004316e-16  # (pi / 2) / 2^53
     else:
         single = words(seed, first, -(-n // 4)).reshape(-1, 2)
         radius, turn = single[:, 0], single[:, 1]

@@ -523,7 +523,7 @@ def _rebuild(cls: type, values: ndarray, where: str, requires_grad: bool) -> Ten
     """Unpickles a tensor."""
     from .ops.creation import array_on
 
-    t = cls.__new__(cls)
+    t: Tensor = cls.__new__(cls)  # type: ignore[call-overload]
     t._a = array_on(values, device(where))
     t._edge = LEAF if requires_grad else None
     return t

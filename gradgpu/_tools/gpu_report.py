@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import operator
 import platform
 import re
 import statistics
@@ -23,6 +24,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +143,7 @@ def launch_overhead(sizes: _Sizes) -> Lines:
             source = f'extern "C" __global__ void k({parameters}) {{}}'
             arguments = (np.uintp(memory.ptr),) * count
         function = cupy.RawModule(code=source).get_function("k").kernel
-        us = _host_us(lambda f=function, a=arguments: f((1,), (32,), a), sizes.launches)
+        us = _host_us(partial(function, (1,), (32,), arguments), sizes.launches)
         shape = f"{count} pointers in one struct" if packed else f"{count} arguments"
         rows.append(f"| CuPy `Function`, {shape} | {us:.2f} |")
     a, c = gg.ones(4, 4, device="cuda"), cupy.ones((4, 4), cupy.float32)
@@ -261,11 +263,11 @@ def products(sizes: _Sizes) -> Lines:
         for dtype in ("float32", "float16"):
             a = gg.randn(m, k, device="cuda").to(getattr(gg, dtype))
             b = gg.randn(k, n, device="cuda").to(getattr(gg, dtype))
-            ours = _device_ms(lambda a=a, b=b: a @ b, sizes.repeats)
+            ours = _device_ms(partial(operator.matmul, a, b), sizes.repeats)
             row = f"| {m} × {k} × {n} | {dtype} | {ours:.4f} | {2 * m * k * n / ours / 1e9:.2f} |"
             try:
                 p, q = cupy.ones((m, k), dtype), cupy.ones((k, n), dtype)
-                theirs = _device_ms(lambda p=p, q=q: cupy.matmul(p, q), sizes.repeats)
+                theirs = _device_ms(partial(cupy.matmul, p, q), sizes.repeats)
             except (ImportError, RuntimeError) as error:
                 note = f"cuBLAS does not load here, so that column is empty: {str(error).splitlines()[0]}"
                 lines.append(row + " – | – |")

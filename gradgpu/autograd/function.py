@@ -147,7 +147,7 @@ class _FunctionOp:
             raise RuntimeError(
                 f"function {self.node_name} returned an incorrect number of gradients (expected {len(edges)}, got {len(found)})"
             )
-        made = []
+        made: list[Any] = []
         for i, (edge, h, like) in enumerate(zip(edges, found, node.attrs[0].like)):
             if edge is None or h is None:
                 made.append(None)

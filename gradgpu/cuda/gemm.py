@@ -78,6 +78,17 @@ class _Plan:
 
     __slots__ = ("shape", "size", "copies", "kernel", "grid", "block", "constants", "splits", "partial", "n")
 
+    shape: tuple[int, ...]
+    size: int
+    copies: bool
+    kernel: Any
+    grid: Any
+    block: int
+    constants: tuple[Any, ...]
+    splits: int
+    partial: Any
+    n: int
+
 
 @lru_cache(maxsize=8192)
 def _plan(a: Layout, b: Layout, ta: bool, tb: bool, a_aligned: bool, b_aligned: bool, obvious: bool) -> _Plan:

@@ -38,7 +38,7 @@ def three(size: Any) -> tuple[int, int, int]:
     """A grid or block as three numbers."""
     if isinstance(size, (int, np.integer)):
         return int(size), 1, 1
-    return (*size, 1, 1)[:3]  # type: ignore[return-value]
+    return (*size, 1, 1)[:3]
 
 
 class Launcher:

@@ -1,5 +1,6 @@
 """The operations, one file a family. Importing this package installs the Tensor methods."""
 
+import typing as _typing
 from types import ModuleType as _Module
 
 from .conv import *
@@ -12,6 +13,7 @@ from .getitem import *
 from .index import *
 from .join import *
 from .linalg import *
+from .masks import *
 from .matrix import *
 from .moments import *
 from .pointwise import *
@@ -24,4 +26,5 @@ from .softmax import *
 from .sort import *
 
 # The functions, not the modules they stand in: `gradgpu.random` is not `gradgpu.ops.random`.
-__all__ = [name for name, value in globals().items() if name[0] != "_" and not isinstance(value, _Module)]
+if not _typing.TYPE_CHECKING:  # which sees through the star imports by itself, but not through this line
+    __all__ = [name for name, value in globals().items() if name[0] != "_" and not isinstance(value, _Module)]

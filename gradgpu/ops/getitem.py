@@ -17,8 +17,9 @@ from ..cuda.elementwise import broadcast_shapes
 from ..tensor import Tensor
 from . import shape as _shape
 from .creation import tensor
-from .index import check_bounds, flat_nonzero, index_add_op, index_put_op, index_tensor, take_op, unravel_op
+from .index import check_bounds, index_add_op, index_put_op, index_tensor, take_op
 from .inplace import check_writable, inplace
+from .masks import flat_nonzero, unravel_op
 from .registry import Op, method
 
 _int, _slice, _ndarray, _generic = int, slice, np.ndarray, np.generic
@@ -53,9 +54,9 @@ def _is_number(i: Any) -> bool:
     )
 
 
-def _parts(x: Any, index: Any) -> list:
+def _parts(x: Any, index: Any) -> list[Any]:
     """The entries of an index, lists and arrays as tensors; a list at the top is an index of its own."""
-    entries = []
+    entries: list[Any] = []
     for i in index if isinstance(index, tuple) else (index,):
         if type(i) is _int or i is None or i is Ellipsis:
             entries.append(i)

@@ -174,7 +174,9 @@ def _second(gs, g, x, weight, view, dims, affine, eps, centred=True):
 
     w = None if weight is None else weight.reshape(affine)
     along = None  # what the result wants of xhat
-    of_g = of_x = of_weight = None
+    of_g: Any = None
+    of_x: Any = None
+    of_weight: Any = None
     if h is not None:
         h = h.reshape(view)
         a = g if w is None else g * w
@@ -315,8 +317,8 @@ def _batch_norm_cuda(x, weight, bias, running_mean, running_var, *, eps, momentu
     _batch_norm_moments[x.dtype](
         -(-channels // 128), 128, *pointers, channels, eps, momentum, n / max(n - 1, 1)
     )
-    pointers = (x.ptr, 0, _pointer(weight), _pointer(bias), mean.ptr, rstd.ptr, 0, 0, y.ptr, 0, 0)
-    _channel_launch(_batch_norm, min(-(-x.size // 256), 1 << 16), x.dtype, pointers, view, 0, 1)
+    addresses = (x.ptr, 0, _pointer(weight), _pointer(bias), mean.ptr, rstd.ptr, 0, 0, y.ptr, 0, 0)
+    _channel_launch(_batch_norm, min(-(-x.size // 256), 1 << 16), x.dtype, addresses, view, 0, 1)
     return y, mean, rstd
 
 
@@ -622,6 +624,6 @@ def instance_norm(
     flat = input.reshape((1, samples * channels, *shape[2:]))
     y = batch_norm(flat, each[0], each[1], None, None, True, momentum, eps).reshape(shape)
     for v, many in zip((running_mean, running_var), each):
-        if v is not None:
+        if v is not None and many is not None:
             v.copy_(many.reshape((samples, channels)).mean(0))
     return _per_channel(y, weight, bias)

@@ -84,7 +84,7 @@ class Pointwise(Op):
         self.positions = [
             None if r is None else [_slot(want, n) for want in r.wants if want[0] != "g"] for r in self.rules
         ]
-        self.runners = [None if r is None else _runner(r, p) for r, p in zip(self.rules, self.positions)]
+        self.runners = [None if r is None else _runner(r, p or []) for r, p in zip(self.rules, self.positions)]
         self._keep: dict[tuple, tuple] = {}
 
     # ---- what is saved ----
@@ -323,7 +323,7 @@ class Pointwise(Op):
     def _gradients(self, g: Any, saved: tuple, edges: tuple, attrs: dict | None) -> list:
         """The rules' results, summed over what was broadcast."""
         shapes = saved[-1]
-        grads = []
+        grads: list[Any] = []
         for k, edge in enumerate(edges):
             if edge is None:
                 grads.append(None)

@@ -41,6 +41,7 @@ def _launch(name: str, x: Any, g: Any, dim: int) -> Any:
     if g is not None:
         g = contiguous(g)
         gptr = g.ptr
+    block: Any
     if inner > 1:
         kind, grid, block = "columns", -(-outer * inner // 32), (32, 8)
     elif n <= _LONGEST_ROW:
@@ -147,8 +148,7 @@ def _along(name: str, op: Op, input: Tensor, dim: int | None, dtype: dt.dtype | 
     require_tensor(name, input)
     if dtype is not None and input.dtype is not dtype:
         input = input.to(dtype)
-    kind = input._a.dtype.kind
-    if kind != "f" and kind != "V":
+    if input._a.dtype.kind not in "fV":
         raise RuntimeError(
             f"{name}: not implemented for {input.dtype}; pass dtype=gradgpu.float32 or use x.float()"
         )

@@ -503,7 +503,7 @@ def launch(
     if stream_ptr in _capturing:
         kept, address = _functions[handle].parameters(params)
         size = (grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes)
-        _capturing[stream_ptr].steps.append(lambda kept=kept: launch(handle, *size, 0, address, extra))
+        _capturing[stream_ptr].steps.append(lambda kept=kept: launch(handle, *size, 0, address, extra))  # type: ignore[misc]
         return
     status = _launch(handle, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes, params)
     if status == 3:
@@ -569,7 +569,7 @@ def statistics() -> Report:
         _statistics(function.handle, counts, ctypes.byref(seconds))
         launches, blocks, threads, read, written, counted = counts
         if launches:
-            sizes = (read, written) if counted else (None, None)
+            sizes: tuple[Any, Any] = (read, written) if counted else (None, None)
             rows.append(
                 Row(function.name, function.module.name, launches, blocks, threads, *sizes, seconds.value)
             )

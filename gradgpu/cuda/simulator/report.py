@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Row:
 class Report(list):
     """A list of `Row`s, most seconds first, that prints as a table."""
 
-    def __getitem__(self, key):  # type: ignore[no-untyped-def]
+    def __getitem__(self, key: Any) -> Any:
         """The row at a position, or of a kernel's name."""
         if isinstance(key, str):
             for row in self:
