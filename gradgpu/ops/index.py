@@ -10,7 +10,6 @@ Indices out of bounds raise IndexError: on 'cpu' at once, on 'cuda' when the hos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -20,7 +19,6 @@ from .. import dtypes as dt
 from ..cuda.elementwise import broadcast_shapes
 from ..tensor import Tensor
 from .inplace import inplace
-from .pointwise import where_op
 from .registry import Op, method
 
 ndarray = np.ndarray
@@ -225,7 +223,7 @@ def _spread(g: Any, shape: tuple) -> Any:
     """The gradient of a source of which only the corner of the index's shape was read."""
     if g.shape == shape:
         return g
-    from .join import constant_pad_op
+    from .pad import constant_pad_op
 
     return constant_pad_op(g, pads=tuple([(0, m - n) for n, m in zip(g.shape, shape)]), value=0)
 
@@ -274,7 +272,7 @@ def index_tensor(op: str, index: Any, device: Any = None) -> Any:
     return index.long()
 
 
-def _same_dtype(op: str, x: Tensor, source: Tensor) -> None:
+def check_same_dtype(op: str, x: Tensor, source: Tensor) -> None:
     if x.dtype is not source.dtype:
         raise RuntimeError(
             f"{op}(): self ({x.dtype}) and source ({source.dtype}) must have the same dtype; use source.to({x.dtype})"
@@ -351,7 +349,7 @@ def _scatter_arguments(op: str, x: Any, dim: int, index: Any, src: Any) -> tuple
     index = index_tensor(op, index)
     dim = x._dim(dim, op)
     if isinstance(src, Tensor):
-        _same_dtype(op, x, src)
+        check_same_dtype(op, x, src)
     else:
         src = None
     if x.ndim == 0 or index.ndim == 0:
@@ -430,7 +428,7 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
 def _index_rows(op: str, input: Any, dim: int, index: Any, source: Any) -> tuple:
     index = _row_index(op, index)
     dim = input._dim(dim, op)
-    _same_dtype(op, input, source)
+    check_same_dtype(op, input, source)
     want = (*input.shape[:dim], index.shape[0], *input.shape[dim + 1 :])
     if tuple(source.shape) != want:
         raise IndexError(
@@ -476,162 +474,23 @@ def take(input: Any, index: Any) -> Any:
     return take_op(input.reshape((-1,)), index_tensor("take", index), dim=0, negative=True, op="take")
 
 
-# ---- masks ----
-def _mask(op: str, input: Any, mask: Any) -> Any:
-    if not isinstance(mask, Tensor) or mask.dtype is not dt.bool:
-        seen = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise RuntimeError(f"{op}: the mask must be a bool tensor, got {seen}; compare first, e.g. mask != 0")
-    return mask
-
-
-def masked_fill(input: Any, mask: Any, value: Any) -> Any:
-    """`input` with `value` (a number or a 0-dim tensor) where `mask` is True; the two shapes are broadcast.
-
-    >>> import gradgpu as gg
-    >>> gg.masked_fill(gg.tensor([1., 2.]), gg.tensor([False, True]), -1)
-    tensor([ 1., -1.])
-    """
-    _mask("masked_fill", input, mask)
-    if isinstance(value, Tensor):
-        if value.ndim:
-            raise RuntimeError(
-                f"masked_fill only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
-            )
-        value = value.to(input.device, input.dtype)
-    elif input.dtype.category == dt.INTEGER and isinstance(value, float):
-        if value != int(value):
-            raise RuntimeError(
-                f"masked_fill: value {value} cannot be stored in {input.dtype}; convert the input to float first"
-            )
-        value = int(value)
-    return where_op(mask, value, input)
-
-
-@method
-def masked_select(input: Any, mask: Any) -> Any:
-    """The elements of `input` where `mask` is True, as a 1-D tensor. On cuda the host waits for their number.
-
-    >>> import gradgpu as gg
-    >>> x = gg.tensor([1., -2., 3.])
-    >>> gg.masked_select(x, x > 0)
-    tensor([1., 3.])
-    """
-    _mask("masked_select", input, mask)
-    shape = broadcast_shapes("masked_select", tuple(input.shape), tuple(mask.shape))
-    where = flat_nonzero(mask if mask.shape == shape else mask.expand(shape))
-    x = input if input.shape == shape else input.expand(shape)
-    return take_op(x.reshape((-1,)), where, dim=0, negative=False, op="masked_select")
-
-
-def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
-    """A copy of `input` in which the places where `mask` is True hold the first elements of `source`, in order."""
-    _mask("masked_scatter", input, mask)
-    _same_dtype("masked_scatter", input, source)
-    shape = tuple(input.shape)
-    where = flat_nonzero(mask.expand(shape))
-    if source.numel() < where.numel():
-        raise RuntimeError(
-            f"masked_scatter: the source has {source.numel()} elements, the mask selects {where.numel()}"
-        )
-    values = source.reshape((-1,))[: where.numel()]
-    y = index_put_op(input.reshape((-1,)), where, values, dim=0, negative=False, op="masked_scatter", value=0)
-    return y.reshape(shape)
-
-
-# ---- nonzero ----
-def _flat_nonzero_cpu(x):
-    if x.dtype.kind == "V":
-        x = x.astype(np.float32)
-    return np.flatnonzero(x)
-
-
-def _flat_nonzero_cuda(x):
-    from ..cuda.indexing import flat_nonzero
-
-    return flat_nonzero(x)
-
-
-flat_nonzero_op = Op("flat_nonzero", _flat_nonzero_cpu, _flat_nonzero_cuda, differentiable=False)
-
-
-def flat_nonzero(x: Any) -> Any:
-    """Flat positions of the elements that are not zero (int64, 1-D)."""
-    return flat_nonzero_op(x)
-
-
-def _unravel_cuda(flat, *, shape):
-    from ..cuda.indexing import unravel_index
-
-    return unravel_index(flat, shape)
-
-
-unravel_op = Op(
-    "unravel_index",
-    lambda flat, *, shape: (
-        np.stack(np.unravel_index(flat, shape), -1) if shape else np.empty((len(flat), 0), np.int64)
-    ),
-    _unravel_cuda,
-    differentiable=False,
-)
-
-
-@method
-def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
-    """Positions of the elements that are not zero: int64 (count, ndim), or a tuple of ndim vectors with `as_tuple`.
-
-    On cuda the host waits for the count.
-
-    >>> import gradgpu as gg
-    >>> gg.nonzero(gg.tensor([[1, 0], [0, 4]]))
-    tensor([[0, 0],
-            [1, 1]])
-    """
-    if as_tuple and input.ndim == 0:
-        input = input.reshape((1,))
-    shape = tuple(input.shape)
-    if len(shape) > 8:
-        raise ValueError(
-            f"nonzero: at most 8 dimensions are supported, got {len(shape)}; reshape the tensor first"
-        )
-    at = unravel_op(flat_nonzero(input), shape=shape)
-    return at.unbind(1) if as_tuple else at
-
-
-@method
-def argwhere(input: Any) -> Any:
-    """`nonzero(input)`."""
-    return nonzero(input)
-
-
 # ---- in place ----
-def _in_place(name: str, function: Any) -> None:
+def install_in_place(function: Any) -> None:
+    """Makes an out-of-place function a method, and its in-place form `name_` another."""
+    name = function.__name__ + "_"
+
     def change(self: Any, *args: Any, **kwargs: Any) -> Any:
         return inplace(name, self, function(self, *args, **kwargs))
 
-    change.__name__, change.__doc__ = name, f"`{name[:-1]}` in place."
+    change.__name__, change.__doc__ = name, f"`{function.__name__}` in place."
+    method(function)
     method(name)(change)
 
 
-for _function in (scatter, scatter_add, index_add, index_copy, index_fill, masked_fill, masked_scatter):
-    method(_function)
-    _in_place(_function.__name__ + "_", _function)
-
-
-def check_dims(op: str, dims: Sequence[int], ndim: int) -> tuple[int, ...]:
-    """Dimensions as non-negative ints, each at most once."""
-    found = []
-    for d in dims:
-        if not -max(ndim, 1) <= d < max(ndim, 1):
-            raise IndexError(
-                f"{op}: Dimension out of range (expected to be in range of [{-max(ndim, 1)}, {max(ndim, 1) - 1}], but got {d})"
-            )
-        found.append(d % max(ndim, 1))
-    if len(set(found)) != len(found):
-        raise RuntimeError(f"{op}: dim {sorted(found)} appears multiple times in the list of dims")
-    return tuple(found)
+for _function in (scatter, scatter_add, index_add, index_copy, index_fill):
+    install_in_place(_function)
 
 
 __all__ = [
-    "argwhere", "gather", "index_add", "index_copy", "index_fill", "index_select", "masked_fill", "masked_scatter",
-    "masked_select", "nonzero", "scatter", "scatter_add", "take", "take_along_dim",
+    "gather", "index_add", "index_copy", "index_fill", "index_select", "scatter", "scatter_add", "take", "take_along_dim",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Joining and cutting tensors: cat, stack, split, unbind, pad, repeat."""
+"""Joining and cutting tensors: cat, stack, split, unbind, repeat, meshgrid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .registry import Op, method
 _ALL = slice(None)
 
 
-def _span(dim: int, start: int, stop: int) -> tuple:
+def span(dim: int, start: int, stop: int) -> tuple:
     """The basic index of entries start … stop - 1 of a dimension."""
     return (*(_ALL,) * dim, slice(start, stop))
 
@@ -24,7 +24,7 @@ def _span(dim: int, start: int, stop: int) -> tuple:
 def _parts(sizes: Sequence[int], dim: int) -> list[tuple]:
     """The basic index of each part of a dimension that is cut into `sizes`."""
     ends = list(accumulate(sizes))
-    return [_span(dim, end - size, end) for end, size in zip(ends, sizes)]
+    return [span(dim, end - size, end) for end, size in zip(ends, sizes)]
 
 
 def _first(arrays: Sequence[Any]) -> Any:
@@ -311,7 +311,7 @@ def tensor_split(input: Any, indices_or_sections: int | Sequence[int], dim: int 
         return split(input, [n // k + (i < n % k) for i in range(k)], d)
     starts = [0, *[slice(None, i).indices(n)[1] for i in indices_or_sections]]
     stops = [*starts[1:], n]
-    return tuple([input[_span(d, a, max(a, b))] for a, b in zip(starts, stops)])
+    return tuple([input[span(d, a, max(a, b))] for a, b in zip(starts, stops)])
 
 
 @method
@@ -329,169 +329,6 @@ def unbind(input: Any, dim: int = 0) -> tuple:
     if not shape[d]:
         return ()
     return _note_views(input, unbind_op(input, dim=d), [(*(_ALL,) * d, k) for k in range(shape[d])])
-
-
-# ---- padding ----
-def _constant_pad_cpu(x, *, pads, value):
-    x = np.asarray(x)
-    y = np.full([n + a + b for n, (a, b) in zip(x.shape, pads)], value, x.dtype)
-    y[_inside(pads)] = x[_inside([(-a, -b) for a, b in pads])]
-    return y
-
-
-def _inside(pads: Sequence[tuple]) -> tuple:
-    """The index of what lies within positive margins."""
-    return tuple([slice(max(a, 0), -b if b > 0 else None) for a, b in pads])
-
-
-def _constant_pad_cuda(x, *, pads, value):
-    from ..cuda.array import full, zeros
-    from ..cuda.elementwise import copy_into
-
-    shape = tuple([n + a + b for n, (a, b) in zip(x.shape, pads)])
-    x = _shape.basic_index_op.cuda(x, index=_inside([(-a, -b) for a, b in pads]))
-    if shape == x.shape:
-        return x.copy()
-    y = full(shape, value, x.dtype, x.device) if value else zeros(shape, x.dtype, x.device)
-    copy_into(_shape.basic_index_op.cuda(y, index=_inside(pads)), x)
-    return y
-
-
-# pads: (before, behind) of every dimension; a negative number cuts off
-constant_pad_op = Op(
-    "constant_pad",
-    _constant_pad_cpu,
-    _constant_pad_cuda,
-    {"x": lambda g, *, pads: constant_pad_op(g, pads=tuple([(-a, -b) for a, b in pads]), value=0)},
-)
-
-_MODES = {"reflect": 1, "replicate": 2, "circular": 3}
-
-
-def _pad_map(n: int, left: int, right: int, mode: str) -> np.ndarray:
-    """The element that each place of a padded dimension shows."""
-    i = np.arange(-left, n + right)
-    if mode == "reflect":
-        i = np.abs(i)
-        return np.where(i >= n, 2 * (n - 1) - i, i)
-    return np.clip(i, 0, n - 1) if mode == "replicate" else i % n
-
-
-def _mode_pad_cpu(x, *, dim, left, right, mode):
-    return x.take(_pad_map(x.shape[dim], left, right, mode), dim)
-
-
-def _mode_pad_cuda(x, *, dim, left, right, mode):
-    from ..cuda.joining import pad
-
-    return pad(x, dim, left, right, _MODES[mode])
-
-
-def _mode_pad_backward_cpu(g, *, dim, left, right, mode):
-    m = g.shape[dim]
-    n = m - left - right
-    half = g.dtype.itemsize == 2
-    wide = g.astype(np.float32) if half else g
-    dx = wide[_span(dim, left, left + n)].copy()
-
-    def add(target, source):
-        view = dx[_span(dim, target.start, target.stop) if target.step is None else (*(_ALL,) * dim, target)]
-        view += source
-
-    before, behind = wide[_span(dim, 0, left)], wide[_span(dim, left + n, m)]
-    if mode == "replicate":
-        if left:
-            add(slice(0, 1), np.add.reduce(before, axis=dim, keepdims=True))
-        if right:
-            add(slice(n - 1, n), np.add.reduce(behind, axis=dim, keepdims=True))
-    elif mode == "reflect":
-        if left:
-            add(slice(left, 0, -1), before)
-        if right:
-            add(slice(n - 2, n - 2 - right if n - 2 - right >= 0 else None, -1), behind)
-    else:
-        if left:
-            add(slice(n - left, n), before)
-        if right:
-            add(slice(0, right), behind)
-    return dx.astype(g.dtype) if half else dx
-
-
-def _mode_pad_backward_cuda(g, *, dim, left, right, mode):
-    from ..cuda.joining import pad_backward
-
-    return pad_backward(g, dim, left, right, _MODES[mode])
-
-
-# One dimension at a time; 'reflect', 'replicate' or 'circular'.
-mode_pad_op = Op(
-    "pad",
-    _mode_pad_cpu,
-    _mode_pad_cuda,
-    {
-        "x": lambda g, *, dim, left, right, mode: mode_pad_backward_op(
-            g, dim=dim, left=left, right=right, mode=mode
-        )
-    },
-)
-mode_pad_backward_op = Op(
-    "pad_backward",
-    _mode_pad_backward_cpu,
-    _mode_pad_backward_cuda,
-    {"g": lambda g0, *, dim, left, right, mode: mode_pad_op(g0, dim=dim, left=left, right=right, mode=mode)},
-)
-
-
-def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """Adds a margin: `pad` holds (before, behind) of the last dimension, then of the one before it, and so on.
-
-    Args:
-        mode: 'constant' (of `value`, 0 by default; negative numbers cut off), 'reflect' (without repeating the
-            edge; less than the dimension), 'replicate' (the edge) or 'circular' (at most the dimension).
-
-    Raises:
-        RuntimeError: `pad` has odd length or too many entries, or a margin is too wide for the mode. ValueError: an
-            unknown mode.
-
-    >>> import gradgpu as gg
-    >>> from gradgpu.ops.join import pad
-    >>> pad(gg.tensor([1, 2, 3]), (2, 1), mode="reflect")
-    tensor([3, 2, 1, 2, 3, 2])
-    """
-    amounts = [int(p) for p in pad]
-    shape = input._a.shape
-    if len(amounts) % 2:
-        raise RuntimeError(f"pad: Padding length must be divisible by 2, got {len(amounts)} numbers")
-    if len(amounts) > 2 * len(shape):
-        raise RuntimeError(
-            f"pad: Padding length {len(amounts)} is more than twice the number of dimensions of the input {tuple(shape)}"
-        )
-    pairs = [(0, 0)] * (len(shape) - len(amounts) // 2) + list(zip(amounts[-2::-2], amounts[::-2]))
-    if mode == "constant":
-        if any(n + a + b < 0 for n, (a, b) in zip(shape, pairs)):
-            raise RuntimeError(
-                f"pad: the padding {amounts} would make a dimension of {tuple(shape)} negative"
-            )
-        return constant_pad_op(input, pads=tuple(pairs), value=0 if value is None else value)
-    if mode not in _MODES:
-        raise ValueError(f"pad: unknown mode {mode!r}; use 'constant', 'reflect', 'replicate' or 'circular'")
-    if value is not None and value != 0:
-        raise ValueError(f"pad: mode {mode!r} takes no value, got {value}")
-    for d, (left, right) in reversed(list(enumerate(pairs))):
-        if left == right == 0:
-            continue
-        n = shape[d]
-        if left < 0 or right < 0:
-            raise ValueError(
-                f"pad: mode {mode!r} needs non-negative padding, got {(left, right)} for dimension {d}; slice instead"
-            )
-        most = n - 1 if mode == "reflect" else n if mode == "circular" else None
-        if n == 0 or most is not None and max(left, right) > most:
-            raise RuntimeError(
-                f"pad: Padding size {(left, right)} is too wide for dimension {d} of size {n}: mode {mode!r} takes at most {most}"
-            )
-        input = mode_pad_op(input, dim=d, left=left, right=right, mode=mode)
-    return input
 
 
 # ---- repeating ----

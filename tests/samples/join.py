@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import gradgpu as gg
-from gradgpu.ops.join import pad
+from gradgpu.ops.pad import pad
 from tests.samples import FLOATS, Bad, In, OpSamples, Sample
 
 KINDS = (*FLOATS, "int64", "uint8", "bool")
