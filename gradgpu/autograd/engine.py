@@ -379,8 +379,11 @@ def _deposit(leaf: Any, g: Any, create_graph: bool, alone: bool) -> None:
 
 def _unshared(g: Any) -> bool:
     """Whether no other array sees the memory of `g`."""
-    # The attribute of g is one reference more.
+    # The attribute of g is one reference more than the local name.
     if isinstance(g, ndarray):
         base = g.base
         return base is None or getrefcount(base) <= _ALONE + 1 and 0 not in g.strides
-    return isinstance(g, generic) or getrefcount(g.mem) <= _ALONE + 1 and g.layout.contiguous
+    if isinstance(g, generic):
+        return True
+    mem = g.mem
+    return getrefcount(mem) <= _ALONE + 1 and g.layout.contiguous
