@@ -13,7 +13,6 @@ from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2
 from ..ops.cross_entropy import cross_entropy, nll_loss
 from ..ops.embedding import embedding, one_hot
 from ..ops.inplace import inplace as _write_inplace
-from ..ops.join import pad
 from ..ops.linalg import linear
 from ..ops.loss import (
     binary_cross_entropy,
@@ -25,6 +24,7 @@ from ..ops.loss import (
     smooth_l1_loss,
 )  # fmt: skip
 from ..ops.normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+from ..ops.pad import pad
 from ..ops.pointwise import (
     celu,
     elu,
@@ -180,3 +180,184 @@ def gaussian_nll_loss(
     if full:
         loss = loss + 0.9189385332046727
     return {"none": lambda x: x, "mean": lambda x: x.mean(), "sum": lambda x: x.sum()}[reduction](loss)
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """softmax(scale · Q Kᵀ + mask) V: (*, L, E), (*, S, E), (*, S, Ev) → (*, L, Ev) (Vaswani et al., 2017).
+
+    Args:
+        query, key, value: the inputs.
+        attn_mask: (*, L, S), bool (True: may attend) or numbers to add.
+        dropout_p: of the attention weights; applied whenever it is positive.
+        is_causal: row i looks at keys 0 … i.
+        scale: 1 / √E by default.
+        enable_gqa: key and value may have fewer heads (dimension -3), each serving several of the query's.
+    """
+    if is_causal and attn_mask is not None:
+        raise RuntimeError(
+            "scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
+        )
+    if enable_gqa:
+        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
+        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    scores = (query * factor) @ key.transpose(-2, -1)
+    if is_causal:
+        attn_mask = query.new_ones(tuple(scores.shape[-2:])).tril().bool()
+    if attn_mask is not None:
+        if attn_mask.is_floating_point():
+            scores = scores + attn_mask
+        else:
+            scores = scores.masked_fill(attn_mask.logical_not(), float("-inf"))
+    weights = softmax(scores, -1)
+    return (dropout(weights, dropout_p) if dropout_p > 0 else weights) @ value
+
+
+def _interpolation_matrix(size: int, wanted: int, mode: str, align_corners: bool, scale: float | None) -> Any:
+    """(wanted, size) weights of one dimension: row i says which inputs make output i."""
+    import numpy as np
+
+    rows = np.arange(wanted)
+    if mode in ("nearest", "nearest-exact"):
+        step = size / wanted if scale is None else 1.0 / scale
+        source = np.floor((rows + (0.5 if mode == "nearest-exact" else 0.0)) * step).astype(np.int64)
+        taps = [(np.minimum(source, size - 1), np.ones(wanted))]
+    else:
+        if align_corners:
+            at = rows * ((size - 1) / (wanted - 1) if wanted > 1 else 0.0)
+        else:
+            at = (rows + 0.5) * (size / wanted if scale is None else 1.0 / scale) - 0.5
+        if mode != "bicubic":
+            at = np.maximum(at, 0.0)
+        low = np.floor(at).astype(np.int64)
+        t = at - low
+        if mode == "bicubic":  # Keys (1981) with a = -0.75
+            a = -0.75
+
+            def near(x: Any) -> Any:
+                return ((a + 2) * x - (a + 3)) * x * x + 1
+
+            def far(x: Any) -> Any:
+                return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+
+            taps = [(low - 1, far(t + 1)), (low, near(t)), (low + 1, near(1 - t)), (low + 2, far(2 - t))]
+        else:
+            taps = [(low, 1 - t), (low + 1, t)]
+    matrix = np.zeros((wanted, size))
+    for source, weight in taps:  # each row once per tap, so no entry is hit twice
+        matrix[rows, np.clip(source, 0, size - 1)] += weight
+    return matrix
+
+
+def interpolate(
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Tensor:
+    """Resize the last dimensions of (N, C, *) to size, or by scale_factor.
+
+    Each dimension is one product with a small matrix of weights, which gives every mode its gradient.
+
+    Args:
+        input: 3-D, 4-D or 5-D.
+        size: the wanted size, an int or one a dimension.
+        scale_factor: instead of size.
+        mode: 'nearest', 'nearest-exact', 'linear' (3-D), 'bilinear', 'bicubic' (4-D), 'trilinear' (5-D) or 'area'.
+        align_corners: for the linear and cubic modes: the first and last positions coincide.
+        recompute_scale_factor: use the ratio of the sizes, not scale_factor itself.
+        antialias: not supported.
+    """
+    import math
+
+    from ..ops.creation import from_numpy
+
+    dims = input.ndim - 2
+    needed = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
+    if mode not in ("nearest", "nearest-exact", "area", *needed):
+        raise NotImplementedError(
+            f"interpolate: unknown mode {mode!r}; use nearest, linear, bilinear, bicubic, trilinear or area"
+        )
+    if not 1 <= dims <= 3 or needed.get(mode, dims) != dims:
+        raise NotImplementedError(f"interpolate: mode {mode!r} does not take a {input.ndim}-D input")
+    if antialias:
+        raise NotImplementedError(
+            "interpolate: antialias=True is not supported; use avg_pool2d before shrinking"
+        )
+    if align_corners is not None and mode not in needed:
+        raise ValueError(
+            "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
+        )
+    if (size is None) == (scale_factor is None):
+        raise ValueError("only one of size or scale_factor should be defined")
+    old = tuple(input.shape[2:])
+    scales: tuple = (None,) * dims
+    if size is not None:
+        new = (size,) * dims if isinstance(size, int) else tuple(size)
+    else:
+        scales = tuple(scale_factor) if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * dims
+        new = tuple(math.floor(n * float(s)) for n, s in zip(old, scales))
+        if recompute_scale_factor:
+            scales = (None,) * dims
+    if len(new) != dims:
+        raise ValueError(
+            f"interpolate: size or scale_factor has {len(new)} entries, the input {tuple(input.shape)} has {dims} sizes"
+        )
+    if mode == "area":
+        return {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d}[dims](input, new[0] if dims == 1 else new)
+    x = input
+    for i, (n, wanted, scale) in enumerate(zip(old, new, scales)):
+        if n == wanted and mode != "bicubic":
+            continue
+        matrix = from_numpy(_interpolation_matrix(n, wanted, mode, bool(align_corners), scale)).to(
+            device=x.device, dtype=x.dtype
+        )
+        x = (x.transpose(2 + i, -1) @ matrix.transpose(0, 1)).transpose(2 + i, -1)
+    return x.contiguous()
+
+
+def upsample(
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Tensor:
+    """The old name of :func:`interpolate`."""
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
+    """(*, C · r², H, W) → (*, C, H · r, W · r) (Shi et al., 2016)."""
+    r = upscale_factor
+    *lead, channels, height, width = input.shape
+    if channels % (r * r):
+        raise RuntimeError(
+            f"pixel_shuffle expects its input's 'channel' dimension to be divisible by {r * r}, but got {channels}"
+        )
+    x = input.reshape(-1, channels // (r * r), r, r, height, width).permute(0, 1, 4, 2, 5, 3)
+    return x.reshape(*lead, channels // (r * r), height * r, width * r)
+
+
+def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
+    """(*, C, H · r, W · r) → (*, C · r², H, W); undoes :func:`pixel_shuffle`."""
+    r = downscale_factor
+    *lead, channels, height, width = input.shape
+    if height % r or width % r:
+        raise RuntimeError(
+            f"pixel_unshuffle expects height and width to be divisible by {r}, but got {height} and {width}"
+        )
+    x = input.reshape(-1, channels, height // r, r, width // r, r).permute(0, 1, 3, 5, 2, 4)
+    return x.reshape(*lead, channels * r * r, height // r, width // r)

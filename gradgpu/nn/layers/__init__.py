@@ -1,6 +1,7 @@
 """The layers, one concept a file."""
 
 from .activation import *
+from .attention import *
 from .container import *
 from .conv import *
 from .dropout import *
@@ -9,4 +10,6 @@ from .loss import *
 from .normalization import *
 from .padding import *
 from .pooling import *
+from .rnn import *
 from .sparse import *
+from .upsampling import *

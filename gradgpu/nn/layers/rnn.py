@@ -1,0 +1,407 @@
+"""Recurrent layers: RNN, LSTM, GRU and their cells.
+
+A sequence is a loop over steps. What does not depend on the step before, the product of all inputs
+with the input weights, is done for all steps at once; a step then is one product and a few
+elementwise operations.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from ...ops.creation import empty, zeros
+from ...ops.join import cat, stack
+from ...tensor import Tensor
+from .. import functional as F
+from .. import init
+from ..module import Module
+from ..parameter import Parameter
+from ..utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+__all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNBase", "RNNCell"]
+
+
+def _rnn_step(nonlinearity: str) -> Callable:
+    """h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu."""
+
+    def step(gates_x: Tensor, state: tuple, w_hh: Tensor, b_hh: Tensor | None) -> tuple:
+        total = gates_x + F.linear(state[0], w_hh, b_hh)
+        return (total.tanh() if nonlinearity == "tanh" else total.relu(),)
+
+    return step
+
+
+def _lstm_step(
+    gates_x: Tensor, state: tuple, w_hh: Tensor, b_hh: Tensor | None, w_hr: Tensor | None = None
+) -> tuple:
+    """i, f, o = sigmoid(…), g = tanh(…), c' = f c + i g, h' = o tanh(c') (Hochreiter & Schmidhuber, 1997)."""
+    h, c = state
+    i, f, g, o = (gates_x + F.linear(h, w_hh, b_hh)).chunk(4, -1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    h = o.sigmoid() * c.tanh()
+    return (h if w_hr is None else F.linear(h, w_hr)), c
+
+
+def _gru_step(gates_x: Tensor, state: tuple, w_hh: Tensor, b_hh: Tensor | None) -> tuple:
+    """r, z = sigmoid(…), n = tanh(W_in x + b_in + r (W_hn h + b_hn)), h' = (1 - z) n + z h (Cho et al., 2014)."""
+    h = state[0]
+    r_x, z_x, n_x = gates_x.chunk(3, -1)
+    r_h, z_h, n_h = F.linear(h, w_hh, b_hh).chunk(3, -1)
+    z = (z_x + z_h).sigmoid()
+    n = (n_x + (r_x + r_h).sigmoid() * n_h).tanh()
+    return (n + z * (h - n),)
+
+
+class RNNBase(Module):
+    """What RNN, LSTM and GRU share: weights, layers, directions, packed sequences.
+
+    Args:
+        input_size: features of an input step.
+        hidden_size: features of the state.
+        num_layers: layers on top of each other.
+        bias: whether there are biases.
+        batch_first: (batch, steps, features) instead of (steps, batch, features).
+        dropout: between layers, in training.
+        bidirectional: also from the end to the beginning; the outputs are concatenated.
+
+    Shapes: input (L, N, input_size) or (L, input_size); states (num_layers · directions, N, hidden_size).
+    """
+
+    _gates = 1
+
+    def __init__(
+        self,
+        mode: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(dropout, bool) or not 0 <= dropout <= 1:
+            raise ValueError(
+                "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
+            )
+        if dropout > 0 and num_layers == 1:
+            warnings.warn(
+                "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects num_layers "
+                f"greater than 1, but got dropout={dropout} and num_layers={num_layers}",
+                stacklevel=3,
+            )
+        if not isinstance(hidden_size, int) or hidden_size <= 0:
+            raise ValueError(f"hidden_size must be greater than zero, got {hidden_size!r}")
+        if num_layers <= 0:
+            raise ValueError("num_layers must be greater than zero")
+        if not 0 <= proj_size < hidden_size:
+            raise ValueError(
+                "proj_size should be a positive integer, smaller than hidden_size, or zero to disable projections"
+            )
+        self.mode, self.input_size, self.hidden_size, self.num_layers = (
+            mode,
+            input_size,
+            hidden_size,
+            num_layers,
+        )
+        self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
+        self.bidirectional, self.proj_size = bidirectional, proj_size
+        self.output_size = proj_size or hidden_size
+        rows = self._gates * hidden_size
+        for suffix, width in self._directions():
+            shapes: dict[str, tuple[int, ...]] = {
+                "weight_ih": (rows, width),
+                "weight_hh": (rows, self.output_size),
+            }
+            if bias:
+                shapes.update(bias_ih=(rows,), bias_hh=(rows,))
+            if proj_size:
+                shapes["weight_hr"] = (proj_size, hidden_size)
+            for name, shape in shapes.items():
+                self.register_parameter(
+                    f"{name}{suffix}", Parameter(empty(*shape, device=device, dtype=dtype))
+                )
+        self.reset_parameters()
+
+    def _directions(self) -> list[tuple[str, int]]:
+        """(suffix of the weights' names, input width) of each layer and direction."""
+        ways = ("", "_reverse") if self.bidirectional else ("",)
+        wide = self.output_size * len(ways)
+        return [
+            (f"_l{k}{way}", self.input_size if k == 0 else wide)
+            for k in range(self.num_layers)
+            for way in ways
+        ]
+
+    def reset_parameters(self) -> None:
+        """Draw new weights from U(-k, k), k = 1/√hidden_size."""
+        bound = 1.0 / math.sqrt(self.hidden_size)
+        for parameter in self.parameters():
+            init.uniform_(parameter, -bound, bound)
+
+    @property
+    def all_weights(self) -> list[list[Parameter]]:
+        """The weights of each layer and direction."""
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+        found = [[self._parameters.get(name + suffix) for name in names] for suffix, _ in self._directions()]
+        return [[weight for weight in group if weight is not None] for group in found]
+
+    def flatten_parameters(self) -> None:
+        """Does nothing: the weights need no particular place in memory. (PyTorch's scripts call it.)"""
+
+    def _step(self) -> Callable:
+        raise NotImplementedError(f"{type(self).__name__} must define _step")
+
+    def _state_sizes(self) -> tuple[int, ...]:
+        return (self.output_size,)
+
+    def _initial(self, hx: Any, batch: int, batched: bool, like: Tensor) -> tuple[Tensor, ...]:
+        """The states as a tuple of (layers · directions, N, size)."""
+        count = self.num_layers * (2 if self.bidirectional else 1)
+        if hx is None:
+            return tuple(
+                zeros(count, batch, size, dtype=like.dtype, device=like.device)
+                for size in self._state_sizes()
+            )
+        states = tuple(hx) if isinstance(hx, (tuple, list)) else (hx,)
+        if len(states) != len(self._state_sizes()):
+            raise RuntimeError(
+                f"{self.mode} takes {len(self._state_sizes())} initial state(s), got {len(states)}"
+            )
+        if not batched:
+            states = tuple(s.unsqueeze(1) for s in states)
+        for state, size in zip(states, self._state_sizes()):
+            if tuple(state.shape) != (count, batch, size):
+                raise RuntimeError(f"Expected hidden size {(count, batch, size)}, got {list(state.shape)}")
+        return states
+
+    def _run(
+        self, steps: Tensor, state: tuple, suffix: str, lengths: list[int] | None
+    ) -> tuple[Tensor, tuple]:
+        """One layer in one direction: steps (L, N, width) → outputs (L, N, output_size) and the last state."""
+        p = self._parameters
+        w_hh, b_hh = p[f"weight_hh{suffix}"], p.get(f"bias_hh{suffix}")
+        extra = (p[f"weight_hr{suffix}"],) if self.proj_size else ()
+        gates = F.linear(steps, p[f"weight_ih{suffix}"], p.get(f"bias_ih{suffix}"))  # type: ignore[arg-type]
+        step = self._step()
+        reverse = suffix.endswith("_reverse")
+        alive = None
+        if lengths is not None:
+            alive = [steps.new_tensor([[float(t < n)] for n in lengths]) for t in range(steps.shape[0])]
+        outputs: list[Any] = [None] * steps.shape[0]
+        parts = gates.unbind(0)
+        for t in reversed(range(len(parts))) if reverse else range(len(parts)):
+            new = step(parts[t], state, w_hh, b_hh, *extra)
+            if alive is not None:  # a sequence that has ended, or not yet begun from behind, keeps its state
+                new = tuple(old + alive[t] * (n - old) for n, old in zip(new, state))
+            state = new
+            outputs[t] = state[0] if alive is None else state[0] * alive[t]
+        return stack(outputs), state
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        packed = isinstance(input, PackedSequence)
+        lengths = None
+        if packed:
+            original, (input, sizes) = input, pad_packed_sequence(input)
+            lengths = sizes.tolist()
+        elif input.ndim not in (2, 3):
+            raise ValueError(f"{self.mode}: Expected input to be 2D or 3D, got {input.ndim}D instead")
+        batched = input.ndim == 3
+        if not batched:
+            input = input.unsqueeze(1)
+        elif self.batch_first and not packed:
+            input = input.transpose(0, 1)
+        if input.shape[-1] != self.input_size:
+            raise RuntimeError(
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}"
+            )
+        states = self._initial(hx, input.shape[1], batched, input)
+        ways = 2 if self.bidirectional else 1
+        last: list[tuple] = []
+        for layer in range(self.num_layers):
+            if layer and self.dropout:
+                input = F.dropout(input, self.dropout, self.training)
+            made = []
+            for way in range(ways):
+                k = layer * ways + way
+                suffix = f"_l{layer}" + ("_reverse" if way else "")
+                output, state = self._run(input, tuple(s[k] for s in states), suffix, lengths)
+                made.append(output)
+                last.append(state)
+            input = made[0] if ways == 1 else cat(made, -1)
+        finals = [stack([state[i] for state in last]) for i in range(len(states))]
+        if packed:
+            input = pack_padded_sequence(input, sizes, enforce_sorted=original.sorted_indices is None)
+        elif not batched:
+            input, finals = input.squeeze(1), [f.squeeze(1) for f in finals]
+        elif self.batch_first:
+            input = input.transpose(0, 1)
+        return input, (finals[0] if len(finals) == 1 else tuple(finals))
+
+    def extra_repr(self) -> str:
+        text = f"{self.input_size}, {self.hidden_size}"
+        shown = dict(
+            proj_size=0, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False
+        )
+        for name, default in shown.items():
+            if getattr(self, name) != default:
+                text += f", {name}={getattr(self, name)}"
+        return text
+
+
+class RNN(RNNBase):
+    """h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh) (or relu); see :class:`RNNBase` for the arguments.
+
+    Returns:
+        output (L, N, hidden_size · directions) and the last h.
+
+    Example:
+        >>> import gradgpu as gg
+        >>> output, h = gg.nn.RNN(3, 5)(gg.zeros(7, 2, 3))
+        >>> tuple(output.shape), tuple(h.shape)
+        ((7, 2, 5), (1, 2, 5))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+        self.__dict__["nonlinearity"] = nonlinearity
+        super().__init__(f"RNN_{nonlinearity.upper()}", input_size, hidden_size, num_layers, *args, **kwargs)
+        if self.proj_size:
+            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+
+    def _step(self) -> Callable:
+        return _rnn_step(self.nonlinearity)
+
+
+class LSTM(RNNBase):
+    """Long short-term memory; see :class:`RNNBase` for the arguments. The state is (h, c); proj_size projects h.
+
+    Returns:
+        output (L, N, hidden_size · directions) and the last (h, c).
+    """
+
+    _gates = 4
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__("LSTM", *args, **kwargs)
+
+    def _step(self) -> Callable:
+        return _lstm_step
+
+    def _state_sizes(self) -> tuple[int, ...]:
+        return self.output_size, self.hidden_size
+
+
+class GRU(RNNBase):
+    """Gated recurrent units; see :class:`RNNBase` for the arguments.
+
+    Returns:
+        output (L, N, hidden_size · directions) and the last h.
+    """
+
+    _gates = 3
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__("GRU", *args, **kwargs)
+        if self.proj_size:
+            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+
+    def _step(self) -> Callable:
+        return _gru_step
+
+
+class _Cell(Module):
+    """One step of a recurrent layer: input (N, input_size) or (input_size), state (N, hidden_size) or (hidden_size)."""
+
+    _gates = 1
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__()
+        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
+        rows, where = self._gates * hidden_size, {"device": device, "dtype": dtype}
+        self.weight_ih = Parameter(empty(rows, input_size, **where))
+        self.weight_hh = Parameter(empty(rows, hidden_size, **where))
+        for name in ("bias_ih", "bias_hh"):
+            self.register_parameter(name, Parameter(empty(rows, **where)) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights from U(-k, k), k = 1/√hidden_size."""
+        bound = 1.0 / math.sqrt(self.hidden_size)
+        for parameter in self.parameters():
+            init.uniform_(parameter, -bound, bound)
+
+    def _advance(self, step: Callable, input: Tensor, state: Any) -> tuple:
+        if input.ndim not in (1, 2):
+            raise ValueError(
+                f"{type(self).__name__}: Expected input to be 1D or 2D, got {input.ndim}D instead"
+            )
+        gates = F.linear(input, self.weight_ih, self.bias_ih)
+        return step(gates, state, self.weight_hh, self.bias_hh)
+
+    def _zero(self, input: Tensor) -> Tensor:
+        return zeros(*input.shape[:-1], self.hidden_size, dtype=input.dtype, device=input.device)
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
+
+
+class RNNCell(_Cell):
+    """One step of :class:`RNN`: (input, h) → h'."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, device, dtype)
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+        self.nonlinearity = nonlinearity
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        return self._advance(_rnn_step(self.nonlinearity), input, (self._zero(input) if hx is None else hx,))[
+            0
+        ]
+
+
+class LSTMCell(_Cell):
+    """One step of :class:`LSTM`: (input, (h, c)) → (h', c')."""
+
+    _gates = 4
+
+    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        return self._advance(
+            _lstm_step, input, (self._zero(input), self._zero(input)) if hx is None else tuple(hx)
+        )
+
+
+class GRUCell(_Cell):
+    """One step of :class:`GRU`: (input, h) → h'."""
+
+    _gates = 3
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        return self._advance(_gru_step, input, (self._zero(input) if hx is None else hx,))[0]

@@ -1,0 +1,304 @@
+"""Recurrent layers, packed sequences, attention, transformers and resizing, against loops written in numpy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradgpu as gg
+from gradgpu import nn
+from gradgpu.nn import functional as F
+from gradgpu.nn.utils import rnn
+
+
+def array(t: Any) -> np.ndarray:
+    return t.detach().cpu().numpy()
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def one_step(kind: str, x: np.ndarray, h: np.ndarray, c: np.ndarray, weights: list[np.ndarray]) -> tuple:
+    w_ih, w_hh, b_ih, b_hh = weights
+    a, b = x @ w_ih.T + b_ih, h @ w_hh.T + b_hh
+    if kind == "RNN":
+        return np.tanh(a + b), c
+    if kind == "LSTM":
+        i, f, g, o = np.split(a + b, 4, -1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        return sigmoid(o) * np.tanh(c), c
+    (ar, az, an), (br, bz, bn) = np.split(a, 3, -1), np.split(b, 3, -1)
+    z = sigmoid(az + bz)
+    return (1 - z) * np.tanh(an + sigmoid(ar + br) * bn) + z * h, c
+
+
+def sequence(kind: str, layer: nn.RNNBase, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(outputs, last h of each layer and direction) of one sequence (L, features)."""
+    finals = []
+    groups = iter([[array(w) for w in group] for group in layer.all_weights])
+    for _ in range(layer.num_layers):
+        ways = []
+        for reverse in [False, True][: 2 if layer.bidirectional else 1]:
+            weights, steps = next(groups), x[::-1] if reverse else x
+            h = c = np.zeros(layer.hidden_size)
+            outputs = []
+            for step in steps:
+                h, c = one_step(kind, step, h, c, weights)
+                outputs.append(h)
+            finals.append(h)
+            ways.append(np.array(outputs[::-1] if reverse else outputs))
+        x = np.concatenate(ways, -1)
+    return x, np.array(finals)
+
+
+KINDS = ["RNN", "LSTM", "GRU"]
+
+
+def hidden(kind: str, state: Any) -> Any:
+    return state[0] if kind == "LSTM" else state
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "options", [{}, {"num_layers": 2, "bidirectional": True}], ids=["plain", "deep-both-ways"]
+)
+def test_recurrent_layers_follow_the_loop(kind, options, device):
+    layer = getattr(nn, kind)(3, 4, **options).to(device).double()
+    x = np.random.default_rng(0).standard_normal((6, 2, 3))
+    outputs, state = layer(gg.tensor(x, device=device))
+    for n in range(2):
+        expected, last = sequence(kind, layer, x[:, n])
+        np.testing.assert_allclose(array(outputs)[:, n], expected, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(array(hidden(kind, state))[:, n], last, rtol=1e-6, atol=1e-9)
+    first = type(layer)(3, 4, batch_first=True, **options).to(device).double()
+    first.load_state_dict(layer.state_dict())
+    np.testing.assert_allclose(
+        array(first(gg.tensor(x.swapaxes(0, 1), device=device))[0]).swapaxes(0, 1), array(outputs)
+    )
+    single, _ = layer(gg.tensor(x[:, 0], device=device))
+    np.testing.assert_allclose(array(single), array(outputs)[:, 0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_packed_sequences_end_where_they_end(kind, device):
+    layer = getattr(nn, kind)(3, 4, bidirectional=True).to(device).double()
+    x, lengths = np.random.default_rng(0).standard_normal((5, 3, 3)), [2, 5, 3]
+    packed = rnn.pack_padded_sequence(gg.tensor(x, device=device), lengths, enforce_sorted=False)
+    outputs, state = layer(packed)
+    padded, sizes = rnn.pad_packed_sequence(outputs, padding_value=-7.0)
+    assert sizes.tolist() == lengths
+    for n, length in enumerate(lengths):
+        expected, last = sequence(kind, layer, x[:length, n])
+        np.testing.assert_allclose(array(padded)[:length, n], expected, rtol=1e-6, atol=1e-9)
+        assert (array(padded)[length:, n] == -7.0).all()
+        np.testing.assert_allclose(array(hidden(kind, state))[:, n], last, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_recurrent_gradients(kind):
+    gg.manual_seed(0)
+    layer = getattr(nn, kind)(2, 3).double()
+    names, weights = zip(*layer.named_parameters())
+
+    def run(x: gg.Tensor, *weights: gg.Tensor) -> gg.Tensor:
+        layer._parameters.update(zip(names, weights))
+        return layer(x)[0]
+
+    x = gg.randn(3, 2, 2, dtype=gg.float64, requires_grad=True)
+    assert gg.autograd.gradcheck(run, (x, *weights))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cells_are_one_step_of_the_layer(kind, device):
+    cell, layer = getattr(nn, kind + "Cell")(3, 4).to(device), getattr(nn, kind)(3, 4).to(device)
+    layer.load_state_dict({f"{name}_l0": value for name, value in cell.state_dict().items()})
+    x = gg.randn(5, 3).to(device)
+    made = cell(x)
+    np.testing.assert_allclose(
+        array(hidden(kind, made)), array(layer(x.unsqueeze(0))[0])[0], rtol=1e-5, atol=1e-6
+    )
+    again = cell(x, made)
+    assert hidden(kind, again).shape == (5, 4) and cell(x[0]) is not None
+
+
+def test_lstm_projection_and_initial_states():
+    layer = nn.LSTM(3, 5, num_layers=2, proj_size=2)
+    outputs, (h, c) = layer(gg.randn(4, 6, 3), (gg.zeros(2, 6, 2), gg.zeros(2, 6, 5)))
+    assert outputs.shape == (4, 6, 2) and h.shape == (2, 6, 2) and c.shape == (2, 6, 5)
+    assert list(layer.state_dict())[:5] == [
+        "weight_ih_l0",
+        "weight_hh_l0",
+        "bias_ih_l0",
+        "bias_hh_l0",
+        "weight_hr_l0",
+    ]
+    assert repr(layer) == "LSTM(3, 5, proj_size=2, num_layers=2)"
+
+
+@pytest.mark.parametrize(
+    "action, error, match",
+    [
+        (lambda: nn.RNN(3, 4)(gg.zeros(2, 2, 5)), RuntimeError, "Expected 3, got 5"),
+        (
+            lambda: nn.GRU(3, 4)(gg.zeros(2, 2, 3), gg.zeros(1, 1, 4)),
+            RuntimeError,
+            r"Expected hidden size \(1, 2, 4\)",
+        ),
+        (
+            lambda: nn.LSTM(3, 4)(gg.zeros(2, 2, 3), gg.zeros(1, 2, 4)),
+            RuntimeError,
+            r"takes 2 initial state\(s\), got 1",
+        ),
+        (lambda: nn.RNN(3, 4)(gg.zeros(3)), ValueError, "Expected input to be 2D or 3D, got 1D"),
+        (lambda: nn.RNN(3, 4, nonlinearity="sin"), ValueError, "Unknown nonlinearity 'sin'"),
+        (lambda: nn.GRU(3, 0), ValueError, "hidden_size must be greater than zero"),
+        (lambda: nn.GRU(3, 4, proj_size=2), ValueError, "only supported for LSTM"),
+        (
+            lambda: rnn.pack_padded_sequence(gg.zeros(3, 2), [1, 3]),
+            RuntimeError,
+            "sorted in decreasing order",
+        ),
+        (lambda: rnn.pack_padded_sequence(gg.zeros(3, 2), [1, 0]), RuntimeError, "greater than 0"),
+        (lambda: rnn.pack_padded_sequence(gg.zeros(3, 2), [1]), RuntimeError, "equal to batch_size"),
+        (lambda: rnn.pad_sequence([]), RuntimeError, "empty list"),
+        (lambda: nn.MultiheadAttention(6, 4), ValueError, "divisible by num_heads"),
+        (lambda: nn.TransformerEncoderLayer(4, 2, activation="sin"), RuntimeError, "relu/gelu, not sin"),
+        (
+            lambda: F.interpolate(gg.zeros(1, 1, 4), 2, mode="bilinear"),
+            NotImplementedError,
+            "does not take a 3-D input",
+        ),
+        (lambda: F.interpolate(gg.zeros(1, 1, 4)), ValueError, "only one of size or scale_factor"),
+        (lambda: F.pixel_shuffle(gg.zeros(1, 3, 2, 2), 2), RuntimeError, "divisible by 4, but got 3"),
+    ],
+)
+def test_errors(action, error, match):
+    with pytest.raises(error, match=match):
+        action()
+
+
+def test_padding_and_packing(device):
+    sequences = [gg.tensor(list(range(n)), dtype=gg.float32, device=device) + 1 for n in (2, 4, 1)]
+    padded = rnn.pad_sequence(sequences, batch_first=True, padding_value=-1.0)
+    assert padded.tolist() == [[1, 2, -1, -1], [1, 2, 3, 4], [1, -1, -1, -1]]
+    assert rnn.pad_sequence(sequences, True, 0.0, "left")[0].tolist() == [0, 0, 1, 2]
+    assert [s.tolist() for s in rnn.unpad_sequence(padded, gg.tensor([2, 4, 1]), True)] == [
+        s.tolist() for s in sequences
+    ]
+    packed = rnn.pack_sequence(sequences, enforce_sorted=False)
+    assert packed.data.tolist() == [1, 1, 1, 2, 2, 3, 4] and packed.batch_sizes.tolist() == [3, 2, 1, 1]
+    back, lengths = rnn.pad_packed_sequence(packed, batch_first=True, total_length=5)
+    assert lengths.tolist() == [2, 4, 1] and back[1].tolist() == [1, 2, 3, 4, 0]
+
+
+# ---- attention ----
+
+
+def heads(x: np.ndarray, count: int) -> np.ndarray:
+    return x.reshape(*x.shape[:2], count, -1).swapaxes(1, 2)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_multihead_attention(masked, device):
+    rng = np.random.default_rng(0)
+    layer = nn.MultiheadAttention(8, 2, batch_first=True).to(device).double()
+    x = rng.standard_normal((3, 5, 8))
+    w, b = array(layer.in_proj_weight), array(layer.in_proj_bias)
+    q, k, v = (heads(part, 2) for part in np.split(x @ w.T + b, 3, -1))
+    scores = q @ k.swapaxes(-1, -2) / 2
+    options = {}
+    if masked:
+        causal, padding = np.triu(np.ones((5, 5), bool), 1), np.arange(5) >= np.array([[5], [3], [1]])
+        scores = np.where(causal | padding[:, None, None, :], -np.inf, scores)
+        options = {
+            "attn_mask": gg.tensor(causal, device=device),
+            "key_padding_mask": gg.tensor(padding, device=device),
+        }
+    weights = softmax(scores)
+    expected = (weights @ v).swapaxes(1, 2).reshape(3, 5, 8) @ array(layer.out_proj.weight).T + array(
+        layer.out_proj.bias
+    )
+    t = gg.tensor(x, device=device)
+    y, found = layer(t, t, t, **options)
+    np.testing.assert_allclose(array(y), expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(array(found), weights.mean(1), rtol=1e-6, atol=1e-9)
+    y, none = layer(t, t, t, need_weights=False, **options)
+    np.testing.assert_allclose(array(y), expected, rtol=1e-6, atol=1e-9)
+    assert none is None
+
+
+def test_scaled_dot_product_attention(device):
+    q, k, v = np.random.default_rng(0).standard_normal((3, 2, 4, 8))
+    tensors = [gg.tensor(a, device=device) for a in (q, k, v)]
+    scores = q @ k.swapaxes(-1, -2) / np.sqrt(8)
+    forbidden = np.triu(np.ones((4, 4), bool), 1)
+    expected = softmax(np.where(forbidden, -np.inf, scores)) @ v
+    np.testing.assert_allclose(
+        array(F.scaled_dot_product_attention(*tensors, is_causal=True)), expected, rtol=1e-6
+    )
+    mask = gg.tensor(~forbidden, device=device)
+    np.testing.assert_allclose(array(F.scaled_dot_product_attention(*tensors, mask)), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        array(F.scaled_dot_product_attention(*tensors, scale=0.5)),
+        softmax(scores * np.sqrt(8) / 2) @ v,
+        rtol=1e-6,
+    )
+    with pytest.raises(RuntimeError, match="should not be set when is_causal"):
+        F.scaled_dot_product_attention(*tensors, mask, is_causal=True)
+
+
+def test_transformer_does_not_look_ahead(device):
+    gg.manual_seed(0)
+    net = nn.Transformer(8, 2, 1, 2, 16, dropout=0.0, batch_first=True).to(device)
+    src, tgt = gg.randn(2, 3, 8).to(device), gg.randn(2, 4, 8).to(device)
+    mask = nn.Transformer.generate_square_subsequent_mask(4).to(device)
+    y = array(net(src, tgt, tgt_mask=mask))
+    changed = tgt.clone()
+    changed[:, 3] = 5.0
+    z = array(net(src, changed, tgt_mask=mask))
+    np.testing.assert_allclose(y[:, :3], z[:, :3], rtol=1e-4, atol=1e-5)
+    assert np.abs(y[:, 3] - z[:, 3]).max() > 1e-2
+    names = [name for name, _ in net.encoder.layers[0].named_children()]
+    assert names == ["self_attn", "linear1", "dropout", "linear2", "norm1", "norm2", "dropout1", "dropout2"]
+
+
+# ---- resizing ----
+
+
+def test_interpolation(device):
+    x = np.arange(8.0).reshape(1, 1, 2, 4)
+    t = gg.tensor(x, device=device)
+    up = array(F.interpolate(t, scale_factor=2))
+    np.testing.assert_array_equal(up, x.repeat(2, -1).repeat(2, -2))
+    line = array(F.interpolate(t[:, :, 0], size=7, mode="linear", align_corners=True))
+    np.testing.assert_allclose(line[0, 0], np.linspace(0, 3, 7))
+    halves = array(F.interpolate(t, size=(2, 8), mode="bilinear"))
+    np.testing.assert_allclose(halves[0, 0, 0], [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3])
+    np.testing.assert_allclose(array(F.interpolate(t, size=(1, 2), mode="area"))[0, 0], [[2.5, 4.5]])
+    constant = gg.ones(1, 2, 3, 5, device=device)
+    np.testing.assert_allclose(
+        array(F.interpolate(constant, scale_factor=1.7, mode="bicubic")), 1.0, rtol=1e-5
+    )
+    assert nn.Upsample(scale_factor=2, mode="bilinear").to(device)(constant).shape == (1, 2, 6, 10)
+    assert repr(nn.Upsample(scale_factor=2)) == "Upsample(scale_factor=2.0, mode='nearest')"
+
+
+def test_interpolation_gradients():
+    x = gg.randn(1, 2, 3, 4, dtype=gg.float64, requires_grad=True)
+    for mode in ("nearest", "bilinear", "bicubic"):
+        assert gg.autograd.gradcheck(lambda x, mode=mode: F.interpolate(x, size=(5, 3), mode=mode), (x,))
+
+
+def test_pixel_shuffle_undoes_itself(device):
+    x = gg.arange(16.0, device=device).reshape(1, 4, 2, 2)
+    y = nn.PixelShuffle(2)(x)
+    assert y[0, 0].tolist() == [[0, 4, 1, 5], [8, 12, 9, 13], [2, 6, 3, 7], [10, 14, 11, 15]]
+    assert nn.PixelUnshuffle(2)(y).tolist() == x.tolist()
