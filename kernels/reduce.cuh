@@ -12,7 +12,7 @@
 #pragma once
 #include "common.cuh"
 
-static const int MAX_AXES = 6;
+static const int MAX_AXES = 12;
 
 struct Axis {
     int64 stride, size;

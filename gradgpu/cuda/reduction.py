@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import ALL, FLOATS, bfloat16, float16
-from .array import Array, Layout, contiguous, empty
+from .array import Array, Layout, empty
 from .launch import Kernel
 
-MAX_AXES = 6
+MAX_AXES = 12
 BLOCK = 256
 ENOUGH_BLOCKS = 512  # splits are added until about so many blocks are there: a few for each multiprocessor
 
@@ -88,13 +88,16 @@ def _pack_axes(axes: Axes) -> bytes:
 
 
 @lru_cache(maxsize=8192)
-def _plan(layout: Layout, aligned: bool, dims: tuple[int, ...], keepdim: bool) -> tuple | None:
-    """(shape of the result, kernel kind, grid, block, packed plan, outputs, splits); None if there are too many axes."""
+def _plan(layout: Layout, aligned: bool, dims: tuple[int, ...], keepdim: bool) -> tuple:
+    """(shape of the result, kernel kind, grid, block, packed plan, outputs, splits)."""
     shape, strides, itemsize = layout.shape, layout.strides, layout.itemsize
     kept = merge_axes([(n, s) for i, (n, s) in enumerate(zip(shape, strides, strict=True)) if i not in dims])
     gone = merge_axes([(shape[i], strides[i]) for i in dims])
     if len(kept) > MAX_AXES or len(gone) > MAX_AXES:
-        return None
+        raise RuntimeError(
+            f"{len(kept)} kept and {len(gone)} reduced dimensions cannot be merged into {MAX_AXES} each "
+            f"(shape {shape}, dims {dims}); reduce some of them first"
+        )
     outputs = prod(n for n, _ in kept)
     count = prod(n for n, _ in gone)
     per_load = 16 // itemsize
@@ -141,8 +144,6 @@ def reduce_cuda(
     `dtypes` holds the numpy dtype of the result, or of the two results; returns an Array or a tuple of two.
     """
     plan = _plan(x.layout, not x.ptr & 15, dims, keepdim)
-    if plan is None:
-        return _reduce_many_axes(name, x, dims, keepdim, dtypes, scalar)
     shape, kind, grid, block, packed, outputs, splits = plan
     results = tuple([empty(shape, d) for d in dtypes])
     if outputs:
@@ -157,17 +158,3 @@ def reduce_cuda(
                 -(-outputs // 8), BLOCK, x.ptr, y, z, partial.ptr, scalar, packed
             )
     return results if len(results) > 1 else results[0]
-
-
-def _reduce_many_axes(
-    name: str, x: Array, dims: tuple[int, ...], keepdim: bool, dtypes: tuple, scalar: float
-) -> Any:
-    """Moves the reduced dimensions to the end by a copy, so that two axes remain."""
-    kept = [i for i in range(x.ndim) if i not in dims]
-    order = [*kept, *dims]
-    moved = contiguous(x.as_strided([x.shape[i] for i in order], [x.strides[i] for i in order]))
-    made = reduce_cuda(name, moved, tuple(range(len(kept), x.ndim)), False, dtypes, scalar)
-    if not keepdim:
-        return made
-    shape = tuple([1 if i in dims else n for i, n in enumerate(x.shape)])
-    return tuple([m.reshape(shape) for m in made]) if type(made) is tuple else made.reshape(shape)

@@ -127,8 +127,8 @@ def _cross_entropy_cpu(x, target, weight, *, ignore_index, label_smoothing, redu
     if not label_smoothing and _plain(t, classes, weight, ignore_index):
         losses = e[_arange(n), t]
         np.exp(e, e)
-        total = np.add.reduce(e, axis=1, keepdims=True)
-        losses = np.subtract(np.log(total.reshape(n)), losses)
+        total = np.add.reduce(e, axis=1)
+        losses = np.subtract(np.log(total), losses)
         return _reduced(losses, n, target.shape, reduction, x.dtype), e, total
     t, w = _weights("cross_entropy", t, classes, weight, ignore_index, logits.dtype)
     shifted = e
@@ -151,13 +151,17 @@ def _cross_entropy_backward_cpu(
     t = target.reshape(-1)
     if not saved.size:
         return np.zeros(x.shape, x.dtype)
-    g = np.asarray(grad, saved.dtype).reshape(-1)
-    if not label_smoothing and _plain(t, classes, weight, ignore_index):
+    if norm.ndim == 1:  # every target counts, and counts once
         if reduction == "mean":
-            g = g / n
-        made = np.multiply(saved, g.reshape(-1, 1) / norm)
+            g = saved.dtype.type(grad) / n
+        elif grad.dtype.itemsize == 2:
+            g = grad.astype(np.float32).reshape(-1)
+        else:
+            g = grad.reshape(-1)
+        made = np.multiply(saved, np.divide(g, norm).reshape(n, 1))
         made[_arange(n), t] -= g
         return _unrows(made, x.shape, x.dtype)
+    g = np.asarray(grad, saved.dtype).reshape(-1)
     t, w = _weights("cross_entropy", t, classes, weight, ignore_index, saved.dtype)
     if reduction == "mean":
         g = g / np.add.reduce(w)
@@ -323,8 +327,8 @@ def _cross_entropy_rule(g0, x, target, weight, y1, y2, *, ignore_index, label_sm
     return cross_entropy_backward_op(g0, x, target, weight, y1, y2, **attrs), None, None
 
 
-# Outputs: the loss, and what the backward pass wants: exp(x - max) and its sums on the cpu, log(sum(exp(x))) and the
-# sum of weights on cuda.
+# Outputs: the loss, and what the backward pass wants: exp(x - max) and its sums on the cpu (one-dimensional where
+# every target counts alike), log(sum(exp(x))) and the sum of weights on cuda.
 cross_entropy_op = Op(
     "cross_entropy",
     cpu=_cross_entropy_cpu,
@@ -410,7 +414,7 @@ def _checked_target(op: str, input: Tensor, target: Tensor, weight: Tensor | Non
         raise ValueError(
             f"{op}: Expected target of shape {wanted} for input of shape {shape}, got {target._a.shape}"
         )
-    if target.dtype.category == 0 or target.dtype.is_floating_point:
+    if target._a.dtype.kind not in "iu":
         raise RuntimeError(
             f"{op}: expected class indices of dtype gradgpu.int64, got {target.dtype}; use target.long()"
         )
@@ -425,7 +429,7 @@ def _checked_target(op: str, input: Tensor, target: Tensor, weight: Tensor | Non
             raise RuntimeError(
                 f"{op}: weight has {weight.dtype}, input {input.dtype}; use weight.to(input.dtype)"
             )
-    return target if target.dtype is int64 else target.to(int64)
+    return target if target._a.dtype == np.int64 else target.to(int64)
 
 
 def cross_entropy(
@@ -464,7 +468,7 @@ def cross_entropy(
         raise RuntimeError(
             f"cross_entropy: label_smoothing must be between 0.0 and 1.0, got {label_smoothing}"
         )
-    if target.dtype.is_floating_point and target._a.shape == input._a.shape:
+    if target._a.dtype.kind in "fV" and target._a.shape == input._a.shape:
         return _with_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
     target = _checked_target("cross_entropy", input, target, weight)
     return cross_entropy_op(

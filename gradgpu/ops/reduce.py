@@ -63,7 +63,7 @@ def require_tensor(op: str, x: Any) -> None:
 def require_floating(op: str, x: Any) -> None:
     """RuntimeError unless `x` is a floating-point Tensor."""
     require_tensor(op, x)
-    if not x.dtype.is_floating_point:
+    if x._a.dtype.kind not in "fV":  # V: bfloat16
         raise RuntimeError(
             f"{op}: input must have a floating-point dtype, got {x.dtype}; convert it first, e.g. x.float()"
         )
