@@ -237,6 +237,7 @@ _EXTERN_SHARED = re.compile(
 )
 _SHARED = re.compile(r"\b(?:static\s+)?__shared__\b")
 _KERNEL = re.compile(r"\b__global__\b")
+_ASSEMBLY = re.compile(r"\b(?:asm|__asm__)\s*(?:volatile|__volatile__)?\s*\(")
 _BOUNDS = re.compile(r"\b__launch_bounds__\s*\(")
 _BOUND_MARK = re.compile(r"/\*bounds (\d+)\*/")
 _SPACE = r"(?:\s|/\*bounds \d+\*/|static\b|inline\b|__attribute__\s*\(\(\w+\)\))*"
@@ -246,6 +247,13 @@ _TEMPLATE_BEFORE = re.compile(r"\btemplate\s*<[^;{}]*>\s*(?:static\s+|inline\s+)
 
 def translate(text: str, name: str, key: str = "") -> Unit:
     """Preprocessed CUDA C++ as C++ for the host: finds the kernels, gives shared memory a place."""
+    assembly = _ASSEMBLY.search(text)
+    if assembly:
+        line = text[assembly.start() :].split("\n", 1)[0].strip()
+        raise RuntimeError(
+            f"compiling {name} for the CUDA simulator failed: it has inline PTX, which only a GPU runs ({line[:80]!r}); "
+            "give another way under #ifdef GG_SIMULATOR"
+        )
     text, bounds = _take_launch_bounds(text)
     kernels: dict[str, str] = {}
     for match in _KERNEL.finditer(text):

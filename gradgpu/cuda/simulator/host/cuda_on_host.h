@@ -7,6 +7,7 @@
 #include "math.h"
 #include "half.h"
 #include "threads.h"
+#include "matrix.h"
 
 // A variable declared `extern __shared__ T name[]` outside of a function.
 template <class E> struct SimDynamicShared {
