@@ -30,7 +30,7 @@ class Embedding(Module):
     Example:
         >>> import gradgpu as gg
         >>> gg.nn.Embedding(10, 3)(gg.tensor([[1, 2], [4, 3]])).shape
-        (2, 2, 3)
+        gradgpu.Size([2, 2, 3])
     """
 
     def __init__(
