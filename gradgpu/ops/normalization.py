@@ -298,7 +298,7 @@ def _batch_norm_backward_cpu(grad, x, weight, saved, rstd, *, eps):
 def _channel_launch(kernel: Kernel, grid: Any, dtype: Any, pointers: tuple, view: tuple, chunk: int, splits: int) -> None:  # fmt: skip
     outer, channels, inner = view
     wide = int(outer * channels * inner >= 1 << 31)
-    words = (0,) * 6 if wide else (*fast_division(inner), *fast_division(channels))
+    words = (0,) * 6 if wide else (*fast_division(max(inner, 1)), *fast_division(max(channels, 1)))
     kernel[dtype](grid, 256, *pointers, outer, channels, inner, chunk, splits, 0, *words, wide, 0)
 
 
