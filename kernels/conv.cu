@@ -3,8 +3,6 @@
 // Each reads its image about BM / channels times fewer than there are taps, as neighbouring tiles share the cache.
 #include "gemm_tile.cuh"
 
-typedef Tile<32, 128, 16, 8, 4> WideTile;  // few channels, many pixels
-
 struct ConvParams {
     const T* a;     // weight (forward, input gradient), or gradient of the output (weight gradient)
     const T* b;     // image (forward, weight gradient), or gradient of the output (input gradient)
@@ -112,9 +110,9 @@ template <class S, int BX, class Source> struct RowLoader {
             held[i] = inside && k < k_end ? source.value(p, k) : Acc(0);
         }
     }
-    __device__ __forceinline__ void put(Acc* tile) const {
+    __device__ __forceinline__ void put(typename S::Kept* tile) const {
 #pragma unroll
-        for (int i = 0; i < PARTS; ++i) tile[(threadIdx.x / BX + i * STEP) * (BX + S::PAD) + threadIdx.x % BX] = held[i];
+        for (int i = 0; i < PARTS; ++i) tile[S::template at<BX>(threadIdx.x % BX, threadIdx.x / BX + i * STEP)] = S::keep(held[i]);
     }
 };
 
@@ -175,9 +173,9 @@ template <class S, int BX, class Source> struct PixelLoader {
             held[i] = inside && x < rows_left ? source.value(p, rows[i]) : Acc(0);
         }
     }
-    __device__ __forceinline__ void put(Acc* tile) const {
+    __device__ __forceinline__ void put(typename S::Kept* tile) const {
 #pragma unroll
-        for (int i = 0; i < PARTS; ++i) tile[threadIdx.x % S::BK * (BX + S::PAD) + threadIdx.x / S::BK + i * STEP] = held[i];
+        for (int i = 0; i < PARTS; ++i) tile[S::template at<BX>(threadIdx.x / S::BK + i * STEP, threadIdx.x % S::BK)] = S::keep(held[i]);
     }
 };
 
@@ -197,17 +195,16 @@ template <class S> struct Work {
 
 // Writes sums as y[image][group, channel][pixel]; channels of the result in one group: p.m.
 template <class S> __device__ __forceinline__ void write_image(const ConvParams& p, const Work<S>& work, Acc (&sums)[S::TM][S::TN]) {
-    const Place<S> place;
 #pragma unroll
     for (int j = 0; j < S::TN; ++j) {
-        const int n = work.n0 + place.column_of(j);
+        const int n = work.n0 + S::column_of(j);
         if (n < p.n) {
             uint32 image, pixel;
             p.pixels.divmod(n, image, pixel);
             const int64 first = (static_cast<int64>(image) * p.groups + work.group) * p.m;
 #pragma unroll
             for (int i = 0; i < S::TM; ++i) {
-                const int m = work.m0 + place.row_of(i);
+                const int m = work.m0 + S::row_of(i);
                 if (m < p.m) {
                     const Acc sum = p.bias ? sums[i][j] + load(p.bias[work.group * p.m + m]) : sums[i][j];
                     p.y[(first + m) * p.pixels.divisor + pixel] = store<T>(sum);
@@ -218,9 +215,9 @@ template <class S> __device__ __forceinline__ void write_image(const ConvParams&
 }
 
 // y = weight * patches: (out_channels x taps) (taps x output pixels).
-template <class S> __device__ __forceinline__ void forward(const ConvParams& p, Acc* shared) {
+template <class S> __device__ __forceinline__ void forward(const ConvParams& p, typename S::Kept* shared) {
     const Work<S> work(p);
-    StridedLoader<S::BM, S::BK, S::THREADS> a;
+    StridedLoader<S, S::BM> a;
     a.base = p.a + (static_cast<int64>(work.group) * p.m + work.m0) * p.k;
     a.stride_x = p.k, a.stride_k = 1, a.x_end = p.m - work.m0, a.k_end = p.k;
     a.along_k = true, a.vector = false;
@@ -231,7 +228,7 @@ template <class S> __device__ __forceinline__ void forward(const ConvParams& p, 
 }
 
 // dx = swapped weight * patches of g: (channels x taps of g) (taps of g x input pixels).
-template <class S> __device__ __forceinline__ void input_gradient(const ConvParams& p, Acc* shared) {
+template <class S> __device__ __forceinline__ void input_gradient(const ConvParams& p, typename S::Kept* shared) {
     const Work<S> work(p);
     RowLoader<S, S::BM, SwappedWeight> a(p, work.group, work.m0, p.m, p.k);
     RowLoader<S, S::BN, GradPatches> b(p, work.group, work.n0, p.n, p.k);
@@ -241,21 +238,20 @@ template <class S> __device__ __forceinline__ void input_gradient(const ConvPara
 }
 
 // dW = g * patches, transposed: (out_channels x output pixels) (output pixels x taps), the pixels in parts.
-template <class S> __device__ __forceinline__ void weight_gradient(const ConvParams& p, Acc* shared) {
+template <class S> __device__ __forceinline__ void weight_gradient(const ConvParams& p, typename S::Kept* shared) {
     const Work<S> work(p);
     const int k_begin = work.split * p.k_part, k_end = min(p.k, k_begin + p.k_part);
     PixelLoader<S, S::BM, GradRows> a(p, work.group, work.m0, p.m, k_end);
     PixelLoader<S, S::BN, PatchRows> b(p, work.group, work.n0, p.n, k_end);
     Acc sums[S::TM][S::TN] = {};
     multiply<S>(a, b, k_begin, k_end, shared, sums);
-    const Place<S> place;
     const int64 start = static_cast<int64>(work.split * p.groups + work.group) * p.m;
 #pragma unroll
     for (int i = 0; i < S::TM; ++i) {
-        const int m = work.m0 + place.row_of(i);
+        const int m = work.m0 + S::row_of(i);
 #pragma unroll
         for (int j = 0; j < S::TN; ++j) {
-            const int n = work.n0 + place.column_of(j);
+            const int n = work.n0 + S::column_of(j);
             if (m < p.m && n < p.n) {
                 if (p.splits > 1) p.partial[(start + m) * p.n + n] = sums[i][j];
                 else p.y[(start + m) * p.n + n] = store<T>(sums[i][j]);
@@ -264,10 +260,10 @@ template <class S> __device__ __forceinline__ void weight_gradient(const ConvPar
     }
 }
 
-#define CONV(name, function, Shape)                           \
-    KERNEL(name)(ConvParams p) {                              \
-        __shared__ __align__(16) Acc shared[Shape::SHARED];   \
-        function<Shape>(p, shared);                           \
+#define CONV(name, function, Shape)                                 \
+    KERNEL(name)(ConvParams p) {                                    \
+        __shared__ __align__(16) Shape::Kept shared[Shape::SHARED]; \
+        function<Shape>(p, shared);                                 \
     }
 CONV(conv2d_large, forward, LargeTile)
 CONV(conv2d_wide, forward, WideTile)

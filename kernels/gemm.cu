@@ -20,7 +20,7 @@ struct GemmParams {
 };
 
 // Large matrices: m n k multiply-adds from m k (n / BN) + k n (m / BM) loads; bound by arithmetic.
-template <class S> __device__ __forceinline__ void gemm(const GemmParams& p, Acc* shared) {
+template <class S> __device__ __forceinline__ void gemm(const GemmParams& p, typename S::Kept* shared) {
     int block = blockIdx.x;
     const int tile_n = block % p.tiles_n;
     block /= p.tiles_n;
@@ -32,11 +32,11 @@ template <class S> __device__ __forceinline__ void gemm(const GemmParams& p, Acc
     const int m0 = tile_m * S::BM, n0 = tile_n * S::BN;
     const int k_begin = split * p.k_part, k_end = min(p.k, k_begin + p.k_part);
 
-    StridedLoader<S::BM, S::BK, S::THREADS> a;
+    StridedLoader<S, S::BM> a;
     a.base = p.a + i2 * p.a_batch[0] + i1 * p.a_batch[1] + i0 * p.a_batch[2] + m0 * p.a_row;
     a.stride_x = p.a_row, a.stride_k = p.a_column, a.x_end = p.m - m0, a.k_end = k_end;
     a.along_k = p.a_column == 1, a.vector = p.a_vector;
-    StridedLoader<S::BN, S::BK, S::THREADS> b;
+    StridedLoader<S, S::BN> b;
     b.base = p.b + i2 * p.b_batch[0] + i1 * p.b_batch[1] + i0 * p.b_batch[2] + n0 * p.b_column;
     b.stride_x = p.b_column, b.stride_k = p.b_row, b.x_end = p.n - n0, b.k_end = k_end;
     b.along_k = p.b_column != 1, b.vector = p.b_vector;
@@ -44,16 +44,15 @@ template <class S> __device__ __forceinline__ void gemm(const GemmParams& p, Acc
     Acc sums[S::TM][S::TN] = {};
     multiply<S>(a, b, k_begin, k_end, shared, sums);
 
-    const Place<S> place;
     const int64 start = static_cast<int64>(p.splits == 1 ? batch : split * p.batch + batch) * p.m;
 #pragma unroll
     for (int i = 0; i < S::TM; ++i) {
-        const int m = m0 + place.row_of(i);
+        const int m = m0 + S::row_of(i);
         if (m < p.m) {
             const int64 row = (start + m) * p.n;
 #pragma unroll
             for (int j = 0; j < S::TN; ++j) {
-                const int n = n0 + place.column_of(j);
+                const int n = n0 + S::column_of(j);
                 if (n < p.n) {
                     if (p.splits > 1) p.partial[row + n] = sums[i][j];
                     else p.c[row + n] = store<T>(p.bias ? sums[i][j] + load(p.bias[n]) : sums[i][j]);
@@ -63,10 +62,10 @@ template <class S> __device__ __forceinline__ void gemm(const GemmParams& p, Acc
     }
 }
 
-#define GEMM(name, Shape)                                     \
-    KERNEL(name)(GemmParams p) {                              \
-        __shared__ __align__(16) Acc shared[Shape::SHARED];   \
-        gemm<Shape>(p, shared);                               \
+#define GEMM(name, Shape)                                           \
+    KERNEL(name)(GemmParams p) {                                    \
+        __shared__ __align__(16) Shape::Kept shared[Shape::SHARED]; \
+        gemm<Shape>(p, shared);                                     \
     }
 GEMM(gemm_large, LargeTile)
 GEMM(gemm_medium, MediumTile)
