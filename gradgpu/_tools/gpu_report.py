@@ -116,6 +116,8 @@ def run_tests(expression: str | None) -> Lines:
     tests = Path(__file__).resolve().parents[2] / "tests"
     if not tests.is_dir():
         return ["Skipped: an installed gradgpu has no tests beside it; run this in a clone."]
+    if importlib.util.find_spec("pytest") is None:
+        return ["Skipped: pytest is not installed here."]
     command = [sys.executable, "-m", "pytest", "-q", "-m", "cuda", str(tests)]
     if expression:
         command += ["-k", expression]
