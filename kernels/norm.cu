@@ -1,7 +1,7 @@
 // Normalisation: layer norm over rows, batch norm over everything but the channel.
 //
-// Layer norm, (rows, n): a warp a row up to 1024 elements, else a block; the row is read for the mean, again for the
-//     variance (from cache) and again to write: 8 bytes of float32 an element to memory. Mean and 1/deviation are kept.
+// Layer norm, (rows, n): a warp holds a row of up to 1024 elements in registers, else a block shares it: 8 bytes of
+//     float32 an element to and from memory. Mean and 1/deviation are kept.
 // Backward: one kernel for the input (12 bytes), one for weight and bias that walks down columns, 32 of them by 8
 //     rows of threads, in `splits` parts that a last kernel adds up in a fixed order.
 // Batch norm, (outer, channels, inner): the moments come from reduce.cuh; here are the two sums of the backward
@@ -23,58 +23,128 @@ struct RowParams {
     int width, centred;  // threads of a row: 32 or the block; centred: 0 for RMS norm
 };
 
-__device__ __forceinline__ C row_sum(C v, int width, C* scratch) {
-    return width == 32 ? warp_reduce<Sum>(v) : block_reduce<Sum>(v, static_cast<C>(0), scratch);
-}
-
-KERNEL(layer_norm)(RowParams p) {
-    __shared__ C scratch[32];
-    const int lane = threadIdx.x & (p.width - 1);
-    const int64 row = blockIdx.x * static_cast<int64>(blockDim.x / p.width) + threadIdx.x / p.width;
-    const int64 n = row < p.rows ? p.n : 0;
-    const T* x = p.x + row * p.n;
+// A warp a row, the row in registers: EACH values a lane, read once.
+template <int EACH> __device__ __forceinline__ void forward_in_registers(const RowParams& p) {
+    const int lane = threadIdx.x & 31, n = p.n;
+    const int64 row = blockIdx.x * static_cast<int64>(blockDim.x / 32) + threadIdx.x / 32;
+    if (row >= p.rows) return;  // the whole warp
+    C value[EACH];
     C mean = 0, square = 0;
-    if (p.centred) {
-        for (int64 i = lane; i < n; i += p.width) mean += load(x[i]);
-        mean = row_sum(mean, p.width, scratch) / p.n;
+#pragma unroll
+    for (int k = 0; k < EACH; ++k) {
+        const int i = lane + k * 32;
+        value[k] = i < n ? load(p.x[row * n + i]) : static_cast<C>(0);
+        mean += value[k];
     }
-    for (int64 i = lane; i < n; i += p.width) {
-        const C d = load(x[i]) - mean;
+    mean = p.centred ? warp_reduce<Sum>(mean) / n : 0;
+#pragma unroll
+    for (int k = 0; k < EACH; ++k) {
+        const C d = lane + k * 32 < n ? value[k] - mean : 0;
         square += d * d;
     }
-    const C rstd = 1 / sqrt(row_sum(square, p.width, scratch) / p.n + static_cast<C>(p.eps));
-    if (lane == 0 && n) {
+    const C rstd = 1 / sqrt(warp_reduce<Sum>(square) / n + static_cast<C>(p.eps));
+    if (lane == 0) {
         p.mean[row] = mean;
         p.rstd[row] = rstd;
     }
-    for (int64 i = lane; i < n; i += p.width) {
-        C y = (load(x[i]) - mean) * rstd;
+#pragma unroll
+    for (int k = 0; k < EACH; ++k) {
+        const int i = lane + k * 32;
+        if (i >= n) break;
+        C y = (value[k] - mean) * rstd;
         if (p.weight) y *= load(p.weight[i]);
         if (p.bias) y += load(p.bias[i]);
-        p.out[row * p.n + i] = store<T>(y);
+        p.out[row * n + i] = store<T>(y);
     }
 }
 
-// dx = rstd (a - mean(a) - xhat mean(a xhat)) with a = g weight.
-KERNEL(layer_norm_backward)(RowParams p) {
+// A block a row; the second and third time the row comes out of cache.
+__device__ void forward_in_a_block(const RowParams& p) {
     __shared__ C scratch[32];
-    const int lane = threadIdx.x & (p.width - 1);
-    const int64 row = blockIdx.x * static_cast<int64>(blockDim.x / p.width) + threadIdx.x / p.width;
-    const bool valid = row < p.rows;
-    const int64 n = valid ? p.n : 0, start = row * p.n;
-    const C mean = valid ? p.mean[row] : 0, rstd = valid ? p.rstd[row] : 0;
+    const T* x = p.x + blockIdx.x * p.n;
+    C mean = 0, square = 0;
+    if (p.centred) {
+        for (int64 i = threadIdx.x; i < p.n; i += blockDim.x) mean += load(x[i]);
+        mean = block_reduce<Sum>(mean, static_cast<C>(0), scratch) / p.n;
+    }
+    for (int64 i = threadIdx.x; i < p.n; i += blockDim.x) {
+        const C d = load(x[i]) - mean;
+        square += d * d;
+    }
+    const C rstd = 1 / sqrt(block_reduce<Sum>(square, static_cast<C>(0), scratch) / p.n + static_cast<C>(p.eps));
+    if (threadIdx.x == 0) {
+        p.mean[blockIdx.x] = mean;
+        p.rstd[blockIdx.x] = rstd;
+    }
+    for (int64 i = threadIdx.x; i < p.n; i += blockDim.x) {
+        C y = (load(x[i]) - mean) * rstd;
+        if (p.weight) y *= load(p.weight[i]);
+        if (p.bias) y += load(p.bias[i]);
+        p.out[blockIdx.x * p.n + i] = store<T>(y);
+    }
+}
+
+// How many values a lane holds: a few sizes are compiled, the smallest that fits runs.
+KERNEL(layer_norm)(RowParams p) {
+    if (p.width != 32) forward_in_a_block(p);
+    else if (p.n <= 32) forward_in_registers<1>(p);
+    else if (p.n <= 128) forward_in_registers<4>(p);
+    else if (p.n <= 512) forward_in_registers<16>(p);
+    else forward_in_registers<32>(p);
+}
+
+// dx = rstd (a - mean(a) - xhat mean(a xhat)) with a = g weight.
+template <int EACH> __device__ __forceinline__ void backward_in_registers(const RowParams& p) {
+    const int lane = threadIdx.x & 31, n = p.n;
+    const int64 row = blockIdx.x * static_cast<int64>(blockDim.x / 32) + threadIdx.x / 32;
+    if (row >= p.rows) return;
+    const C mean = p.mean[row], rstd = p.rstd[row];
+    C a[EACH], xhat[EACH];
     C sum = 0, along = 0;
-    for (int64 i = lane; i < n; i += p.width) {
+#pragma unroll
+    for (int k = 0; k < EACH; ++k) {
+        const int i = lane + k * 32;
+        a[k] = xhat[k] = 0;
+        if (i < n) {
+            a[k] = load(p.g[row * n + i]) * (p.weight ? load(p.weight[i]) : static_cast<C>(1));
+            xhat[k] = (load(p.x[row * n + i]) - mean) * rstd;
+        }
+        sum += a[k];
+        along += a[k] * xhat[k];
+    }
+    sum = p.centred ? warp_reduce<Sum>(sum) / n : 0;
+    along = warp_reduce<Sum>(along) / n;
+#pragma unroll
+    for (int k = 0; k < EACH; ++k) {
+        const int i = lane + k * 32;
+        if (i < n) p.out[row * n + i] = store<T>(rstd * (a[k] - sum - xhat[k] * along));
+    }
+}
+
+__device__ void backward_in_a_block(const RowParams& p) {
+    __shared__ C scratch[32];
+    const int64 start = blockIdx.x * p.n;
+    const C mean = p.mean[blockIdx.x], rstd = p.rstd[blockIdx.x];
+    C sum = 0, along = 0;
+    for (int64 i = threadIdx.x; i < p.n; i += blockDim.x) {
         const C a = load(p.g[start + i]) * (p.weight ? load(p.weight[i]) : static_cast<C>(1));
         sum += a;
         along += a * (load(p.x[start + i]) - mean) * rstd;
     }
-    sum = p.centred ? row_sum(sum, p.width, scratch) / p.n : 0;
-    along = row_sum(along, p.width, scratch) / p.n;
-    for (int64 i = lane; i < n; i += p.width) {
+    sum = p.centred ? block_reduce<Sum>(sum, static_cast<C>(0), scratch) / p.n : 0;
+    along = block_reduce<Sum>(along, static_cast<C>(0), scratch) / p.n;
+    for (int64 i = threadIdx.x; i < p.n; i += blockDim.x) {
         const C a = load(p.g[start + i]) * (p.weight ? load(p.weight[i]) : static_cast<C>(1));
         p.out[start + i] = store<T>(rstd * (a - sum - (load(p.x[start + i]) - mean) * rstd * along));
     }
+}
+
+KERNEL(layer_norm_backward)(RowParams p) {
+    if (p.width != 32) backward_in_a_block(p);
+    else if (p.n <= 32) backward_in_registers<1>(p);
+    else if (p.n <= 128) backward_in_registers<4>(p);
+    else if (p.n <= 512) backward_in_registers<16>(p);
+    else backward_in_registers<32>(p);
 }
 
 struct ColumnParams {
