@@ -87,7 +87,7 @@ def compare(first: str, second: str) -> int:
     both = [key for key in a.files if key in b.files]
     rows: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for key in both:
-        name, _, _, _, dtype = key.split("|")
+        dtype = key.rsplit("|", 1)[1]
         rows[dtype].append((distance(a[key], b[key], dtype), key))
     print(f"{len(both)} results in both; {len(set(a.files) ^ set(b.files))} in one only")
     for dtype, found in sorted(rows.items()):
