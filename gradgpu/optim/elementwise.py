@@ -8,7 +8,7 @@ bucket is a table of pointers for the kernels of ``optim.cu``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from operator import attrgetter, is_, itemgetter
 from typing import Any
@@ -61,12 +61,8 @@ class Bucket:
         else:
             self._make_cpu(initial, optimizer._states)
         self.slots = {name: [state[name] for state in self.states] for name in initial}
-        # As optim.cu wants them: in the optimiser's order, null for states that this configuration lacks.
-        absent = [0] * len(params)
-        self.pointers = [
-            [t._a.ptr for t in self.slots[name]] if self.cuda and name in initial else absent
-            for name in (*optimizer._states, *("",) * _STATES)[:_STATES]
-        ]
+        if self.cuda:
+            self.launches = list(self._launches((*optimizer._states, *("",) * _STATES)[:_STATES]))
 
     def _make_cpu(self, initial: dict[str, float], order: tuple[str, ...]) -> None:
         sizes = [a.size for a in self.arrays]
@@ -105,6 +101,23 @@ class Bucket:
                     state[name] = full_like(p.detach(), value)
                 elif not state[name].is_contiguous():
                     state[name] = state[name].contiguous()
+
+    def _launches(self, order: Sequence[str]) -> Iterator[tuple]:
+        """For each launch: its parameters, and the values of its struct before and behind the gradients' addresses
+        and behind the scalars, which alone change from step to step; and its number of blocks."""
+        used = [i for i, a in enumerate(self.arrays) if a.size]
+        for first in range(0, len(used), _TENSORS):
+            part = used[first : first + _TENSORS]
+            gap = (0,) * (_TENSORS - len(part))
+            behind = list(gap)
+            for name in order:  # null for a state that this configuration lacks
+                tensors = self.slots.get(name)
+                behind += [0] * _TENSORS if tensors is None else [*[tensors[i]._a.ptr for i in part], *gap]
+            sizes = [self.arrays[i].size for i in part]
+            starts = list(accumulate([-(-size // _BLOCK_ELEMENTS) for size in sizes], initial=0))
+            before = [*[self.arrays[i].ptr for i in part], *gap]
+            params = [self.params[i] for i in part]
+            yield params, before, [*behind, *sizes, *gap], [*starts, *gap, len(part)], starts[-1]
 
     def valid(self, state: Any) -> bool:
         """Whether nobody replaced a parameter's data, its state dict or a tensor in it."""
@@ -272,15 +285,7 @@ class ElementwiseOptimizer(Optimizer):
             *numbers,
             *(0.0,) * (_SCALARS - len(numbers)),
         )
-        used = [i for i, a in enumerate(bucket.arrays) if a.size]
-        for first in range(0, len(used), _TENSORS):
-            part = used[first : first + _TENSORS]
-            gap = (0,) * (_TENSORS - len(part))
-            grads = [contiguous(bucket.params[i]._grad._a) for i in part]  # type: ignore[union-attr]
-            sizes = [bucket.arrays[i].size for i in part]
-            starts = list(accumulate([-(-size // _BLOCK_ELEMENTS) for size in sizes], initial=0))
-            values = [*[bucket.arrays[i].ptr for i in part], *gap, *[g.ptr for g in grads], *gap]
-            for k in range(_STATES):
-                values += [*[bucket.pointers[k][i] for i in part], *gap]
-            values += [*sizes, *gap, *factors, *starts, *gap, len(part)]
-            self._kernel[bucket.arrays[0].dtype](starts[-1], 256, *values)
+        kernel = self._kernel[bucket.arrays[0].dtype]
+        for params, before, behind, last, blocks in bucket.launches:
+            grads = [contiguous(p._grad._a) for p in params]  # kept alive until the launch
+            kernel(blocks, 256, *before, *[g.ptr for g in grads], *behind, *factors, *last)

@@ -64,7 +64,9 @@ class LRScheduler:
 
     def step(self, epoch: int | None = None) -> None:
         """Go to the next epoch (or a given one) and set the rates."""
-        if self._step_count == 1 and getattr(self.optimizer, "_steps_taken", 1) == 0:
+        # An optimiser with a step() of its own does not count its steps.
+        counted = type(self.optimizer).step is Optimizer.step
+        if counted and self._step_count == 1 and self.optimizer.__dict__.get("_steps_taken", 1) == 0:
             warnings.warn(
                 "Detected call of `lr_scheduler.step()` before `optimizer.step()`. You should call them in the opposite "
                 "order: `optimizer.step()` before `lr_scheduler.step()`; otherwise the first value of the schedule is skipped.",
