@@ -11,7 +11,9 @@ from functools import lru_cache
 
 import numpy as np
 
-_CHUNK = 2048  # blocks made at a time: the working set stays in the first-level cache
+_CHUNK = 8192  # blocks made at a time: enough to hide what a numpy call costs, few enough for the second-level cache
+_PIECE = 4 * _CHUNK  # normal numbers made at a time
+_KEPT = 2048  # blocks of a chunk that is kept for small draws
 _MULTIPLIERS = np.array([[0xD2511F53], [0xCD9E8D57]], np.uint64)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -50,15 +52,15 @@ def _blocks(seed: int, first: int, count: int, out: np.ndarray) -> None:
 @lru_cache(maxsize=8)
 def _chunk(seed: int, number: int) -> np.ndarray:
     """Blocks of one chunk, kept because small draws follow one another."""
-    out = np.empty((_CHUNK // 4, 4), np.uint32)
-    _blocks(seed, number * (_CHUNK // 4), _CHUNK // 4, out)
+    out = np.empty((_KEPT, 4), np.uint32)
+    _blocks(seed, number * _KEPT, _KEPT, out)
     out.flags.writeable = False
     return out
 
 
 def words(seed: int, first: int, count: int) -> np.ndarray:
     """The words of blocks first … first + count - 1 of the stream of `seed`: (count, 4) uint32, read-only where small."""
-    size = _CHUNK // 4
+    size = _KEPT
     number, start = divmod(first, size)
     if start + count <= size:
         return _chunk(seed, number)[start : start + count]
@@ -197,6 +199,12 @@ def normal(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
     The two top bits of the angle's word choose the quadrant, the others an angle within an eighth
     of a turn of its middle.
     """
+    if n > _PIECE:  # piece by piece, so that the many intermediate results stay in the cache
+        z = np.empty(n, np.float64 if dtype == np.float64 else np.float32)
+        for done in range(0, n, _PIECE):
+            block = first + done // (2 if dtype == np.float64 else 4)
+            z[done : done + _PIECE] = normal(seed, block, min(_PIECE, n - done), dtype)
+        return z
     if dtype == np.float64:
         pairs = words(seed, first, -(-n // 2)).view("<u8")
         radius, turn = pairs[:, 0], pairs[:, 1]

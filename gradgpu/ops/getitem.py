@@ -17,7 +17,7 @@ from ..cuda.elementwise import broadcast_shapes
 from ..tensor import Tensor
 from . import shape as _shape
 from .creation import tensor
-from .index import check_bounds, index_add_op, index_put_op, index_tensor, take_op
+from .index import check_bounds, count_from_start, index_add_op, index_put_op, index_tensor, take_op
 from .inplace import check_writable, inplace
 from .masks import flat_nonzero, unravel_op
 from .registry import Op, method
@@ -27,10 +27,11 @@ _NAME = "index"
 
 
 def _ravel_cpu(*indices, sizes):
-    flat: Any = 0
+    flat: Any = None
     for d, (index, n) in enumerate(zip(indices, sizes)):
         check_bounds(_NAME, index, n, True, d)
-        flat = flat * n + np.where(index < 0, index + n, index)
+        index = count_from_start(index, n)
+        flat = index if flat is None else flat * n + index
     return flat
 
 

@@ -46,16 +46,19 @@ def _is_half(dtype: np.dtype) -> bool:
     return dtype.itemsize == 2 and dtype.kind in _HALF
 
 
-def _add_flat(base: ndarray, offsets: ndarray, values: ndarray) -> ndarray:
-    """A contiguous copy of `base` with `values` added at flat offsets, in their order; half types are rounded once."""
-    half = _is_half(base.dtype)
-    y = base.astype(np.float32) if half else base.copy()
+def _add_flat(base: ndarray | None, shape: tuple, offsets: ndarray, values: ndarray) -> ndarray:
+    """A copy of `base` (zeros if None) with `values` added at flat offsets, in their order; half types are rounded once."""
+    kind = values.dtype
+    half = _is_half(kind)
+    wide = np.dtype(np.float32) if half else kind
+    y = np.zeros(shape, wide) if base is None else np.array(base, wide, order="C")
     # On flat arrays of one dtype np.add.at is a tight loop (unlike its general case): no sort is faster.
-    np.add.at(y.reshape(-1), offsets.reshape(-1), values.reshape(-1).astype(y.dtype, copy=False))
-    return y.astype(base.dtype) if half else y
+    np.add.at(y.reshape(-1), offsets.reshape(-1), values.reshape(-1).astype(wide, copy=False))
+    return y.astype(kind) if half else y
 
 
-def _positive(index: Any, n: int) -> Any:
+def count_from_start(index: Any, n: int) -> Any:
+    """Indices with the negative ones, which count from the end, made positive."""
     return np.where(index < 0, index + n, index) if index.size and _min(index, axis=None) < 0 else index
 
 
@@ -84,18 +87,18 @@ take_op = Op(
 
 
 def _index_add_cpu(x, index, source, *, dim, negative, op, size):
-    rows, after = index.size, prod(source.shape[dim + index.ndim :])
+    after = prod(source.shape[dim + index.ndim :])
     check_bounds(op, index, size, negative, dim)
-    index = _positive(index, size)
+    if negative:
+        index = count_from_start(index, size)
     shape = (*source.shape[:dim], size, *source.shape[dim + index.ndim :])
-    base = np.zeros(shape, source.dtype) if x is None else x
     before = prod(source.shape[:dim])
     offsets = index.reshape(-1)
     if before != 1:
-        offsets = (np.arange(0, before * size, size)[:, None] + offsets).reshape(-1)
+        offsets = (np.arange(0, before * size, size or 1)[:, None] + offsets).reshape(-1)
     if after != 1:
         offsets = (offsets * after)[:, None] + np.arange(after)
-    return _add_flat(base, offsets, source) if rows else base.copy()
+    return _add_flat(x, shape, offsets, source)
 
 
 def _index_add_cuda(x, index, source, *, dim, negative, op, size):
@@ -150,7 +153,7 @@ index_put_op = Op(
 
 
 # ---- per element ----
-def _offsets(index: ndarray, shape: tuple, dim: int) -> ndarray:
+def flat_offsets(index: ndarray, shape: tuple, dim: int) -> ndarray:
     """The flat offset in an array of this shape that each element of `index` addresses."""
     if not index.size:
         return index
@@ -166,7 +169,7 @@ def _gather_cpu(x, index, *, dim):
     check_bounds("gather", index, x.shape[dim], False, dim)
     if not index.size:
         return np.empty(index.shape, x.dtype)
-    return x.reshape(-1).take(_offsets(index, x.shape, dim), mode="clip")
+    return x.reshape(-1).take(flat_offsets(index, x.shape, dim), mode="clip")
 
 
 def _gather_cuda(x, index, *, dim):
@@ -189,12 +192,12 @@ def _corner(source: Any, index: Any) -> Any:
 
 def _scatter_add_cpu(x, index, source, *, dim, shape, unique=False):
     check_bounds("scatter_add", index, shape[dim], False, dim)
-    offsets, source = _offsets(index, shape, dim), _corner(source, index)
+    offsets, source = flat_offsets(index, shape, dim), _corner(source, index)
     if x is None and (unique or index.shape[dim] == 1):
         y = np.zeros(shape, source.dtype)
         y.reshape(-1)[offsets] = source
         return y
-    return _add_flat(np.zeros(shape, source.dtype) if x is None else x, offsets, source)
+    return _add_flat(x, shape, offsets, source)
 
 
 def _scatter_add_cuda(x, index, source, *, dim, shape, unique=False):
@@ -231,7 +234,7 @@ def _spread(g: Any, shape: tuple) -> Any:
 def _scatter_cpu(x, index, source, *, dim, value):
     check_bounds("scatter", index, x.shape[dim], False, dim)
     y = x.copy()
-    y.reshape(-1)[_offsets(index, x.shape, dim)] = value if source is None else _corner(source, index)
+    y.reshape(-1)[flat_offsets(index, x.shape, dim)] = value if source is None else _corner(source, index)
     return y
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -21,10 +22,11 @@ def span(dim: int, start: int, stop: int) -> tuple:
     return (*(_ALL,) * dim, slice(start, stop))
 
 
-def _parts(sizes: Sequence[int], dim: int) -> list[tuple]:
+@lru_cache(maxsize=4096)
+def _parts(sizes: tuple[int, ...], dim: int) -> tuple[tuple, ...]:
     """The basic index of each part of a dimension that is cut into `sizes`."""
     ends = list(accumulate(sizes))
-    return [span(dim, end - size, end) for end, size in zip(ends, sizes)]
+    return tuple([span(dim, end - size, end) for end, size in zip(ends, sizes)])
 
 
 def _first(arrays: Sequence[Any]) -> Any:

@@ -476,8 +476,12 @@ class Mask:
         found = self._factors
         if found is None or found.dtype != dtype:
             words = philox.words32(self.seed, self.first, prod(shape))
-            keep = words < self.threshold if self.threshold <= 0xFFFFFFFF else np.ones(words.shape, np.bool_)
-            found = self._factors = np.multiply(keep, dtype.type(self.scale), dtype=dtype).reshape(shape)
+            if self.threshold > 0xFFFFFFFF:
+                found = np.full(shape, self.scale, dtype)
+            else:
+                found = (words < self.threshold).astype(dtype).reshape(shape)
+                found *= dtype.type(self.scale)
+            self._factors = found
         return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..tensor import Tensor, wrap
 from . import shape as _shape
-from .index import gather_op, index_add_op, index_tensor, scatter_add_op
+from .index import flat_offsets, gather_op, index_add_op, index_tensor, scatter_add_op
 from .registry import Op, method
 
 
@@ -29,7 +29,8 @@ def _sort_cpu(x, *, dim, descending):
         order = np.flip(x.shape[dim] - 1 - np.argsort(keys, axis=dim, kind="stable"), dim)
     else:
         order = np.argsort(keys, axis=dim, kind="stable")
-    return np.take_along_axis(np.asarray(x), order, dim), np.ascontiguousarray(order)
+    order = np.ascontiguousarray(order)
+    return x.reshape(-1).take(flat_offsets(order, x.shape, dim)), order
 
 
 def _sort_cuda(x, *, dim, descending):
@@ -49,6 +50,30 @@ sort_op = Op(
     "sort",
     _sort_cpu,
     _sort_cuda,
+    {"x": lambda g0, y1, x_shape, *, dim: scatter_add_op(None, y1, g0, dim=dim, shape=x_shape, unique=True)},
+    differentiable=(True, False),
+)
+
+
+def _topk_cpu(x, *, k, dim, largest):
+    first = (*(slice(None),) * dim, slice(k))
+    return tuple([np.ascontiguousarray(made[first]) for made in _sort_cpu(x, dim=dim, descending=largest)])
+
+
+def _topk_cuda(x, *, k, dim, largest):
+    first = (*(slice(None),) * dim, slice(k))
+    return tuple(
+        [
+            _shape.basic_index_op.cuda(made, index=first).copy()
+            for made in _sort_cuda(x, dim=dim, descending=largest)
+        ]
+    )
+
+
+topk_op = Op(
+    "topk",
+    _topk_cpu,
+    _topk_cuda,
     {"x": lambda g0, y1, x_shape, *, dim: scatter_add_op(None, y1, g0, dim=dim, shape=x_shape, unique=True)},
     differentiable=(True, False),
 )
@@ -95,9 +120,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
         raise RuntimeError(f"topk: selected index k out of range: k={k} for dimension {d} of size {n}")
     if not input.ndim:
         return sort(input)
-    order = sort_op(input.detach(), dim=d, descending=largest)[1]
-    picked = _shape.narrow(order, d, 0, k).contiguous()
-    return sort_result(gather_op(input, picked, dim=d), picked)
+    return sort_result(*topk_op(input, k=k, dim=d, largest=bool(largest)))
 
 
 @method
