@@ -23,7 +23,7 @@ from .join import cat
 from .registry import Op
 
 # Those without torch's top-level names are nn.functional's.
-__all__ = ["adaptive_avg_pool1d", "avg_pool1d", "max_pool1d", "max_pool2d"]
+__all__ = ["adaptive_avg_pool1d", "adaptive_max_pool1d", "avg_pool1d", "max_pool1d", "max_pool2d"]
 
 _KERNELS = {
     name: Kernel("pool.cu", name, "PPPP" + "i" * 15 + "I" * 6, T=FLOATS)
@@ -558,3 +558,15 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
     if not return_indices:
         return cat(cells, -1).reshape(shape)
     return cat([y for y, _ in cells], -1).reshape(shape), cat([i for _, i in cells], -1).reshape(shape)
+
+
+def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """Maxima over windows chosen so that the last dimension of (N, C, L) or (C, L) becomes `output_size`.
+
+    >>> import gradgpu as gg
+    >>> gg.adaptive_max_pool1d(gg.tensor([[1., 3., 2., 4.]]), 2)
+    tensor([[3., 4.]])
+    """
+    _, (out,) = _adaptive("adaptive_max_pool1d", input, output_size, 1)
+    made = adaptive_max_pool2d(input.unsqueeze(-2), (1, out), return_indices)
+    return (made[0].squeeze(-2), made[1].squeeze(-2)) if return_indices else made.squeeze(-2)

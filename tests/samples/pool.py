@@ -192,6 +192,13 @@ OPS = [
         errors=[Bad(In(4), 2, raises=RuntimeError, match="Expected 2-D or 3-D")],
     ),
     OpSamples(
+        "adaptive_max_pool1d",
+        gg.adaptive_max_pool1d,
+        samples=[Sample(distinct(2, 8), 2), Sample(distinct(2, 2, 7), 3)],
+        reference=lambda x, o: adaptive(maximum)(x[..., None, :], (1, o))[..., 0, :],
+        errors=[Bad(In(4), 2, raises=RuntimeError, match="Expected 2-D or 3-D")],
+    ),
+    OpSamples(
         "adaptive_max_pool2d",
         adaptive_max_pool2d,
         samples=[
