@@ -399,6 +399,22 @@ def test_comparisons_are_bool(device: str) -> None:
     assert (gg.tensor([1, 2], device=device) == gg.tensor([1.0, 2.5], device=device)).tolist() == [True, False]
 
 
+def test_comparisons_with_other_objects(device: str) -> None:
+    x = gg.ones(2, device=device)
+    assert (x == None) is False and (x != None) is True  # noqa: E711
+    assert (x == "text") is False
+    with pytest.raises(TypeError, match="not supported"):
+        x < "text"  # noqa: B015
+
+
+def test_integers_wrap(device: str) -> None:
+    x = gg.tensor([1, 2], dtype=gg.uint8, device=device)
+    assert (x - 2).tolist() == [255, 0] and (x + (-1)).tolist() == [0, 1] and (x + 300).tolist() == [45, 46]
+    y = gg.tensor([100, -100], dtype=gg.int8, device=device)
+    assert (y + 100).tolist() == [-56, 0] and (y - 200).tolist() == [-100, -44]
+    assert (y < 200).tolist() == [True, True]
+
+
 def test_integer_functions_of_floats_promote(device: str) -> None:
     for name in ("bool", "uint8", "int32", "int64"):
         a = gg.ones(2, dtype=DTYPES[name], device=device)

@@ -83,7 +83,7 @@ def _parts(x: Any, index: Any) -> list[Any]:
                 else made.to(x.device)
             )
         else:
-            raise TypeError(
+            raise IndexError(
                 f"index: only integers, slices (`:`), ellipsis (`...`), None and integer or bool tensors are valid indices, got {type(i).__name__}"
             )
     return entries

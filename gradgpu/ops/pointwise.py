@@ -695,7 +695,7 @@ def _install() -> None:
         if hasattr(Tensor, inplace_name + "_"):
             setattr(Tensor, f"__i{name}__", getattr(Tensor, inplace_name + "_"))
     for name, function in {"eq": eq, "ne": ne, "lt": lt, "le": le, "gt": gt, "ge": ge}.items():
-        setattr(Tensor, f"__{name}__", _operator(function))
+        setattr(Tensor, f"__{name}__", _comparison(function))
     Tensor.__neg__ = neg
     Tensor.__abs__ = abs
     Tensor.__invert__ = bitwise_not
@@ -704,9 +704,12 @@ def _install() -> None:
 
 
 def _operator(function: Any) -> Any:
-    def operator(self: Any, other: Any) -> Any:
-        return function(self, other)
+    # The door itself is the operator: it sends what it does not know to Pointwise, which raises.
+    return function if hasattr(function, "op") else _comparison(function)
 
+
+def _comparison(function: Any) -> Any:
+    """An operator that leaves foreign objects to them: `x == None` is False."""
     operands = (Tensor, int, float, np.generic)
 
     def checked(self: Any, other: Any) -> Any:
@@ -718,8 +721,7 @@ def _operator(function: Any) -> Any:
             return function(self, as_tensor(other))
         return NotImplemented
 
-    # The door itself is the operator: it sends what it does not know to Pointwise, which raises.
-    return function if hasattr(function, "op") else checked
+    return checked
 
 
 def _inplace_method(name: str, function: Any) -> Any:

@@ -200,7 +200,13 @@ class Pointwise(Op):
                 operands.append(x)
             else:
                 x = x.item() if isinstance(x, generic) else x
-                operands.append(bool(x) if k in self.conditions else float(x) if d.is_floating_point else x)
+                if k in self.conditions:
+                    x = bool(x)
+                elif d.is_floating_point:
+                    x = float(x)
+                elif self.result == "same" and d is not dt.bool:
+                    x = _wrapped(int(x), d)
+                operands.append(x)
         return operands
 
     def _accept(self, d: dt.dtype) -> None:
@@ -439,6 +445,13 @@ class Pointwise(Op):
                     ]
                     if any(needs):
                         self.backward_kernel(needs, d.np, *kinds)
+
+
+def _wrapped(n: int, d: dt.dtype) -> int:
+    """An integer as the dtype holds it: modulo 2^bits, where numpy would raise OverflowError."""
+    span = 1 << (8 * d.itemsize)
+    n %= span
+    return n - span if d.is_signed and n >= span // 2 else n
 
 
 def _is_half(d: Any) -> bool:

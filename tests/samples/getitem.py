@@ -96,7 +96,7 @@ OPS = [
             Bad(In(4, 4), at(3, n=4), at(2, n=4), raises=IndexError, match="shape mismatch"),
             Bad(In(4), slice(None, None, -1), raises=ValueError, match="step must be positive"),
             Bad(In(4), In(1, dtype="float32"), raises=IndexError, match="integer"),
-            Bad(In(4), "a", raises=TypeError, match="valid indices"),
+            Bad(In(4), "a", raises=IndexError, match="valid indices"),
         ],
     ),
     OpSamples(
