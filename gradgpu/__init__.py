@@ -14,11 +14,12 @@ tensor([3., 3., 3.])
 from __future__ import annotations
 
 import warnings as _warnings
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 # Infinities and NaN are values here, as in PyTorch: numpy need not warn of what gradgpu computes.
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"gradgpu\.")
 
-from . import allocation, autograd, cuda, func, nn, ops, optim, utils  # noqa: E402
+from . import allocation, autograd, cuda, nn, ops, optim, utils  # noqa: E402
 from .autograd import (  # noqa: E402
     enable_grad,
     inference_mode,
@@ -60,3 +61,25 @@ from .random import *  # noqa: E402, F403
 from .tensor import Size, Tensor, is_tensor  # noqa: E402
 
 __version__ = "0.1.0"
+
+from math import e, inf, nan, pi  # noqa: E402
+
+newaxis = None
+contiguous_format = preserve_format = channels_last = None  # memory formats: accepted, and all the same here
+
+if _TYPE_CHECKING:
+    from . import func, testing
+    from .serialization import load, save
+
+_LAZY = {"func": "func", "testing": "testing", "load": "serialization", "save": "serialization"}
+
+
+def __getattr__(name: str) -> object:
+    # What few programs use, or what imports slowly, is imported when it is asked for.
+    if name in _LAZY:
+        from importlib import import_module
+
+        module = import_module(f".{_LAZY[name]}", __name__)
+        found = globals()[name] = module if _LAZY[name] == name else getattr(module, name)
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -43,7 +43,9 @@ def _positions(argnums: Any, count: int, name: str) -> tuple[int, ...]:
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     for n in numbers:
         if not -count <= n < count:
-            raise RuntimeError(f"{name}: argnums={argnums}, but the function was called with {count} positional arguments")
+            raise RuntimeError(
+                f"{name}: argnums={argnums}, but the function was called with {count} positional arguments"
+            )
     return tuple(n % count for n in numbers)
 
 
@@ -60,7 +62,9 @@ def grad_and_value(func: Callable, argnums: Any = 0, has_aux: bool = False) -> C
         numbers = _positions(argnums, len(args), "grad")
         chosen = [args[n] for n in numbers]
         with enable_grad():
-            inputs = [t.view_as(t) if t.requires_grad else t.detach().requires_grad_() for t in _leaves(chosen)]
+            inputs = [
+                t.view_as(t) if t.requires_grad else t.detach().requires_grad_() for t in _leaves(chosen)
+            ]
             fresh = _replaced(chosen, iter(inputs))
             given = list(args)
             for n, value in zip(numbers, fresh):
@@ -69,11 +73,15 @@ def grad_and_value(func: Callable, argnums: Any = 0, has_aux: bool = False) -> C
             value, aux = result if has_aux else (result, None)
             if not isinstance(value, Tensor) or value.numel() != 1:
                 seen = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-                raise RuntimeError(f"grad: expected the function to return a tensor with one element, got {seen}")
+                raise RuntimeError(
+                    f"grad: expected the function to return a tensor with one element, got {seen}"
+                )
             outer = any(t.requires_grad for t in _leaves(list(args)))
-            found = autograd.grad(value.reshape(()), inputs, create_graph=outer, materialize_grads=True) if value.requires_grad else [
-                t.detach() * 0 for t in inputs
-            ]
+            found = (
+                autograd.grad(value.reshape(()), inputs, create_graph=outer, materialize_grads=True)
+                if value.requires_grad
+                else [t.detach() * 0 for t in inputs]
+            )
         trees = _replaced(chosen, iter(found))
         gradient = trees[0] if isinstance(argnums, int) else tuple(trees)
         value = value if outer else value.detach()
@@ -119,7 +127,9 @@ def vjp(func: Callable, *primals: Tensor) -> tuple:
 
     def pull(*cotangents: Tensor) -> Any:
         several = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
-        weights = cotangents[0] if len(cotangents) == 1 and isinstance(cotangents[0], (tuple, list)) else cotangents
+        weights = (
+            cotangents[0] if len(cotangents) == 1 and isinstance(cotangents[0], (tuple, list)) else cotangents
+        )
         found = autograd.grad(several, fresh, weights, retain_graph=True, materialize_grads=True)
         return tuple(found)
 
@@ -147,7 +157,11 @@ def jacrev(func: Callable, argnums: Any = 0) -> Callable:
 
         outer = any(isinstance(a, Tensor) and a.requires_grad for a in args)
         table = functional.jacobian(partial, tuple(args[n] for n in numbers), create_graph=outer)
-        return table[0] if isinstance(argnums, int) and isinstance(table, tuple) and isinstance(table[0], Tensor) else table
+        return (
+            table[0]
+            if isinstance(argnums, int) and isinstance(table, tuple) and isinstance(table[0], Tensor)
+            else table
+        )
 
     return transformed
 
@@ -182,10 +196,16 @@ def hessian(func: Callable, argnums: int = 0) -> Callable:
     return jacrev(grad(func, argnums), argnums)
 
 
-def functional_call(module: Any, parameters_and_buffers: Any, args: Any = None, kwargs: dict | None = None) -> Any:
+def functional_call(
+    module: Any, parameters_and_buffers: Any, args: Any = None, kwargs: dict | None = None
+) -> Any:
     """Calls a module with other values for some of its parameters and buffers (a dict by name, or several dicts)."""
     values: dict[str, Tensor] = {}
-    for part in parameters_and_buffers if isinstance(parameters_and_buffers, (tuple, list)) else (parameters_and_buffers,):
+    for part in (
+        parameters_and_buffers
+        if isinstance(parameters_and_buffers, (tuple, list))
+        else (parameters_and_buffers,)
+    ):
         values.update(part)
     known = {name for name, _ in module.named_parameters()} | {name for name, _ in module.named_buffers()}
     unknown = sorted(set(values) - known)

@@ -43,7 +43,9 @@ def _vector(v: Any, like: tuple, name: str, what: str) -> tuple:
 
     if v is None:
         if len(like) != 1 or like[0].numel() != 1:
-            raise RuntimeError(f"{name}: the vector v can only be None if the function has one {what} with a single element")
+            raise RuntimeError(
+                f"{name}: the vector v can only be None if the function has one {what} with a single element"
+            )
         return (ones_like(like[0]),)
     found, _ = _tuple(v, f"{name}: v")
     if [tuple(t.shape) for t in found] != [tuple(t.shape) for t in like]:
@@ -52,7 +54,9 @@ def _vector(v: Any, like: tuple, name: str, what: str) -> tuple:
     return found
 
 
-def _grad(outputs: Any, inputs: Any, weights: Any, create_graph: bool, strict: bool, name: str, keep: bool = False) -> tuple:
+def _grad(
+    outputs: Any, inputs: Any, weights: Any, create_graph: bool, strict: bool, name: str, keep: bool = False
+) -> tuple:
     """`autograd.grad` that gives zeros for what does not depend, or with `strict` raises."""
     from ..ops.creation import zeros_like
 
@@ -60,10 +64,14 @@ def _grad(outputs: Any, inputs: Any, weights: Any, create_graph: bool, strict: b
     if not pairs:
         found: tuple = (None,) * len(inputs)
     else:
-        found = grad([o for o, _ in pairs], inputs, [w for _, w in pairs], keep or create_graph, create_graph, True)
+        found = grad(
+            [o for o, _ in pairs], inputs, [w for _, w in pairs], keep or create_graph, create_graph, True
+        )
     if strict and any(g is None for g in found):
         number = next(i for i, g in enumerate(found) if g is None)
-        raise RuntimeError(f"{name}: the output does not depend on input {number}, which strict=True does not allow")
+        raise RuntimeError(
+            f"{name}: the output does not depend on input {number}, which strict=True does not allow"
+        )
     return tuple(zeros_like(x) if g is None else g for g, x in zip(found, inputs))
 
 
@@ -72,7 +80,9 @@ def _close(values: tuple, several: bool, create_graph: bool) -> Any:
     return values if several else values[0]
 
 
-def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
+def vjp(
+    func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple:
     """(outputs, vᵀ · J) of `func` at `inputs`.
 
     >>> import gradgpu as gg
@@ -87,7 +97,9 @@ def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     return _close(outputs, many, create_graph), _close(found, several, create_graph)
 
 
-def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
+def jvp(
+    func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple:
     """(outputs, J · v) of `func` at `inputs`.
 
     >>> import gradgpu as gg
@@ -133,11 +145,15 @@ def jacobian(
             for i in range(out.numel()):
                 unit = zeros_like(out).detach()
                 unit.view(-1)[i] = 1
-                for column, g in zip(rows, _grad((out,), fresh, (unit,), create_graph, strict, "jacobian", keep=True)):
+                for column, g in zip(
+                    rows, _grad((out,), fresh, (unit,), create_graph, strict, "jacobian", keep=True)
+                ):
                     column.append(g)
             table.append(
                 tuple(
-                    (stack(column) if column else zeros_like(x).reshape((1, *x.shape))[:0]).reshape((*out.shape, *x.shape))
+                    (stack(column) if column else zeros_like(x).reshape((1, *x.shape))[:0]).reshape(
+                        (*out.shape, *x.shape)
+                    )
                     for column, x in zip(rows, fresh)
                 )
             )
@@ -170,7 +186,9 @@ def hessian(
     return table if several else table[0][0]
 
 
-def vhp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
+def vhp(
+    func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple:
     """(value, vᵀ · H) of a scalar function at `inputs`."""
     given, several = _tuple(inputs, "vhp: inputs")
     with enable_grad():
@@ -182,7 +200,9 @@ def vhp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     return _close((value,), False, create_graph), _close(found, several, create_graph)
 
 
-def hvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
+def hvp(
+    func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple:
     """(value, H · v) of a scalar function at `inputs`; the Hessian is symmetric, so this is `vhp`."""
     return vhp(func, inputs, v, create_graph, strict)
 

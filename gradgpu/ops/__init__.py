@@ -3,6 +3,7 @@
 import typing as _typing
 from types import ModuleType as _Module
 
+from .compare import *
 from .conv import *
 from .convert import *
 from .creation import *

@@ -1,0 +1,110 @@
+"""For tests: `assert_close`.
+
+>>> import gradgpu as gg
+>>> gg.testing.assert_close(gg.ones(2), gg.tensor([1., 1.]))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import dtypes as dt
+from .ops.creation import as_tensor
+from .ops.compare import isclose
+from .tensor import Tensor
+
+# PyTorch's default tolerances (rtol, atol).
+_TOLERANCES = {
+    dt.float16: (1e-3, 1e-5),
+    dt.bfloat16: (1.6e-2, 1e-5),
+    dt.float32: (1.3e-6, 1e-5),
+    dt.float64: (1e-7, 1e-7),
+}
+
+
+def assert_close(
+    actual: Any,
+    expected: Any,
+    *,
+    allow_subclasses: bool = True,
+    rtol: float | None = None,
+    atol: float | None = None,
+    equal_nan: bool = False,
+    check_device: bool = True,
+    check_dtype: bool = True,
+    check_layout: bool = True,
+    check_stride: bool = False,
+    msg: str | Callable[[str], str] | None = None,
+) -> None:
+    """Raises AssertionError unless |actual - expected| ≤ atol + rtol · |expected| everywhere.
+
+    Args:
+        actual, expected: tensors, numpy arrays, numbers, or sequences or dicts of those.
+        rtol, atol: both or neither; by default PyTorch's for the dtype (float32: 1.3e-6 and 1e-5).
+        check_device, check_dtype, check_stride: whether these must agree as well.
+        msg: the text of the error, or a function that makes it of the default text.
+    """
+    if (rtol is None) != (atol is None):
+        raise ValueError("assert_close: rtol and atol must both be specified or both be unspecified")
+    problem = _compare(actual, expected, rtol, atol, equal_nan, check_device, check_dtype, check_stride, "")
+    if problem:
+        raise AssertionError(msg(problem) if callable(msg) else msg or problem)
+
+
+def _compare(
+    a: Any, b: Any, rtol: Any, atol: Any, equal_nan: bool, device: bool, dtype: bool, stride: bool, where: str
+) -> str:
+    """The first difference as text, or an empty string."""
+    rest = (rtol, atol, equal_nan, device, dtype, stride)
+    if isinstance(a, dict) and isinstance(b, dict):
+        if a.keys() != b.keys():
+            return f"The keys of the mappings do not match{where}: {sorted(map(str, a.keys() ^ b.keys()))} are in one only"
+        found = (_compare(a[k], b[k], *rest, f"{where} at key {k!r}") for k in a)
+        return next(filter(None, found), "")
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        if len(a) != len(b):
+            return f"The length of the sequences mismatch{where}: {len(a)} != {len(b)}"
+        found = (_compare(x, y, *rest, f"{where} at index {i}") for i, (x, y) in enumerate(zip(a, b)))
+        return next(filter(None, found), "")
+    numbers = not isinstance(a, (Tensor, np.ndarray)) and not isinstance(b, (Tensor, np.ndarray))
+    x, y = (
+        as_tensor(a, dtype=dt.float64) if numbers else as_tensor(a),
+        as_tensor(b, dtype=dt.float64) if numbers else as_tensor(b),
+    )
+    if x.shape != y.shape:
+        return f"The values for attribute 'shape' do not match{where}: {tuple(x.shape)} != {tuple(y.shape)}."
+    if device and x.device != y.device:
+        return f"The values for attribute 'device' do not match{where}: {x.device} != {y.device}."
+    if dtype and x.dtype is not y.dtype:
+        return f"The values for attribute 'dtype' do not match{where}: {x.dtype} != {y.dtype}."
+    if stride and x.stride() != y.stride():
+        return f"The values for attribute 'stride()' do not match{where}: {x.stride()} != {y.stride()}."
+    common = dt.promote_types(x.dtype, y.dtype)
+    default = _TOLERANCES.get(common, (0.0, 0.0))
+    r, t = (default[0], default[1]) if rtol is None else (rtol, atol)
+    # Compared on the CPU in float64: the tolerances are not to be rounded.
+    x64, y64 = (v.detach().cpu().to(dt.float64) for v in (x, y))
+    close = isclose(x64, y64, r, t, equal_nan)
+    bad = x.numel() - int(close.sum().item())
+    if not bad:
+        return ""
+    difference = np.abs(x64.numpy() - y64.numpy()).reshape(-1)
+    worst = int(
+        np.nanargmax(
+            np.where(close.numpy().reshape(-1), -1.0, np.where(np.isnan(difference), np.inf, difference))
+        )
+    )
+    place = tuple(int(i) for i in np.unravel_index(worst, tuple(x.shape))) if x.ndim else ()
+    with np.errstate(all="ignore"):
+        relative = float(difference[worst] / abs(y64.numpy().reshape(-1)[worst]))
+    return (
+        f"{'Tensor-likes' if x.ndim else 'Scalars'} are not close{where}!\n\nMismatched elements: {bad} / {x.numel()} "
+        f"({100 * bad / x.numel():.1f}%)\nGreatest absolute difference: {float(difference[worst])} at index {place} "
+        f"(up to {t} allowed)\nRelative difference there: {relative} (up to {r} allowed)"
+    )
+
+
+__all__ = ["assert_close"]

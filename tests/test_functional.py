@@ -1,0 +1,221 @@
+"""Derivatives of functions, saved-tensor hooks, checkpointing: on every device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import gradgpu as gg
+from gradgpu.autograd import functional as F
+from gradgpu.utils.checkpoint import checkpoint, checkpoint_sequential
+
+
+def close(a: Any, b: Any) -> None:
+    gg.testing.assert_close(a.cpu(), gg.tensor(b, dtype=a.dtype), rtol=1e-5, atol=1e-5)
+
+
+def cubic(x: Any) -> Any:
+    return (x**3).sum() * x[0]
+
+
+@pytest.fixture
+def x(device: str) -> Any:
+    return gg.tensor([1.0, 2.0], device=device)
+
+
+def test_products(x: Any) -> None:
+    value, found = F.vjp(lambda a: a * a, x, gg.ones_like(x))
+    close(value, [1.0, 4.0])
+    close(found, [2.0, 4.0])
+    assert not found.requires_grad
+    close(F.jvp(lambda a: a * a[0], x, gg.ones_like(x))[1], [2.0, 3.0])
+    close(F.hvp(cubic, x, gg.ones_like(x))[1], [24.0, 24.0])
+    close(F.vhp(cubic, x, gg.ones_like(x))[1], [24.0, 24.0])
+
+
+def test_matrices(x: Any) -> None:
+    close(F.jacobian(lambda a: a * a[0], x), [[2.0, 0.0], [2.0, 1.0]])
+    close(F.hessian(cubic, x), [[12.0, 12.0], [12.0, 12.0]])
+    table = F.jacobian(lambda a, b: (a * b, a + b), (x, x))
+    assert len(table) == 2 and len(table[0]) == 2
+    close(table[0][1], [[1.0, 0.0], [0.0, 2.0]])
+
+
+def test_strict_and_wrong_vectors(x: Any) -> None:
+    close(F.vjp(lambda a: gg.ones_like(a), x, gg.ones_like(x))[1], [0.0, 0.0])
+    with pytest.raises(RuntimeError, match="does not depend on input 1"):
+        F.vjp(lambda a, b: a, (x, x), gg.ones_like(x), strict=True)
+    with pytest.raises(RuntimeError, match=r"v has shapes \[\(3,\)\]"):
+        F.vjp(lambda a: a, x, gg.ones(3))
+    with pytest.raises(RuntimeError, match="can only be None"):
+        F.vjp(lambda a: a, x)
+    with pytest.raises(TypeError, match="must be a Tensor"):
+        F.jacobian(lambda a: 1.0, x)
+
+
+def test_create_graph_reaches_the_inputs(x: Any) -> None:
+    x.requires_grad_()
+    found = F.jvp(lambda a: a * a, x, gg.ones_like(x), create_graph=True)[1]
+    found.sum().backward()
+    close(x.grad, [2.0, 2.0])
+
+
+def test_transforms(x: Any) -> None:
+    close(gg.func.grad(cubic)(x), [12.0, 12.0])
+    close(gg.func.grad(gg.func.grad(lambda a: a**3))(x[1]), 12.0)
+    value, gradient = gg.func.value_and_grad(cubic)(x)
+    close(value, 9.0)
+    close(gradient, [12.0, 12.0])
+    close(gg.func.hessian(cubic)(x), [[12.0, 12.0], [12.0, 12.0]])
+    close(gg.func.jacfwd(lambda a: a * a[0])(x), [[2.0, 0.0], [2.0, 1.0]])
+    close(gg.func.jacrev(lambda a: a * a[0])(x), [[2.0, 0.0], [2.0, 1.0]])
+    output, pull = gg.func.vjp(lambda a, b: a * b, x, x)
+    close(output, [1.0, 4.0])
+    close(pull(gg.ones_like(x))[1], [1.0, 2.0])
+    tree = gg.func.grad(lambda p: (p["w"] * p["b"][0]).sum())(
+        {"w": x, "b": [gg.tensor(3.0, device=x.device)]}
+    )
+    close(tree["w"], [3.0, 3.0])
+    close(tree["b"][0], 3.0)
+    gradient, aux = gg.func.grad(lambda a: (a.sum(), "aux"), has_aux=True)(x)
+    assert aux == "aux"
+    with pytest.raises(RuntimeError, match="one element"):
+        gg.func.grad(lambda a: a)(x)
+    with pytest.raises(RuntimeError, match="argnums=2"):
+        gg.func.grad(cubic, argnums=2)(x)
+
+
+def test_functional_call(device: str) -> None:
+    net = gg.nn.Linear(2, 1).to(device)
+    before = net.weight
+    w = gg.ones(1, 2, device=device, requires_grad=True)
+    y = gg.func.functional_call(
+        net, {"weight": w, "bias": gg.zeros(1, device=device)}, gg.ones(1, 2, device=device)
+    )
+    close(y.detach(), [[2.0]])
+    y.sum().backward()
+    close(w.grad, [[1.0, 1.0]])
+    assert net.weight is before and before.grad is None
+    with pytest.raises(KeyError, match="no parameters or buffers"):
+        gg.func.functional_call(net, {"wieght": w}, gg.ones(1, 2))
+
+
+def test_saved_tensors_hooks(x: Any) -> None:
+    x.requires_grad_()
+    log = []
+
+    def pack(t: Any) -> Any:
+        log.append(tuple(t.shape))
+        return t.cpu(), t.device
+
+    with gg.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept[0].to(kept[1])):
+        y = (x * x).exp() @ gg.ones_like(x).detach()
+    assert log
+    y.backward()
+    close(x.grad, [2 * 2.718281828, 4 * 54.59815])
+    count = len(log)
+    (x * x).sum()
+    assert len(log) == count  # outside the block nothing is packed
+
+
+def test_save_on_cpu(x: Any) -> None:
+    x.requires_grad_()
+    with gg.autograd.graph.save_on_cpu():
+        y = x.exp().sin().sum()
+    y.backward()
+    plain = x.detach().requires_grad_()
+    plain.exp().sin().sum().backward()
+    assert x.grad.tolist() == plain.grad.tolist()
+
+
+def test_unpack_must_give_a_tensor(x: Any) -> None:
+    x.requires_grad_()
+    with gg.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: 3):
+        y = x.exp().sum()
+    with pytest.raises(TypeError, match="unpack hook must return a Tensor"):
+        y.backward()
+
+
+def test_checkpoint_gives_the_same_gradients(x: Any) -> None:
+    w = gg.tensor([3.0, 0.5], device=x.device, requires_grad=True)
+    calls = []
+
+    def block(a: Any) -> Any:
+        calls.append(1)
+        return gg.nn.functional.dropout((a * w).exp().sin(), 0.5)
+
+    x.requires_grad_()
+    gg.manual_seed(3)
+    block(x).sum().backward()
+    expected = x.grad.tolist(), w.grad.tolist()
+    x.grad = w.grad = None
+    calls.clear()
+    gg.manual_seed(3)
+    y = checkpoint(block, x).sum()
+    after = gg.get_rng_state()
+    assert len(calls) == 1
+    y.backward()
+    assert len(calls) == 2  # once more, for backward
+    assert (x.grad.tolist(), w.grad.tolist()) == expected
+    assert (gg.get_rng_state() == after).all()  # the second run left no trace in the random numbers
+
+
+def test_checkpoint_keeps_less(device: str) -> None:
+    x = gg.ones(4, device=device, requires_grad=True)
+    kept = []
+    with gg.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
+        checkpoint(lambda a: a.exp().exp().exp(), x)
+    assert not kept  # the inner hooks hold places only
+
+
+def test_checkpoint_sequential(x: Any) -> None:
+    x.requires_grad_()
+    functions = [gg.sin, gg.exp, gg.tanh, gg.sigmoid]
+    checkpoint_sequential(functions, 2, x).sum().backward()
+    expected = x.detach().requires_grad_()
+    gg.sigmoid(gg.tanh(gg.exp(gg.sin(expected)))).sum().backward()
+    close(x.grad, expected.grad.tolist())
+    with pytest.raises(ValueError, match="segments"):
+        checkpoint_sequential(functions, 5, x)
+
+
+def test_a_function_that_changes_is_found(x: Any) -> None:
+    x.requires_grad_()
+    calls = []
+
+    def fickle(a: Any) -> Any:
+        calls.append(1)
+        return a.exp() if len(calls) > 1 else a.exp().exp()
+
+    y = checkpoint(fickle, x).sum()
+    with pytest.raises(RuntimeError, match="saved 2 tensors in forward and 1"):
+        y.backward()
+
+
+def test_checkpoint_through_second_derivatives(x: Any) -> None:
+    x.requires_grad_()
+    y = checkpoint(lambda a: (a**3).sum(), x)
+    (g,) = gg.autograd.grad(y, x, create_graph=True)
+    close(gg.autograd.grad(g.sum(), x)[0], [6.0, 12.0])
+
+
+def test_comparisons(x: Any) -> None:
+    assert gg.allclose(x, x + 1e-9)
+    assert gg.equal(x, x.clone())
+    assert not gg.equal(x, x[:1])
+    nan = gg.tensor([float("nan"), float("inf")], device=x.device)
+    assert gg.isclose(nan, nan).tolist() == [False, True]
+    assert gg.isclose(nan, nan, equal_nan=True).tolist() == [True, True]
+    with pytest.raises(RuntimeError, match="did not match"):
+        gg.allclose(x, x.double())
+
+
+def test_assert_close() -> None:
+    gg.testing.assert_close({"a": [1.0, 2]}, {"a": [1.0, 2]})
+    with pytest.raises(AssertionError, match=r"1 / 3.*\n.*index \(2,\)"):
+        gg.testing.assert_close(gg.ones(3), gg.tensor([1.0, 1.0, 2.0]))
+    with pytest.raises(AssertionError, match="dtype"):
+        gg.testing.assert_close(gg.ones(1), gg.ones(1).double())
+    with pytest.raises(AssertionError, match="key 'a' at index 0"):
+        gg.testing.assert_close({"a": [1.0]}, {"a": [2.0]})
