@@ -264,6 +264,8 @@ class Pointwise(Op):
             (d for k, d in enumerate(dtypes) if d is not None and k not in self.conditions), dt.bool
         )
         target = dt.bool if self.result == "bool" else compute
+        if self.result == "bool" and scalars and not compute.is_floating_point:
+            compute = dt.int64  # a number may lie outside the tensor's dtype
         text = substitute(self.expression if compute.is_floating_point else self.expression_int, names)
         body = f"out0 = {text};" if target is dt.bool else f"out0 = store<{target.cname}>({text});"
         tag = "".join("s" if d is None else "" for d in dtypes)
