@@ -81,7 +81,8 @@ def multinomial(sums: Array, draws: int, seed: int, first: int) -> Array:
     rows, categories = sums.shape
     y = empty((rows, draws), np.dtype(np.int64), sums.device)
     if y.size:
-        _multinomial[sums.dtype](
-            grid(y.size), _THREADS, sums.ptr, y.ptr, seed, first, y.size, draws, categories
-        )
+        with on_device(y.device):
+            _multinomial[sums.dtype](
+                grid(y.size), _THREADS, sums.ptr, y.ptr, seed, first, y.size, draws, categories
+            )
     return y

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .array import after_wait, run_after_wait
 from .backend import backend
 
 __all__ = ["Event", "Stream", "current_stream", "default_stream", "stream", "synchronize"]
@@ -190,6 +191,9 @@ def stream(stream: Stream) -> Stream:
 
 
 def synchronize(device: Any = None) -> None:
-    """Waits until all work of the device (None: the current one) is done."""
+    """Waits until all work of the device (None: the current one) is done. Raises IndexError if a kernel met an index
+    out of bounds."""
     with on_device(device):
         backend().synchronize()
+    if after_wait:
+        run_after_wait()

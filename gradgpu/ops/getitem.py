@@ -22,7 +22,7 @@ from .inplace import check_writable, inplace
 from .masks import flat_nonzero, unravel_op
 from .registry import Op, method
 
-_int, _slice, _ndarray, _generic = int, slice, np.ndarray, np.generic
+_int, _slice, _ndarray = int, slice, np.ndarray
 _NAME = "index"
 
 
@@ -46,13 +46,8 @@ ravel_index_op = Op("ravel_index", _ravel_cpu, _ravel_cuda, differentiable=False
 
 
 def _is_number(i: Any) -> bool:
-    return (
-        isinstance(i, _generic)
-        and i.dtype.kind in "iu"
-        and i.ndim == 0
-        or hasattr(i, "__index__")
-        and not isinstance(i, Tensor)
-    )
+    """Whether an entry that is no Tensor stands for one int."""
+    return hasattr(i, "__index__") and not (isinstance(i, _ndarray) and (i.ndim or i.dtype.kind == "b"))
 
 
 def _parts(x: Any, index: Any) -> list[Any]:

@@ -194,13 +194,9 @@ def randperm(
         raise RuntimeError(f"randperm: n must be non-negative, got {n}")
     where = as_device(device)
     keys = _integers("randperm", (n,), dt.int64, where, generator, 0, 1 << 62)
-    if where.type == "cuda":
-        from ..cuda.indexing import sort
+    from .sort import argsort
 
-        order: Any = sort(keys)[1]
-    else:
-        order = np.argsort(keys, kind="stable")
-    made = _finish(order, False)
+    made = argsort(wrap(keys))
     if dtype is not None:
         made = made.to(dt.as_dtype(dtype))
     return made.requires_grad_() if requires_grad else made

@@ -1,0 +1,100 @@
+"""Indexing beyond the samples: when a bad index is noticed, views, histories, and equal results of equal calls."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import gradgpu as gg
+from gradgpu.ops.embedding import embedding
+
+
+@pytest.mark.cuda
+def test_a_bad_index_on_cuda_raises_at_the_next_wait() -> None:
+    """The call returns, the next read raises and names the op, and the device is usable again."""
+    x = gg.arange(5.0, device="cuda")
+    y = x[gg.tensor([1, 7], device="cuda")]
+    with pytest.raises(IndexError, match="index: index 7 is out of bounds for a dimension of size 5"):
+        y.tolist()
+    assert x[gg.tensor([4, -5], device="cuda")].tolist() == [4.0, 0.0]
+    embedding(gg.tensor([2], device="cuda"), gg.ones(2, 3, device="cuda"))
+    with pytest.raises(IndexError, match="embedding: index 2 "):
+        gg.cuda.synchronize()
+    gg.cuda.synchronize()
+
+
+@pytest.mark.cuda
+def test_a_bad_index_writes_nothing() -> None:
+    x = gg.zeros(3, device="cuda")
+    y = x.scatter(0, gg.tensor([5, 1], device="cuda"), gg.ones(2, device="cuda"))
+    with pytest.raises(IndexError, match="scatter: index 5"):
+        y.cpu()
+    assert y.tolist() == [0.0, 1.0, 0.0] and x.tolist() == [0.0] * 3
+
+
+def test_basic_indexing_is_a_view_and_advanced_indexing_a_copy(device: str) -> None:
+    x = gg.zeros(3, 4, device=device)
+    x[1].fill_(2)
+    x[:, ::2][2] = 5.0
+    x[[0, 1]].fill_(9)
+    assert x.tolist() == [[0, 0, 0, 0], [2, 2, 2, 2], [5, 0, 5, 0]]
+
+
+def test_gradients_through_assignment(device: str) -> None:
+    x = gg.ones(3, 4, device=device, requires_grad=True)
+    v = gg.full((2, 4), 3.0, device=device, requires_grad=True)
+    y = x * 2
+    y[gg.tensor([2, 0], device=device)] = v
+    (y * y).sum().backward()
+    assert x.grad.tolist() == [[0.0] * 4, [8.0] * 4, [0.0] * 4]
+    assert v.grad.tolist() == [[6.0] * 4] * 2
+
+
+def test_writing_into_a_saved_tensor_is_noticed(device: str) -> None:
+    x = gg.ones(3, device=device, requires_grad=True)
+    y = x * 2
+    z = y * y
+    y[0] = 0.0
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.sum().backward()
+
+
+def test_parts_of_a_split_share_memory_and_gradients(device: str) -> None:
+    x = gg.arange(6.0, device=device).requires_grad_()
+    y = x * 1
+    a, b, _ = y.split(2)
+    with gg.no_grad():
+        assert a.detach().tolist() == [0.0, 1.0]
+    (a * b).sum().backward()
+    assert x.grad.tolist() == [2.0, 3.0, 0.0, 1.0, 0.0, 0.0]
+    base = gg.zeros(4, device=device)
+    base.chunk(2)[1].fill_(1)
+    assert base.tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
+def test_sums_through_an_index_are_reproducible(device: str) -> None:
+    """The same bits at every call, and for halves one rounding only."""
+    rng = np.random.default_rng(0)
+    index = gg.tensor(rng.integers(0, 3, 4000), device=device)
+    source = gg.tensor(rng.standard_normal(4000).astype(np.float32), device=device)
+    first = gg.zeros(3, device=device).index_add(0, index, source).cpu().numpy()
+    for _ in range(3):
+        again = gg.zeros(3, device=device).scatter_add(0, index, source).cpu().numpy()
+        assert again.tobytes() == first.tobytes()
+    ones = gg.ones(4000, device=device, dtype=gg.bfloat16)
+    counts = gg.zeros(3, device=device, dtype=gg.bfloat16).index_add(0, index, ones).float().cpu().numpy()
+    np.testing.assert_allclose(counts, np.bincount(index.cpu().numpy()), rtol=2**-8)
+
+
+def test_the_last_of_several_writers_stays(device: str) -> None:
+    index = gg.tensor([1, 1, 0, 1], device=device)
+    x = gg.zeros(2, device=device)
+    x[index] = gg.tensor([1.0, 2.0, 3.0, 4.0], device=device)
+    assert x.tolist() == [3.0, 4.0]
+
+
+def test_indices_may_be_lists_arrays_and_cpu_tensors(device: str) -> None:
+    x = gg.arange(4.0, device=device)
+    assert x[np.array([2, 0])].tolist() == [2.0, 0.0] and x[np.array(1)].item() == x[np.int32(1)].item() == 1.0
+    assert x[gg.tensor([2, 0])].tolist() == [2.0, 0.0]
+    assert x[[3]].tolist() == [3.0] and x[np.array([True, False, False, True])].tolist() == [0.0, 3.0]
