@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
+import pkgutil
 import re
 import sys
 import time
@@ -58,7 +60,12 @@ class Report(NamedTuple):
 
 def units() -> list[Unit]:
     """Every text that gradgpu compiles: each `Kernel` for each of its dtypes, and every pointwise operation."""
-    import gradgpu  # noqa: F401  (its op files register their kernels)
+    import gradgpu.cuda
+
+    # Kernels register themselves; some of their files are imported only when a device is first used.
+    for module in pkgutil.iter_modules(gradgpu.cuda.__path__, "gradgpu.cuda."):
+        if not module.name.endswith((".backend_cupy", ".simulator")):
+            importlib.import_module(module.name)
     from gradgpu.cuda.elementwise import all_kernels
     from gradgpu.cuda.launch import KERNELS
     from gradgpu.ops.pointwise_op import Pointwise
