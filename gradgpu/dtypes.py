@@ -10,6 +10,7 @@ gradgpu.float32
 from __future__ import annotations
 
 import builtins
+import builtins
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,13 @@ class dtype:
     __slots__ = ("name", "cname", "suffix", "itemsize", "category", "_np")
 
     def __init__(self, name: str, cname: str, suffix: str, itemsize: builtins.int, category: builtins.int):
-        self.name, self.cname, self.suffix, self.itemsize, self.category = name, cname, suffix, itemsize, category
+        self.name, self.cname, self.suffix, self.itemsize, self.category = (
+            name,
+            cname,
+            suffix,
+            itemsize,
+            category,
+        )
         self._np: np.dtype | None = None if name == "bfloat16" else np.dtype(name)
 
     @property
@@ -103,8 +110,10 @@ def from_numpy_dtype(d: Any) -> dtype:
         found = FROM_NUMPY.get(d.newbyteorder("="))
         if found is None:
             names = ", ".join(x.name for x in ALL)
-            raise TypeError(f"gradgpu has no dtype for numpy's {d}; convert the array first, e.g. "
-                            f"array.astype('float32'); supported: {names}")
+            raise TypeError(
+                f"gradgpu has no dtype for numpy's {d}; convert the array first, e.g. "
+                f"array.astype('float32'); supported: {names}"
+            )
     return found
 
 
@@ -194,7 +203,9 @@ class finfo:
         else:
             info = np.finfo(d.np)
         self.dtype, self.bits = d.name, d.itemsize * 8
-        self.eps, self.max, self.min, self.tiny = (_py_float(v) for v in (info.eps, info.max, info.min, info.tiny))
+        self.eps, self.max, self.min, self.tiny = (
+            _py_float(v) for v in (info.eps, info.max, info.min, info.tiny)
+        )
         self.smallest_normal, self.resolution = self.tiny, _py_float(info.resolution)
 
     def __repr__(self) -> str:
@@ -208,7 +219,12 @@ class iinfo:
         if d.category != INTEGER:
             raise TypeError(f"iinfo: needs an integer dtype, got {d!r}; use finfo for floating point")
         info = np.iinfo(d.np)
-        self.dtype, self.bits, self.max, self.min = d.name, d.itemsize * 8, _py_int(info.max), _py_int(info.min)
+        self.dtype, self.bits, self.max, self.min = (
+            d.name,
+            d.itemsize * 8,
+            _py_int(info.max),
+            _py_int(info.min),
+        )
 
     def __repr__(self) -> str:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
@@ -220,4 +236,4 @@ def can_cast(source: dtype, target: dtype) -> Any:
 
 
 # The names float, int and bool mean dtypes in this module, as they do in the public API.
-_py_float, _py_int, _py_bool = type(0.0), type(0), type(True)
+_py_float, _py_int, _py_bool = builtins.float, builtins.int, builtins.bool

@@ -27,9 +27,8 @@ def set_printoptions(
         if profile not in profiles:
             raise ValueError(f"set_printoptions: profile must be one of {sorted(profiles)}, got {profile!r}")
         _options.update(zip(("precision", "threshold", "edgeitems", "linewidth"), profiles[profile]))  # type: ignore[arg-type]
-    for key, value in {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}.items():
-        if value is not None:
-            _options[key] = value
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    _options.update({key: value for key, value in given.items() if value is not None})
     _options["sci_mode"] = sci_mode
 
 
@@ -58,7 +57,9 @@ class _Formatter:
             self.spec = ".0f."
         else:
             self.spec = f".{precision}f"
-        self.width = max([len(self(v)) for v in numbers], default=1)  # as PyTorch: nan, inf and 0 may be wider
+        self.width = max(
+            [len(self(v)) for v in numbers], default=1
+        )  # as PyTorch: nan, inf and 0 may be wider
 
     def __call__(self, value: Any) -> str:
         if self.spec is None:

@@ -109,7 +109,7 @@ class _Decoder:
         if not isinstance(x, dict):
             return x
         kind = next(iter(x), "")
-        value = x.get(kind)
+        value: Any = x.get(kind)
         if kind in ("tensor", "Parameter", "Buffer"):
             return self._tensor(kind, value, bool(x.get("requires_grad")))
         if kind == "ndarray":

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from . import dtypes as dt
-from .ops.creation import as_tensor
 from .ops.compare import isclose
+from .ops.creation import as_tensor
 from .tensor import Tensor
 
 # PyTorch's default tolerances (rtol, atol).

@@ -93,7 +93,8 @@ def _mm_cpu(a, b, *, ta=False, tb=False):
 
 
 def _mm_cuda(a, b, *, ta=False, tb=False):
-    _check_types("mm", a, b)
+    if a.dtype is not b.dtype or a.dtype.kind == "b":
+        _check_types("mm", a, b)
     left, right = fold(a), fold(b)
     if left.shape[0 if ta else 1] != right.shape[1 if tb else 0]:
         raise _mismatch(
@@ -285,7 +286,7 @@ class _Linear:
             y += bias
         output = wrap(y)
         edges = tuple([None if t is None else t if t._edge is LEAF else t._edge for t in tensors])
-        if state.grad and any([e is not None for e in edges]):
+        if state.grad and not all([e is None for e in edges]):  # noqa: C419  (a list is faster)
             checks = []
             for other in (0, 1):
                 if edges[1 - other] is not None:
@@ -349,7 +350,12 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if len(x) == 2 and not state.special:
         a, b, c = input._a, weight._a, None if bias is None else bias._a
         d = a.dtype
-        if type(a) is type(b) is np.ndarray and d is b.dtype and d in _DOT_DTYPES and (c is None or c.dtype is d and type(c) is np.ndarray):
+        if (
+            type(a) is type(b) is np.ndarray
+            and d is b.dtype
+            and d in _DOT_DTYPES
+            and (c is None or c.dtype is d and type(c) is np.ndarray)
+        ):
             return _linear.of((input, weight, bias), a, b, c)
     return linear_op(input, weight, bias)
 

@@ -115,11 +115,11 @@ class Op:
         if name[0] in "gy" and (len(name) == 1 or name[1:].isdigit()) and name not in self.inputs:
             return ("g" if name[0] == "g" else "out"), int(name[1:] or 0)
         stem, _, what = name.rpartition("_")
-        for kind, stem in (("in", name), (what, stem)):
+        for kind, input in (("in", name), (what, stem)):
             if kind in ("in", "shape", "dtype"):
-                if stem in self.inputs:
-                    return kind, self.inputs.index(stem)
-                if stem == self.variadic:
+                if input in self.inputs:
+                    return kind, self.inputs.index(input)
+                if input == self.variadic:
                     return kind + "s", 0
         raise TypeError(
             f"{self.name}: a gradient rule asks for {name!r}; there is 'g', 'y', {self.inputs} and their _shape, _dtype"
@@ -221,10 +221,9 @@ class Op:
                 if cell is None:
                     cell = t._cell = [0]
                 checks.append((cell, cell[0]))
-        for k in plan.shapes:
-            saved.append(None if arrays[k] is None else arrays[k].shape)
-        for want in plan.others:
-            saved.append(self._saved(want, inputs, arrays, outputs, checks))
+        saved += [None if arrays[k] is None else arrays[k].shape for k in plan.shapes]
+        if plan.others:
+            saved += [self._saved(want, inputs, arrays, outputs, checks) for want in plan.others]
         node = _new(Node)
         node.op, node.plan, node.extra, node.seq = self, plan, None, next_sequence()
         node.edges, node.saved, node.checks = tuple(edges), tuple(saved), checks or None
@@ -271,7 +270,11 @@ class Op:
         plan, attrs = node.plan, node.attrs
         parts = g if type(g) is list else [g]
         tensors = create_graph
-        if not create_graph and (type(g) is not ndarray or g.dtype.itemsize == 2) and any(map(_wants_tensors, parts)):
+        if (
+            not create_graph
+            and (type(g) is not ndarray or g.dtype.itemsize == 2)
+            and any(map(_wants_tensors, parts))
+        ):
             # On cuda every operator of a rule is a kernel launch, and numpy promotes bfloat16 beside a number
             # to float32: run the rule on Tensors, unrecorded.
             tensors = True
