@@ -10,7 +10,6 @@ gradgpu.float32
 from __future__ import annotations
 
 import builtins
-import builtins
 from typing import Any
 
 import numpy as np
