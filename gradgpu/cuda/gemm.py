@@ -10,6 +10,7 @@ import numpy as np
 
 from ..dtypes import FLOATS, INTS
 from .array import Array, Layout, contiguous, empty, layout_of
+from .backend import backend
 from .launch import Kernel
 
 # Tiles of kernels/gemm_tile.cuh: rows, columns, threads, largest first. Doubles take a narrower large one.
@@ -76,12 +77,13 @@ def _batch(a: Layout, b: Layout) -> tuple[tuple[int, ...], list[tuple[int, int, 
 class _Plan:
     """All that a product of two layouts needs but the addresses; `copies` says that the batch is too scattered."""
 
-    __slots__ = ("shape", "size", "copies", "kernel", "grid", "block", "constants", "splits", "partial", "n")
+    __slots__ = ("layout", "size", "copies", "kernel", "launcher", "grid", "block", "constants", "splits", "partial", "n")
 
-    shape: tuple[int, ...]
+    layout: Layout
     size: int
     copies: bool
     kernel: Any
+    launcher: Any
     grid: Any
     block: int
     constants: tuple[Any, ...]
@@ -110,7 +112,8 @@ def _plan(a: Layout, b: Layout, ta: bool, tb: bool, a_aligned: bool, b_aligned: 
         return plan
     axes = [(1, 0, 0)] * (3 - len(axes)) + axes
     batch = prod(batch_shape)
-    plan.shape, plan.n = (*batch_shape, m, n), n
+    plan.layout, plan.n = layout_of(a.device, a.dtype, (*batch_shape, m, n)), n
+    plan.launcher = None
     plan.size = batch * m * n
     plan.splits, plan.partial = 1, 0
     strides = (a_row, a_column, b_row, b_column, *(x[1] for x in axes), *(x[2] for x in axes))
@@ -152,15 +155,18 @@ def gemm(
 
     `obvious=True` computes floating-point products with the reference kernel too.
     """
-    vector = 16 if a.dtype.itemsize >= 4 else 8
-    plan = _plan(a.layout, b.layout, ta, tb, a.ptr % vector == 0, b.ptr % vector == 0, obvious)
+    plan = _plan(a.layout, b.layout, ta, tb, a.ptr & 15 == 0, b.ptr & 15 == 0, obvious)
     if plan.copies:
         return gemm(_spread(a, b), _spread(b, a), ta, tb, bias, obvious)
-    c = empty(plan.shape, a.dtype)
+    layout = plan.layout
+    mem = backend().alloc(layout.nbytes)
+    c = Array(mem, mem.ptr, layout)
     if not plan.size:
         return c
     bias_ptr = 0 if bias is None else (bias := contiguous(bias)).ptr
-    launch = plan.kernel[a.dtype]
+    launch = plan.launcher
+    if launch is None:
+        launch = plan.launcher = plan.kernel[a.dtype]
     if plan.kernel is _OBVIOUS:
         launch(plan.grid, plan.block, a.ptr, b.ptr, bias_ptr, c.ptr, *plan.constants)
     elif plan.splits == 1:

@@ -64,7 +64,11 @@ class Launcher:
             buffer = Buffer(self.size)
         self.pack(buffer.bytes, 0, *values)
         b = backend()
-        b.launch(self.handle, *three(grid), *three(block), shared, b.current_stream_ptr(), buffer.address, 0)
+        stream = b.current_stream_ptr()
+        if type(grid) is int and type(block) is int:
+            b.launch(self.handle, grid, 1, 1, block, 1, 1, shared, stream, buffer.address, 0)
+        else:
+            b.launch(self.handle, *three(grid), *three(block), shared, stream, buffer.address, 0)
         self.free.append(buffer)
 
 

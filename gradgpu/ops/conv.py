@@ -12,6 +12,7 @@ width are laid out, kernel_h times fewer: the patches of each kernel row are the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -289,23 +290,46 @@ def pair(name: str, argument: str, value: Any, least: int, dims: int = 2) -> tup
     return tuple(int(v) for v in values)
 
 
-def _check_shapes(name: str, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, dims: int) -> None:
-    if weight.ndim != dims + 2:
-        raise RuntimeError(f"{name}: weight must be {dims + 2}-D (out_channels, in_channels / groups, kernel…), got shape "
-                           f"{tuple(weight.shape)}")  # fmt: skip
-    if x.ndim not in (dims + 1, dims + 2):
-        raise RuntimeError(f"{name}: Expected {dims + 1}-D (unbatched) or {dims + 2}-D (batched) input, got shape "
-                           f"{tuple(x.shape)}")  # fmt: skip
+def _check_shapes(name: str, x: tuple, weight: tuple, bias: tuple | None, groups: int, dims: int) -> None:
+    if len(weight) != dims + 2:
+        raise RuntimeError(
+            f"{name}: weight must be {dims + 2}-D (out_channels, in_channels / groups, kernel…), got shape {weight}"
+        )
+    if len(x) not in (dims + 1, dims + 2):
+        raise RuntimeError(
+            f"{name}: Expected {dims + 1}-D (unbatched) or {dims + 2}-D (batched) input, got shape {x}"
+        )
     if groups < 1:
         raise RuntimeError(f"{name}: groups must be positive, got {groups}")
-    channels, outputs = x.shape[-dims - 1], weight.shape[0]
-    if outputs % groups or channels != weight.shape[1] * groups:
+    channels, outputs = x[-dims - 1], weight[0]
+    if outputs % groups or channels != weight[1] * groups:
         raise RuntimeError(
-            f"{name}: given groups={groups} and weight of size {list(weight.shape)}, expected input {list(x.shape)} to have "
-            f"{weight.shape[1] * groups} channels, but got {channels} channels (out_channels must be divisible by groups)"
+            f"{name}: given groups={groups} and weight of size {list(weight)}, expected input {list(x)} to have "
+            f"{weight[1] * groups} channels, but got {channels} channels (out_channels must be divisible by groups)"
         )
-    if bias is not None and tuple(bias.shape) != (outputs,):
-        raise RuntimeError(f"{name}: bias must have shape ({outputs},), got {tuple(bias.shape)}")
+    if bias is not None and bias != (outputs,):
+        raise RuntimeError(f"{name}: bias must have shape ({outputs},), got {bias}")
+
+
+def _shape(x: Tensor | None) -> Any:
+    return None if x is None else tuple(x._a.shape)
+
+
+def fixed(value: Any) -> Any:
+    """A list as a tuple: what a cache can look up."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=4096)
+def _conv2d_geometry(
+    x: tuple, weight: tuple, bias: tuple | None, stride: Any, padding: Any, dilation: Any, groups: int
+) -> tuple[dict, tuple]:
+    """The checked attributes of a convolution of these shapes, and what to cut off in front."""
+    _check_shapes("conv2d", x, weight, bias, groups, 2)
+    stride, dilation = pair("conv2d", "stride", stride, 1), pair("conv2d", "dilation", dilation, 1)
+    padding, crop = _pads("conv2d", padding, weight[2:], stride, dilation)
+    _check_kernel("conv2d", x[-2:], weight[2:], padding, dilation)
+    return _geometry(stride, padding, dilation, int(groups)), crop
 
 
 def _check_kernel(
@@ -352,13 +376,11 @@ def conv2d(
     >>> gg.conv2d(gg.ones(8, 3, 28, 28), gg.ones(16, 3, 3, 3), padding="same").shape
     gradgpu.Size([8, 16, 28, 28])
     """
-    _check_shapes("conv2d", input, weight, bias, groups, 2)
-    stride, dilation = pair("conv2d", "stride", stride, 1), pair("conv2d", "dilation", dilation, 1)
-    pads, crop = _pads("conv2d", padding, weight.shape[2:], stride, dilation)
-    _check_kernel("conv2d", input.shape[-2:], weight.shape[2:], pads, dilation)
-    batched = input.ndim == 4
-    image = input if batched else input.unsqueeze(0)
-    y = conv2d_op(image, weight, bias, stride=stride, padding=pads, dilation=dilation, groups=int(groups))
+    attrs, crop = _conv2d_geometry(
+        _shape(input), _shape(weight), _shape(bias), fixed(stride), fixed(padding), fixed(dilation), groups
+    )
+    batched = input._a.ndim == 4
+    y = conv2d_op(input if batched else input.unsqueeze(0), weight, bias, **attrs)
     if any(crop):
         y = y[:, :, crop[0] :, crop[1] :].contiguous()
     return y if batched else y.squeeze(0)
@@ -393,7 +415,7 @@ def conv1d(
     >>> gg.conv1d(gg.tensor([[1., 2., 3.]]), gg.tensor([[[1., 1.]]]))
     tensor([[3., 5.]])
     """
-    _check_shapes("conv1d", input, weight, bias, groups, 1)
+    _check_shapes("conv1d", _shape(input), _shape(weight), _shape(bias), groups, 1)
     (stride,), (dilation,) = (
         pair("conv1d", "stride", stride, 1, 1),
         pair("conv1d", "dilation", dilation, 1, 1),
@@ -523,7 +545,7 @@ def conv3d(
     >>> gg.conv3d(gg.ones(1, 1, 3, 3, 3), gg.ones(2, 1, 2, 2, 2)).shape
     gradgpu.Size([1, 2, 2, 2, 2])
     """
-    _check_shapes("conv3d", input, weight, bias, groups, 3)
+    _check_shapes("conv3d", _shape(input), _shape(weight), _shape(bias), groups, 3)
     if input.ndim == 4:
         return conv3d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
     steps, spread = pair("conv3d", "stride", stride, 1, 3), pair("conv3d", "dilation", dilation, 1, 3)

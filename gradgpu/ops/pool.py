@@ -8,6 +8,7 @@ whole image, with strided slices. Of equal values the first wins, of NaNs the la
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..cuda.launch import Kernel
 from ..cuda.reduction import fast_division
 from ..dtypes import FLOATS
 from ..tensor import Tensor
-from .conv import Pair, _overlap, pair
+from .conv import Pair, _overlap, fixed, pair
 from .join import cat
 from .registry import Op
 
@@ -330,34 +331,48 @@ def _pooled(size: int, kernel: int, stride: int, padding: int, dilation: int, ce
     return n - 1 if (n - 1) * stride >= size + padding else n
 
 
-def _arguments(
-    name: str, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, dims: int
+@lru_cache(maxsize=4096)
+def _checked(
+    name: str, shape: tuple, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, dims: int
 ) -> tuple:
-    """(out, kernel, stride, padding, dilation), checked; `dims` of them."""
-    if x.ndim not in (dims + 1, dims + 2):
+    """(out, kernel, stride, padding, dilation) of an input of this shape; `dims` of each."""
+    if len(shape) not in (dims + 1, dims + 2):
         raise RuntimeError(
-            f"{name}: Expected {dims + 1}-D or {dims + 2}-D input, got {x.ndim}-D of shape {tuple(x.shape)}"
+            f"{name}: Expected {dims + 1}-D or {dims + 2}-D input, got {len(shape)}-D of shape {shape}"
         )
-    if not x.is_floating_point():
-        raise RuntimeError(f"{name}: not implemented for {x.dtype}; convert with .float()")
     kernel = pair(name, "kernel_size", kernel, 1, dims)
-    stride = (
-        kernel
-        if stride is None or isinstance(stride, (tuple, list)) and not stride
-        else pair(name, "stride", stride, 1, dims)
-    )
+    stride = kernel if stride is None or stride == () else pair(name, "stride", stride, 1, dims)
     padding, dilation = pair(name, "padding", padding, 0, dims), pair(name, "dilation", dilation, 1, dims)
     for p, k, d in zip(padding, kernel, dilation):
         if 2 * p > d * (k - 1) + 1:
-            raise RuntimeError(f"{name}: pad should be at most half of effective kernel size, but got padding {padding}, "
-                               f"kernel_size {kernel} and dilation {dilation}")  # fmt: skip
-    size = tuple(x.shape)[-dims:]
-    out = tuple(_pooled(*each, ceil_mode) for each in zip(size, kernel, stride, padding, dilation))
+            raise RuntimeError(
+                f"{name}: pad should be at most half of effective kernel size, but got padding {padding}, "
+                f"kernel_size {kernel} and dilation {dilation}"
+            )
+    out = tuple(_pooled(*each, ceil_mode) for each in zip(shape[-dims:], kernel, stride, padding, dilation))
     if min(out) < 1:
         raise RuntimeError(
-            f"{name}: output size {out} is too small for input {tuple(x.shape)} and kernel_size {kernel}"
+            f"{name}: output size {out} is too small for input {shape} and kernel_size {kernel}"
         )
     return out, kernel, stride, padding, dilation
+
+
+def _arguments(
+    name: str, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, dims: int
+) -> tuple:
+    """(out, kernel, stride, padding, dilation), checked; `dims` of each."""
+    if not x.is_floating_point():
+        raise RuntimeError(f"{name}: not implemented for {x.dtype}; convert with .float()")
+    return _checked(
+        name,
+        tuple(x._a.shape),
+        fixed(kernel),
+        fixed(stride),
+        fixed(padding),
+        fixed(dilation),
+        bool(ceil_mode),
+        dims,
+    )
 
 
 def max_pool2d(
