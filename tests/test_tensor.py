@@ -602,3 +602,14 @@ def test_clone(device: str) -> None:
     assert y.tolist() == [[1, 3], [2, 4]] and y.requires_grad and y.data_ptr() != x.data_ptr()
     y.sum().backward()
     assert x.grad.tolist() == [[1, 1], [1, 1]]
+
+
+def test_old_tensor_types() -> None:
+    assert gg.LongTensor([1.9, 2]).tolist() == [1, 2]
+    assert gg.FloatTensor(2, 3).shape == (2, 3)
+    assert gg.FloatTensor([[1, 2]]).dtype is gg.float32
+    assert gg.ByteTensor().numel() == 0
+    assert isinstance(gg.zeros(1), gg.FloatTensor)
+    assert not isinstance(gg.zeros(1), gg.LongTensor)
+    with pytest.raises(TypeError, match="one sequence or several sizes"):
+        gg.LongTensor([1], [2])

@@ -13,6 +13,7 @@ from .extrema import *
 from .getitem import *
 from .index import *
 from .join import *
+from .legacy import *
 from .linalg import *
 from .masks import *
 from .matrix import *

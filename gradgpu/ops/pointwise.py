@@ -77,7 +77,7 @@ neg = _unary("neg", "-x", np.negative, lambda g: -g, inputs="number")
 add = _binary("add", "a + b", np.add, lambda g: g, lambda g: g)
 sub = _binary("sub", "a - b", np.subtract, lambda g: g, lambda g: -g, inputs="number")
 mul = _binary("mul", "a * b", np.multiply, lambda g, b: g * b, lambda g, a: g * a)
-div = _binary("div", "a / b", np.divide, lambda g, b: g / b, lambda g, b, y: -g * y / b, result="float")
+div = _binary("div", "a / b", np.divide, lambda g, b: g / b, lambda g, a, b: -g * (a / b) / b, result="float")
 floor_divide = _binary(
     "floor_divide", "floor_div(a, b)", np.floor_divide, inputs="number", differentiable=False
 )
@@ -480,6 +480,16 @@ def clamp(input: Any, min: Any = None, max: Any = None, *, out: Any = None) -> A
     return clamp_op(input, low=low, high=high, out=out)
 
 
+def clamp_min(input: Any, min: Any) -> Any:
+    """`clamp(input, min=min)`."""
+    return clamp(input, min=min)
+
+
+def clamp_max(input: Any, max: Any) -> Any:
+    """`clamp(input, max=max)`."""
+    return clamp(input, max=max)
+
+
 def lerp(input: Any, end: Any, weight: Any, *, out: Any = None) -> Any:
     """`input + weight * (end - input)`."""
     return lerp_op(input, end, weight, out=out)
@@ -658,12 +668,12 @@ _METHODS = (
     *("eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf isfinite bitwise_and bitwise_or "
       "bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift neg mul floor_divide remainder fmod pow maximum minimum "
       "atan2 abs sign reciprocal square floor ceil trunc frac round exp exp2 expm1 log log2 log10 log1p sqrt rsqrt logaddexp "
-      "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc sigmoid relu clamp lerp addcmul addcdiv nan_to_num").split(),
+      "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc sigmoid relu clamp clamp_min clamp_max lerp addcmul addcdiv nan_to_num").split(),
 )  # fmt: skip
 _INPLACE = (
     "logical_and logical_or logical_not bitwise_and bitwise_or bitwise_xor neg mul floor_divide remainder fmod pow abs sign "
     "reciprocal square floor ceil trunc frac round exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos atan "
-    "sinh cosh tanh erf sigmoid relu clamp lerp addcmul addcdiv nan_to_num add sub div eq ne lt le gt ge"
+    "sinh cosh tanh erf sigmoid relu clamp clamp_min clamp_max lerp addcmul addcdiv nan_to_num add sub div eq ne lt le gt ge"
 ).split()
 
 
@@ -740,7 +750,7 @@ FUNCTIONAL = [
 __all__ = [
     "abs", "absolute", "acos", "acosh", "add", "addcdiv", "addcmul", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
     "arctanh", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or",
-    "bitwise_right_shift", "bitwise_xor", "ceil", "clamp", "clip", "cos", "cosh", "div", "divide", "eq", "erf", "erfc", "exp", "exp2",
+    "bitwise_right_shift", "bitwise_xor", "ceil", "clamp", "clamp_max", "clamp_min", "clip", "cos", "cosh", "div", "divide", "eq", "erf", "erfc", "exp", "exp2",
     "expm1", "floor", "floor_divide", "fmod", "frac", "ge", "greater", "greater_equal", "gt", "isfinite", "isinf", "isnan", "le", "lerp",
     "less", "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "lt",
     "maximum", "minimum", "mul", "multiply", "nan_to_num", "ne", "neg", "negative", "not_equal", "pow", "reciprocal", "relu",
