@@ -105,6 +105,7 @@ def train(
     loader = DataLoader(train_set, batch_size=arguments.batch_size, shuffle=True)
     history: dict[str, list[float]] = {"loss": [], "accuracy": [], "ms": []}
     total = arguments.steps or arguments.epochs * len(loader)
+    schedule = gg.optim.lr_scheduler.OneCycleLR(optimizer, arguments.lr, total_steps=total)
     bar = need("tqdm", "tqdm").tqdm(
         total=total, desc=name, unit="step", disable=None if sys.stderr.isatty() else True
     )
@@ -116,6 +117,7 @@ def train(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            schedule.step()
             history["loss"].append(loss.item())  # waits for the device, so the time is honest
             history["ms"].append((time.perf_counter() - start) * 1e3)
             bar.update()
@@ -195,12 +197,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--device", default="auto", help="cpu, cuda, cuda:1, … or auto (a GPU if there is one)"
     )
-    parser.add_argument("--epochs", type=int, default=20, help="passes over the data (20)")
+    parser.add_argument("--epochs", type=int, default=12, help="passes over the data (12)")
     parser.add_argument(
         "--steps", type=int, default=0, help="train only so many steps, and print the loss of each"
     )
     parser.add_argument("--batch-size", type=int, default=64, help="images a step (64)")
-    parser.add_argument("--lr", type=float, default=2e-3, help="learning rate of Adam (0.002)")
+    parser.add_argument("--lr", type=float, default=5e-3, help="highest learning rate of Adam (0.005)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and dropout (0)")
     parser.add_argument(
         "--out", type=Path, default=Path("demo.png"), help="where the picture goes (demo.png)"

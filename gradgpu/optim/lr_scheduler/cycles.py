@@ -128,7 +128,7 @@ class OneCycleLR(LRScheduler):
             begin = 0.0
             for i, (end, lr_from, lr_to, momentum_from, momentum_to) in enumerate(self._phases):
                 if step <= end or i == len(self._phases) - 1:
-                    part = (step - begin) / (end - begin)
+                    part = (step - begin) / (end - begin) if end > begin else 1.0
                     rates.append(self._anneal(group[lr_from], group[lr_to], part))
                     if self.cycle_momentum:
                         _Momentum.set(group, self._anneal(group[momentum_from], group[momentum_to], part))
