@@ -263,6 +263,13 @@ def test_overlapping_memory_is_refused(device: str) -> None:
         x.expand(3, 4).zero_()
 
 
+def test_part_of_an_expanded_view_may_change(device: str) -> None:
+    x = gg.zeros(3, device=device)
+    x.expand(2, 3)[1].add_(1)
+    x.expand(2, 3)[0, 1] = 5
+    assert values(x) == [1, 5, 1]
+
+
 def test_shapes_must_fit(device: str) -> None:
     x = gg.ones(3, device=device)
     with pytest.raises(RuntimeError, match="doesn't match the broadcast shape"):

@@ -72,7 +72,7 @@ def _selected(g0, y1, x_shape, *, dim, keepdim):
     if not x_shape:
         return g0
     g0, y1 = keep(g0, x_shape, dims, keepdim), keep(y1, x_shape, dims, keepdim)
-    return scatter_add_op(None, y1, g0, dim=dim, shape=x_shape)
+    return scatter_add_op(None, y1, g0, dim=dim, shape=x_shape, unique=True)  # one index a line
 
 
 # ---- the ops ----

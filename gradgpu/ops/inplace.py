@@ -23,13 +23,21 @@ def check_writable(name: str, target: Tensor) -> None:
                 "Do it under gradgpu.no_grad(), or on a copy (x.clone())."
             )
         if target._base is not None and target._base._edge is LEAF:
-            raise RuntimeError(f"{name}: a view of a leaf Variable that requires grad is being used in an in-place operation.")
+            raise RuntimeError(
+                f"{name}: a view of a leaf Variable that requires grad is being used in an in-place operation."
+            )
     a = target._a
-    if not isinstance(a, generic) and 0 in a.strides and any(n > 1 and s == 0 for n, s in zip(a.shape, a.strides)):
+    if (
+        not isinstance(a, generic)
+        and 0 in a.strides
+        and any(n > 1 and s == 0 for n, s in zip(a.shape, a.strides))
+    ):
         raise RuntimeError(
             f"{name}: unsupported operation: more than one element of the written-to tensor refers to a single memory "
             "location. Please clone() the tensor before performing the operation."
         )
+    if isinstance(a, ndarray) and not a.flags.writeable:
+        a.flags.writeable = True  # a part of an expanded view: numpy makes those read-only
 
 
 def inplace(name: str, target: Tensor, result: Tensor) -> Tensor:
@@ -162,7 +170,13 @@ def _copy_in_order(g: Any, order: tuple | None, create_graph: bool) -> Any:
 
     if order is not None:
         g = permute_op(g, dims=order)
-    made = g.clone() if create_graph else np.array(g, order="C") if isinstance(g, (ndarray, generic)) else g.copy()
+    made = (
+        g.clone()
+        if create_graph
+        else np.array(g, order="C")
+        if isinstance(g, (ndarray, generic))
+        else g.copy()
+    )
     if order is not None:
         inverse = tuple(sorted(range(len(order)), key=order.__getitem__))
         made = permute_op(made, dims=inverse)
@@ -177,12 +191,18 @@ def write_out(name: str, out: Tensor, result: Tensor) -> Tensor:
             "but one of the arguments requires grad."
         )
     if out.device != result.device:
-        raise RuntimeError(f"{name}: expected out tensor on {result.device}, got {out.device}; use out=out.to('{result.device}')")
+        raise RuntimeError(
+            f"{name}: expected out tensor on {result.device}, got {out.device}; use out=out.to('{result.device}')"
+        )
     if not dt.can_cast(result.dtype, out.dtype):
-        raise RuntimeError(f"{name}: result type {result.dtype} can't be cast to the desired output type {out.dtype}")
+        raise RuntimeError(
+            f"{name}: result type {result.dtype} can't be cast to the desired output type {out.dtype}"
+        )
     if out._a.shape != result._a.shape:
         if out._a.size:
-            raise RuntimeError(f"{name}: out has shape {tuple(out.shape)}, the result {tuple(result.shape)}; they must agree")
+            raise RuntimeError(
+                f"{name}: out has shape {tuple(out.shape)}, the result {tuple(result.shape)}; they must agree"
+            )
         out._a = result.to(out.dtype)._a
     else:
         check_writable(name, out)

@@ -241,7 +241,11 @@ class Pointwise(Op):
             # One rounding at the end; a number beside a half tensor keeps its float32 value.
             made = self.cpu(*[_widened(v, d) for v in values], **attrs)
             return made.astype(d) if made.dtype == _FLOAT32 else made
-        return self.cpu(*values, **attrs)
+        try:
+            return self.cpu(*values, **attrs)
+        except ValueError:
+            broadcast_shapes(self.name, *[getattr(v, "shape", ()) for v in values])
+            raise
 
     def _names(self, numbers: Sequence[bool]) -> tuple[dict[str, str], int]:
         """C++ names of inputs and attributes; numbers and attributes are scalars of the launch."""
