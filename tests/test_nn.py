@@ -112,7 +112,9 @@ def test_assignment_before_init_says_what_is_missing():
         def __init__(self):
             self.layer = nn.Linear(1, 1)
 
-    with pytest.raises(AttributeError, match=r"before Module.__init__\(\) call: call super\(\).__init__\(\) first"):
+    with pytest.raises(
+        AttributeError, match=r"before Module.__init__\(\) call: call super\(\).__init__\(\) first"
+    ):
         Forgot()
 
 
@@ -227,7 +229,9 @@ def test_copies_and_pickles():
         assert [n for n, _ in other.named_parameters()] == [n for n, _ in net.named_parameters()]
         for a, b in zip(net.parameters(), other.parameters()):
             np.testing.assert_array_equal(array(a), array(b))
-            assert isinstance(b, nn.Parameter) and b.requires_grad and not np.shares_memory(array(a), array(b))
+            assert (
+                isinstance(b, nn.Parameter) and b.requires_grad and not np.shares_memory(array(a), array(b))
+            )
 
 
 def test_tied_parameters_stay_tied_in_a_copy():
@@ -273,7 +277,9 @@ def test_hooks_with_kwargs_and_order():
 
     layer, order = Add(), []
     layer.register_forward_pre_hook(lambda m, a, k: (a, {"y": k["y"] * 2}), with_kwargs=True)
-    layer.register_forward_hook(lambda m, a, k, out: order.append(("second", k["y"].item())), with_kwargs=True)
+    layer.register_forward_hook(
+        lambda m, a, k, out: order.append(("second", k["y"].item())), with_kwargs=True
+    )
     layer.register_forward_hook(lambda m, a, out: order.append("first"), prepend=True)
     assert layer(gg.tensor(1.0), y=gg.tensor(2.0)).item() == 5.0
     assert order == ["first", ("second", 4.0)]
@@ -283,7 +289,9 @@ def test_backward_hooks_see_both_ends():
     layer = nn.Linear(2, 1, bias=False)
     seen: list[Any] = []
     layer.register_full_backward_pre_hook(lambda m, grad_output: seen.append(grad_output[0].tolist()))
-    layer.register_full_backward_hook(lambda m, gi, go: seen.append((gi[0].tolist(), go[0].tolist())) or (gi[0] * 2,))
+    layer.register_full_backward_hook(
+        lambda m, gi, go: seen.append((gi[0].tolist(), go[0].tolist())) or (gi[0] * 2,)
+    )
     x = gg.ones(1, 2, requires_grad=True)
     layer(x).sum().backward()
     weight = layer.weight.detach().tolist()
@@ -309,16 +317,23 @@ def test_repr():
     assert repr(nn.ConvTranspose2d(4, 2, 4, 2, 1, output_padding=1, dilation=2)) == (
         "ConvTranspose2d(4, 2, kernel_size=(4, 4), stride=(2, 2), padding=(1, 1), dilation=(2, 2), output_padding=(1, 1))"
     )
-    assert repr(nn.Sequential(OrderedDict(a=nn.ReLU(), b=nn.Sequential(nn.LeakyReLU(0.2, inplace=True))))) == (
+    assert repr(
+        nn.Sequential(OrderedDict(a=nn.ReLU(), b=nn.Sequential(nn.LeakyReLU(0.2, inplace=True))))
+    ) == (
         "Sequential(\n  (a): ReLU()\n  (b): Sequential(\n    (0): LeakyReLU(negative_slope=0.2, inplace=True)\n  )\n)"
     )
     assert repr(nn.ModuleList([nn.ReLU(), nn.ReLU(), nn.Tanh()])) == (
         "ModuleList(\n  (0-1): 2 x ReLU()\n  (2): Tanh()\n)"
     )
     assert repr(nn.ReLU()) == "ReLU()" and repr(nn.GELU()) == "GELU(approximate='none')"
-    assert repr(nn.BatchNorm2d(3)) == "BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)"
+    assert (
+        repr(nn.BatchNorm2d(3))
+        == "BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)"
+    )
     assert repr(nn.Dropout(0.1)) == "Dropout(p=0.1, inplace=False)"
-    assert repr(nn.MaxPool2d(2)) == "MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)"
+    assert (
+        repr(nn.MaxPool2d(2)) == "MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)"
+    )
     assert repr(nn.Embedding(5, 2, padding_idx=0)) == "Embedding(5, 2, padding_idx=0)"
     assert repr(nn.LayerNorm(4)) == "LayerNorm((4,), eps=1e-05, elementwise_affine=True)"
     assert repr(nn.Parameter(gg.ones(2))) == "Parameter containing:\ntensor([1., 1.], requires_grad=True)"
@@ -390,7 +405,9 @@ def test_initialisers():
     assert init.calculate_gain("tanh") == pytest.approx(5 / 3)
     assert float(init.xavier_uniform_(w).abs().max()) <= np.sqrt(6 / 300)
     assert float(init.xavier_normal_(w).std()) == pytest.approx(np.sqrt(2 / 300), rel=0.05)
-    assert float(init.kaiming_normal_(w, nonlinearity="relu").std()) == pytest.approx(np.sqrt(2 / 100), rel=0.05)
+    assert float(init.kaiming_normal_(w, nonlinearity="relu").std()) == pytest.approx(
+        np.sqrt(2 / 100), rel=0.05
+    )
     assert float(init.kaiming_uniform_(w, mode="fan_out").abs().max()) <= np.sqrt(6 / 200)
     q = array(init.orthogonal_(w))
     np.testing.assert_allclose(q.T @ q, np.eye(100), atol=1e-5)
@@ -399,7 +416,9 @@ def test_initialisers():
     assert (array(init.sparse_(w, 0.25)) == 0).sum(0).tolist() == [50] * 100
     assert array(init.eye_(gg.empty(2, 3))).tolist() == [[1, 0, 0], [0, 1, 0]]
     x = gg.randn(1, 3, 5, 5)
-    np.testing.assert_allclose(array(F.conv2d(x, init.dirac_(gg.empty(3, 3, 3, 3)), padding=1)), array(x), atol=1e-6)
+    np.testing.assert_allclose(
+        array(F.conv2d(x, init.dirac_(gg.empty(3, 3, 3, 3)), padding=1)), array(x), atol=1e-6
+    )
     p = nn.Parameter(gg.empty(3))
     assert init.ones_(p) is p and p.tolist() == [1.0] * 3 and init.constant_(p, 2).tolist() == [2.0] * 3
     with pytest.raises(ValueError, match="fewer than 2 dimensions"):
@@ -443,7 +462,9 @@ ACTIVATIONS = [
 ]
 
 
-@pytest.mark.parametrize("layer, formula", ACTIVATIONS, ids=lambda v: type(v).__name__ if isinstance(v, nn.Module) else "")
+@pytest.mark.parametrize(
+    "layer, formula", ACTIVATIONS, ids=lambda v: type(v).__name__ if isinstance(v, nn.Module) else ""
+)
 def test_activations(layer, formula, device):
     x = np.random.default_rng(0).standard_normal((2, 3, 4)) * 2
     layer = copy.deepcopy(layer).to(device).double()
@@ -473,7 +494,12 @@ def test_losses(device):
         (nn.KLDivLoss(reduction="batchmean"), log_p, q, np.sum(q * (np.log(q) - log_p)) / 4),
         (nn.NLLLoss(), log_p, classes, -np.mean(pick)),
         (nn.CrossEntropyLoss(), x, classes, -np.mean(pick)),
-        (nn.CrossEntropyLoss(gg.tensor(weight)), x, classes, -np.sum(pick * weight[classes]) / weight[classes].sum()),
+        (
+            nn.CrossEntropyLoss(gg.tensor(weight)),
+            x,
+            classes,
+            -np.sum(pick * weight[classes]) / weight[classes].sum(),
+        ),
         (nn.CrossEntropyLoss(ignore_index=2), x, classes, -np.mean(pick[classes != 2])),
         (nn.CrossEntropyLoss(label_smoothing=0.1), x, classes, -0.9 * np.mean(pick) - 0.1 * np.mean(log_p)),
         (nn.CrossEntropyLoss(), x, q, -np.mean(np.sum(q * log_p, 1))),
@@ -533,7 +559,9 @@ def test_batch_norm_keeps_running_statistics(device):
     average = nn.BatchNorm2d(2, momentum=None).to(device).double()
     for part in (x[:4], x[4:]):
         average(gg.tensor(part, device=device))
-    np.testing.assert_allclose(array(average.running_mean), (x[:4].mean((0, 2, 3)) + x[4:].mean((0, 2, 3))) / 2, rtol=1e-7)
+    np.testing.assert_allclose(
+        array(average.running_mean), (x[:4].mean((0, 2, 3)) + x[4:].mean((0, 2, 3))) / 2, rtol=1e-7
+    )
     with pytest.raises(ValueError, match="expected 4D input"):
         layer(gg.ones(2, 2, device=device))
 
@@ -628,7 +656,9 @@ def test_similarities():
     np.testing.assert_allclose(array(F.normalize(gg.tensor(a))), a / norm(a, axis=1, keepdims=True))
     expected = (a * b).sum(1) / norm(a, axis=1) / norm(b, axis=1)
     np.testing.assert_allclose(array(F.cosine_similarity(gg.tensor(a), gg.tensor(b))), expected)
-    np.testing.assert_allclose(array(F.pairwise_distance(gg.tensor(a), gg.tensor(b))), norm(a - b + 1e-6, axis=1))
+    np.testing.assert_allclose(
+        array(F.pairwise_distance(gg.tensor(a), gg.tensor(b))), norm(a - b + 1e-6, axis=1)
+    )
 
 
 # ---- utilities ----
