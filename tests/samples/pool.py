@@ -194,8 +194,12 @@ OPS = [
     OpSamples(
         "adaptive_max_pool1d",
         gg.adaptive_max_pool1d,
-        samples=[Sample(distinct(2, 8), 2), Sample(distinct(2, 2, 7), 3)],
-        reference=lambda x, o: adaptive(maximum)(x[..., None, :], (1, o))[..., 0, :],
+        samples=[
+            Sample(distinct(2, 8), 2),
+            Sample(distinct(2, 2, 7), 3, return_indices=True),
+            Sample(In(0, 2, 8), 2),
+        ],
+        reference=one_row(adaptive(maximum)),
         errors=[Bad(In(4), 2, raises=RuntimeError, match="Expected 2-D or 3-D")],
     ),
     OpSamples(
