@@ -13,7 +13,8 @@ KERNEL(multinomial)(MultinomialParams p) {
     for (int64 e = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; e < p.total;
          e += static_cast<int64>(gridDim.x) * blockDim.x) {
         const T* sums = p.sums + e / p.draws * p.categories;
-        const double u = uniform64(word64(philox(p.seed, p.block + e / 2), e & 1));
+        const PhiloxWords words = philox(p.seed, p.block + e / 2);
+        const double u = uniform64(e & 1 ? word64(words, 1) : word64(words, 0));
         const double target = u * static_cast<double>(sums[p.categories - 1]);
         int64 low = 0, high = p.categories - 1;
         while (low < high) {

@@ -124,9 +124,12 @@ KERNEL(unravel_index)(UnravelParams p) {
     for (int64 k = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; k < p.count;
          k += static_cast<int64>(gridDim.x) * blockDim.x) {
         int64 rest = p.flat[k];
-        for (int64 d = p.dims - 1; d >= 0; --d) {
-            p.out[k * p.dims + d] = rest % p.size[d];
-            rest /= p.size[d];
+#pragma unroll  // a size at a place known to the compiler is read from constant memory; else all would be copied
+        for (int d = 7; d >= 0; --d) {
+            if (d < p.dims) {
+                p.out[k * p.dims + d] = rest % p.size[d];
+                rest /= p.size[d];
+            }
         }
     }
 }
