@@ -12,7 +12,7 @@ from ..cuda.reduction import reduce_cuda
 from ..tensor import Tensor
 from . import pointwise as _pw
 from .index import scatter_add_op
-from .reduce import keep, reduced_dims, require_tensor, spread, sum_array
+from .reduce import keep, kept_shape, reduced_dims, require_tensor, spread, sum_array
 from .registry import Op, method
 
 __all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min"]
@@ -68,10 +68,11 @@ def _shared(g, x, y, *, dims, keepdim):
 
 
 def _selected(g0, y1, x_shape, *, dim, keepdim):
-    dims = (dim,)
     if not x_shape:
         return g0
-    g0, y1 = keep(g0, x_shape, dims, keepdim), keep(y1, x_shape, dims, keepdim)
+    if not keepdim:
+        kept = kept_shape(x_shape, (dim,))
+        g0, y1 = g0.reshape(kept), y1.reshape(kept)
     return scatter_add_op(None, y1, g0, dim=dim, shape=x_shape, unique=True)  # one index a line
 
 

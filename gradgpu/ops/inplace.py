@@ -153,6 +153,8 @@ class _Overwrite:
             if create_graph:
                 hole.zero_()
             elif isinstance(hole, ndarray):
+                if not hole.flags.writeable:  # part of an expanded view
+                    hole.flags.writeable = True
                 hole[...] = 0
             else:
                 from ..cuda.elementwise import fill

@@ -91,6 +91,8 @@ OPS = [
                 Sample(In(3, 4), 1),
                 Sample(In(2, 3, 4), dim=0, keepdim=True),
                 Sample(In(2, 3, 4), dim=-2),
+                Sample(In(5), 0),
+                Sample(In(5), dim=0, keepdim=True),
                 Sample(In(2, 5000), dim=1),
                 Sample(In(300, 4), dim=0),
                 Sample(In()),
@@ -106,7 +108,6 @@ OPS = [
                 Bad([1.0], raises=TypeError, match="expected a Tensor"),
             ],
             same_dtype=False,
-            finite_differences=False,  # half types tie
         )
         for name, value, index in (("max", np.max, np.argmax), ("min", np.min, np.argmin))
     ],
