@@ -25,7 +25,9 @@ __device__ __forceinline__ PhiloxWords philox(uint64 seed, uint64 block) {
     return out;
 }
 __device__ __forceinline__ uint64 word64(const PhiloxWords& words, int k) {
-    return static_cast<uint64>(words.word[2 * k + 1]) << 32 | words.word[2 * k];
+    // No index that only the run knows: the words stay in registers.
+    const uint32 high = k ? words.word[3] : words.word[1], low = k ? words.word[2] : words.word[0];
+    return static_cast<uint64>(high) << 32 | low;
 }
 
 // ---- uniform in [0, 1), as many bits as the type can hold, so that 1 is never reached by rounding ----
