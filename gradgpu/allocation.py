@@ -22,7 +22,9 @@ def keep_freed_memory() -> bool:
     # Another C library may have a mallopt that means something else.
     if not (hasattr(library, "gnu_get_libc_version") and hasattr(library, "mallopt")):
         return False
-    return bool(library.mallopt(MMAP_THRESHOLD, 32 << 20)) and bool(library.mallopt(TRIM_THRESHOLD, 256 << 20))
+    return bool(library.mallopt(MMAP_THRESHOLD, 32 << 20)) and bool(
+        library.mallopt(TRIM_THRESHOLD, 256 << 20)
+    )
 
 
 KEPT = keep_freed_memory()

@@ -237,7 +237,9 @@ class Tensor:
                 )
             return
         if flag and not self.dtype.is_floating_point:
-            raise RuntimeError(f"only Tensors of floating point dtype can require gradients, this one is {self.dtype}")
+            raise RuntimeError(
+                f"only Tensors of floating point dtype can require gradients, this one is {self.dtype}"
+            )
         self._edge = LEAF if flag else None
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -421,14 +423,21 @@ class Tensor:
     @property
     def retains_grad(self) -> bool:
         edge = self._edge
-        return type(edge) is Node and edge.extra is not None and edge.extra.retain is not None and edge.extra.retain() is self
+        return (
+            type(edge) is Node
+            and edge.extra is not None
+            and edge.extra.retain is not None
+            and edge.extra.retain() is self
+        )
 
     # ---- values ----
     def item(self) -> Any:
         """The value of a one-element tensor as a Python number. Waits for the device."""
         a = self._a
         if a.size != 1:
-            raise RuntimeError(f"a Tensor with {a.size} elements cannot be converted to Scalar (shape {tuple(a.shape)})")
+            raise RuntimeError(
+                f"a Tensor with {a.size} elements cannot be converted to Scalar (shape {tuple(a.shape)})"
+            )
         a = self._host()
         return _python_number(a.item() if a.dtype.kind != "V" else float(a.reshape(())))
 
@@ -442,7 +451,9 @@ class Tensor:
         if force:
             return np.asarray(self._host())
         if self._edge is not None:
-            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+            )
         if self.is_cuda:
             raise TypeError(
                 f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
@@ -456,7 +467,13 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         a = self.numpy()
-        return np.array(a, dtype, copy=copy) if copy is not None else a if dtype is None else a.astype(dtype, copy=False)
+        return (
+            np.array(a, dtype, copy=copy)
+            if copy is not None
+            else a
+            if dtype is None
+            else a.astype(dtype, copy=False)
+        )
 
     def __float__(self) -> float:
         return float(self.item())
@@ -470,7 +487,13 @@ class Tensor:
         return int(self.item())
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if not self._a.ndim and spec else str(self) if not spec else object.__format__(self, spec)
+        return (
+            format(self.item(), spec)
+            if not self._a.ndim and spec
+            else str(self)
+            if not spec
+            else object.__format__(self, spec)
+        )
 
     def __contains__(self, value: Any) -> bool:
         return bool((self == value).any())
@@ -495,12 +518,16 @@ class Tensor:
         if self.is_cpu:
             raise AttributeError("a cpu tensor has no __cuda_array_interface__; use x.cuda()")
         if self._edge is not None:
-            raise RuntimeError("Can't get __cuda_array_interface__ on Variable that requires grad. Use var.detach() first.")
+            raise RuntimeError(
+                "Can't get __cuda_array_interface__ on Variable that requires grad. Use var.detach() first."
+            )
         return self._a.__cuda_array_interface__
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         if not self.is_leaf:
-            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol")
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol"
+            )
         import copy
 
         t = _new(type(self))

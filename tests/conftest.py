@@ -10,7 +10,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import gradgpu as gg  # noqa: E402
+import gradgpu as gg
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 

@@ -332,7 +332,12 @@ def test_backward_into_given_inputs(device: str) -> None:
 def test_higher_order(device: str) -> None:
     x = leaf([2.0, -1.0], device, gg.float64)
     y = (x**4).sum()
-    expected = [4 * np.array([2.0, -1.0]) ** 3, 12 * np.array([2.0, -1.0]) ** 2, 24 * np.array([2.0, -1.0]), [24, 24]]
+    expected = [
+        4 * np.array([2.0, -1.0]) ** 3,
+        12 * np.array([2.0, -1.0]) ** 2,
+        24 * np.array([2.0, -1.0]),
+        [24, 24],
+    ]
     for derivative in expected:
         (g,) = gg.autograd.grad(y, x, create_graph=True)
         np.testing.assert_allclose(values(g), derivative)

@@ -95,6 +95,8 @@ def test_the_last_of_several_writers_stays(device: str) -> None:
 
 def test_indices_may_be_lists_arrays_and_cpu_tensors(device: str) -> None:
     x = gg.arange(4.0, device=device)
-    assert x[np.array([2, 0])].tolist() == [2.0, 0.0] and x[np.array(1)].item() == x[np.int32(1)].item() == 1.0
+    assert (
+        x[np.array([2, 0])].tolist() == [2.0, 0.0] and x[np.array(1)].item() == x[np.int32(1)].item() == 1.0
+    )
     assert x[gg.tensor([2, 0])].tolist() == [2.0, 0.0]
     assert x[[3]].tolist() == [3.0] and x[np.array([True, False, False, True])].tolist() == [0.0, 3.0]

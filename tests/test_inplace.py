@@ -177,7 +177,9 @@ PAIRS: list[tuple[Callable, Callable]] = [
     (by_index, lambda a, b: gg.stack([b[:, 1], a[:, 1], b[:, 0]], 1) * a),
     (
         view_used_after,
-        lambda a, b: (a[0] * 3 + b[0]).sum() + ((gg.stack([a[0] * 3, a[1]]) + 1) * b).sum() + (a[0] * 3 + 1).sum(),
+        lambda a, b: (
+            (a[0] * 3 + b[0]).sum() + ((gg.stack([a[0] * 3, a[1]]) + 1) * b).sum() + (a[0] * 3 + 1).sum()
+        ),
     ),
     (operators, lambda a, b: (((a + b) * 2 - b * b) / 4) ** 2),
     (
@@ -192,11 +194,15 @@ def _doubled(y: Any) -> Any:
     return (y.reshape(6) * factor).reshape(2, 3)
 
 
-each_pair = pytest.mark.parametrize("inplace, pure", [pytest.param(*pair, id=pair[0].__name__) for pair in PAIRS])
+each_pair = pytest.mark.parametrize(
+    "inplace, pure", [pytest.param(*pair, id=pair[0].__name__) for pair in PAIRS]
+)
 
 
 @each_pair
-def test_values_and_gradients_are_those_of_the_pure_form(inplace: Callable, pure: Callable, device: str) -> None:
+def test_values_and_gradients_are_those_of_the_pure_form(
+    inplace: Callable, pure: Callable, device: str
+) -> None:
     results = []
     for function in (inplace, pure):
         a, b = leaf(A, device), leaf(B, device)
@@ -301,7 +307,9 @@ def test_a_saved_tensor_that_changed_is_an_error(device: str) -> None:
     y = a * 1
     z = y * b
     y.add_(1)
-    with pytest.raises(RuntimeError, match=r"modified by an inplace operation.*Mul.*2, 3.*version 1.*version 0"):
+    with pytest.raises(
+        RuntimeError, match=r"modified by an inplace operation.*Mul.*2, 3.*version 1.*version 0"
+    ):
         z.sum().backward()
 
 

@@ -78,7 +78,9 @@ def ran() -> tuple[set[CodeType], set[str]]:
 def test_has_samples(op: Op, ran: tuple[set[CodeType], set[str]]) -> None:
     codes, names = ran
     code = getattr(op.cpu, "__code__", None)
-    assert op.name in names or code in codes, f"no sample reaches {op.name}: add one to tests/samples/<family>.py"
+    assert op.name in names or code in codes, (
+        f"no sample reaches {op.name}: add one to tests/samples/<family>.py"
+    )
 
 
 @each_function
@@ -86,16 +88,24 @@ def test_has_samples_of_each_kind(name: str) -> None:
     """A public function has samples, error samples, and a sample at which launch code breaks: empty or 0-dim."""
     several = [op for op in ALL if function_of(op) == name]
     assert any(op.samples for op in several), f"{name} has no samples"
-    assert any(op.errors for op in several), f"{name} has no error samples: what must it refuse, in which words?"
+    assert any(op.errors for op in several), (
+        f"{name} has no error samples: what must it refuse, in which words?"
+    )
     shapes = [part.shape for op in several for sample in op.samples for part in sample.inputs()]
-    assert any(0 in shape or not shape for shape in shapes), f"{name}: no sample has an empty or a 0-dim input"
+    assert any(0 in shape or not shape for shape in shapes), (
+        f"{name}: no sample has an empty or a 0-dim input"
+    )
 
 
 def public_functions() -> Iterator[tuple[str, object]]:
     for where in (gg, getattr(gg.nn, "functional", None)):
         for name in getattr(where, "__all__", None) or dir(where):
             value = getattr(where, name)
-            if not name.startswith("_") and inspect.isfunction(value) and value.__module__.startswith("gradgpu"):
+            if (
+                not name.startswith("_")
+                and inspect.isfunction(value)
+                and value.__module__.startswith("gradgpu")
+            ):
                 yield name, value
 
 

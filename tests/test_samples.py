@@ -34,7 +34,9 @@ for _family in samples.families():
         BROKEN[_family] = error
 
 each_op = pytest.mark.parametrize("op", [pytest.param(op, id=op.id) for op in ALL])
-each_differentiable = pytest.mark.parametrize("op", [pytest.param(op, id=op.id) for op in ALL if op.differentiable])
+each_differentiable = pytest.mark.parametrize(
+    "op", [pytest.param(op, id=op.id) for op in ALL if op.differentiable]
+)
 each_twice = pytest.mark.parametrize(
     "op", [pytest.param(op, id=op.id) for op in ALL if op.differentiable and op.second_order]
 )
@@ -43,14 +45,24 @@ each_smooth = pytest.mark.parametrize(
 )
 each_smooth_twice = pytest.mark.parametrize(
     "op",
-    [pytest.param(op, id=op.id) for op in ALL if op.differentiable and op.finite_differences and op.second_order],
+    [
+        pytest.param(op, id=op.id)
+        for op in ALL
+        if op.differentiable and op.finite_differences and op.second_order
+    ],
 )
 each_op_and_dtype = pytest.mark.parametrize(
     "op, dtype", [pytest.param(op, dtype, id=f"{op.id}-{dtype}") for op in ALL for dtype in op.dtypes]
 )
 each_op_and_float = pytest.mark.parametrize(
     "op, dtype",
-    [pytest.param(op, d, id=f"{op.id}-{d}") for op in ALL if op.differentiable for d in op.dtypes if d in FLOATS],
+    [
+        pytest.param(op, d, id=f"{op.id}-{d}")
+        for op in ALL
+        if op.differentiable
+        for d in op.dtypes
+        if d in FLOATS
+    ],
 )
 
 
@@ -74,7 +86,9 @@ def test_forward(op: OpSamples, dtype: str, device: str) -> None:
                 compare(y, z.detach().numpy(), tolerance(op, dtype))
         again = tensors_of(call(op, sample, arrays, device, dtype))
         for y, z in zip(results, again, strict=True):
-            assert y.detach().cpu().numpy().tobytes() == z.detach().cpu().numpy().tobytes(), "two calls differ"
+            assert y.detach().cpu().numpy().tobytes() == z.detach().cpu().numpy().tobytes(), (
+                "two calls differ"
+            )
 
     for_each_sample(op, check)
 
@@ -206,8 +220,10 @@ def contiguous(a: np.ndarray, device: str) -> Any:
 
 def transposed(a: np.ndarray, device: str) -> Any:
     """Memory in the reverse order of dimensions."""
-    return gg.tensor(np.ascontiguousarray(a.T), device=device).permute(*range(a.ndim)[::-1]) if a.ndim > 1 else sliced(
-        a, device
+    return (
+        gg.tensor(np.ascontiguousarray(a.T), device=device).permute(*range(a.ndim)[::-1])
+        if a.ndim > 1
+        else sliced(a, device)
     )
 
 
@@ -222,7 +238,9 @@ def sliced(a: np.ndarray, device: str) -> Any:
 
 def offset(a: np.ndarray, device: str) -> Any:
     """Contiguous, but not at the start of an allocation and not aligned to 16 bytes."""
-    return gg.tensor(np.concatenate([np.zeros(1, a.dtype), a.reshape(-1)]), device=device)[1:].reshape(a.shape)
+    return gg.tensor(np.concatenate([np.zeros(1, a.dtype), a.reshape(-1)]), device=device)[1:].reshape(
+        a.shape
+    )
 
 
 def expanded(a: np.ndarray, device: str) -> Any:
@@ -271,9 +289,9 @@ def leaves_and_call(
     result = op.function(*args, **kwargs)
     for x, a in kept:
         seen = x.detach().cpu().numpy()
-        assert seen.shape == a.shape and seen.astype(a.dtype).tobytes() == np.ascontiguousarray(a).tobytes(), (
-            f"an input of shape {a.shape} was changed"
-        )
+        assert (
+            seen.shape == a.shape and seen.astype(a.dtype).tobytes() == np.ascontiguousarray(a).tobytes()
+        ), f"an input of shape {a.shape} was changed"
     return leaves, result
 
 
@@ -369,7 +387,8 @@ def for_each_sample(op: OpSamples, check: Callable[[Sample], None], those: Any =
     if failed:
         lines = [f"{sample!r}\n  {type(e).__name__}: {str(e).strip()[:1500]}" for sample, e in failed]
         raise AssertionError(
-            f"{op.id}: {len(failed)} of {len(op.samples if those is None else those)} samples:\n" + "\n".join(lines)
+            f"{op.id}: {len(failed)} of {len(op.samples if those is None else those)} samples:\n"
+            + "\n".join(lines)
         ) from failed[0][1]
 
 
@@ -416,7 +435,9 @@ def compare_gradients(op: OpSamples, got: list[Any], want: list[Any], dtype: str
     assert len(got) == len(want)
     rtol, atol = tolerance(op, dtype)
     for k, (g, w) in enumerate(zip(got, want, strict=True)):
-        assert (g is None) == (w is None), f"gradient {k}: {g is not None and g.shape} against {w is not None and w.shape}"
+        assert (g is None) == (w is None), (
+            f"gradient {k}: {g is not None and g.shape} against {w is not None and w.shape}"
+        )
         if g is None:
             continue
         assert g.shape == w.shape, f"gradient {k} has shape {tuple(g.shape)}, expected {tuple(w.shape)}"

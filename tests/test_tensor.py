@@ -308,10 +308,18 @@ def test_shape_questions(device: str) -> None:
     t = gg.zeros(2, 3, 4, device=device)
     assert t.size() == (2, 3, 4) and t.size(-1) == 4 and t.dim() == t.ndim == t.ndimension() == 3
     assert t.numel() == t.nelement() == t.shape.numel() == 24 and t.nbytes == 96
-    assert isinstance(t.shape, gg.Size) and isinstance(t.shape[1:], gg.Size) and "Size([2, 3, 4])" in repr(t.shape)
+    assert (
+        isinstance(t.shape, gg.Size)
+        and isinstance(t.shape[1:], gg.Size)
+        and "Size([2, 3, 4])" in repr(t.shape)
+    )
     assert t.stride() == (12, 4, 1) and t.stride(0) == 12 and t.is_contiguous()
     swapped = t.transpose(0, 2)
-    assert swapped.stride() == (1, 4, 12) and not swapped.is_contiguous() and swapped.contiguous().is_contiguous()
+    assert (
+        swapped.stride() == (1, 4, 12)
+        and not swapped.is_contiguous()
+        and swapped.contiguous().is_contiguous()
+    )
     with pytest.raises(IndexError, match="out of range"):
         t.size(3)
 
@@ -367,7 +375,10 @@ def rows(table: str) -> list[list[Any]]:
 def test_promotion_of_tensors(device: str) -> None:
     for left, row in zip(NAMES, rows(PROMOTION), strict=True):
         for right, expected in zip(NAMES, row, strict=True):
-            a, b = gg.ones(2, dtype=DTYPES[left], device=device), gg.ones(2, dtype=DTYPES[right], device=device)
+            a, b = (
+                gg.ones(2, dtype=DTYPES[left], device=device),
+                gg.ones(2, dtype=DTYPES[right], device=device),
+            )
             assert gg.promote_types(DTYPES[left], DTYPES[right]) is expected
             assert gg.result_type(a, b) is expected
             y = a + b
@@ -378,7 +389,10 @@ def test_promotion_of_tensors(device: str) -> None:
 def test_promotion_with_zero_dim_tensors(device: str) -> None:
     for left, row in zip(NAMES, rows(PROMOTION_ZERO_DIM), strict=True):
         for right, expected in zip(NAMES, row, strict=True):
-            a, b = gg.ones(2, dtype=DTYPES[left], device=device), gg.ones((), dtype=DTYPES[right], device=device)
+            a, b = (
+                gg.ones(2, dtype=DTYPES[left], device=device),
+                gg.ones((), dtype=DTYPES[right], device=device),
+            )
             assert (a + b).dtype is expected, (left, right)
             assert (b + a).dtype is expected, (right, left)
 
@@ -396,7 +410,10 @@ def test_comparisons_are_bool(device: str) -> None:
         a = gg.ones(2, dtype=DTYPES[name], device=device)
         for y in (a == 1, a != a, a < 1, a <= a, a > 1, a >= 1):
             assert y.dtype is gg.bool
-    assert (gg.tensor([1, 2], device=device) == gg.tensor([1.0, 2.5], device=device)).tolist() == [True, False]
+    assert (gg.tensor([1, 2], device=device) == gg.tensor([1.0, 2.5], device=device)).tolist() == [
+        True,
+        False,
+    ]
 
 
 def test_comparisons_with_other_objects(device: str) -> None:
@@ -432,8 +449,16 @@ def test_casts(source: str, device: str) -> None:
         assert b.tolist() == ([bool(v) for v in expected] if target == "bool" else expected), target
     assert a.to(a.dtype) is a
     assert a.to(a.dtype, copy=True) is not a
-    for method, target in (("float", "float32"), ("double", "float64"), ("half", "float16"), ("bfloat16", "bfloat16"),
-                           ("long", "int64"), ("int", "int32"), ("short", "int16"), ("bool", "bool")):
+    for method, target in (
+        ("float", "float32"),
+        ("double", "float64"),
+        ("half", "float16"),
+        ("bfloat16", "bfloat16"),
+        ("long", "int64"),
+        ("int", "int32"),
+        ("short", "int16"),
+        ("bool", "bool"),
+    ):
         assert getattr(a, method)().dtype is DTYPES[target]
 
 
@@ -448,7 +473,11 @@ def test_dtype_objects() -> None:
     assert gg.long is gg.int64 and gg.int is gg.int32 and gg.short is gg.int16
     assert repr(gg.float32) == "gradgpu.float32"
     assert gg.float16.is_floating_point and not gg.int8.is_floating_point and not gg.uint8.is_signed
-    assert gg.finfo(gg.bfloat16).bits == 16 and gg.finfo(gg.float32).eps == 2**-23 and gg.iinfo(gg.int8).max == 127
+    assert (
+        gg.finfo(gg.bfloat16).bits == 16
+        and gg.finfo(gg.float32).eps == 2**-23
+        and gg.iinfo(gg.int8).max == 127
+    )
     assert pickle.loads(pickle.dumps(gg.bfloat16)) is gg.bfloat16 and copy.deepcopy(gg.float32) is gg.float32
     assert gg.tensor([1.0]).type(gg.float64).dtype is gg.float64
 

@@ -48,7 +48,9 @@ def _root_gradients(tensors: Sequence[Tensor], gradients: Sequence[Any]) -> list
                 f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of {t.shape}."
             )
         if type(g._a) is not type(t._a) and g.device != t.device or g.is_cuda and g.device != t.device:
-            raise RuntimeError(f"gradient {i} is on {g.device}, its tensor on {t.device}; use gradient.to('{t.device}')")
+            raise RuntimeError(
+                f"gradient {i} is on {g.device}, its tensor on {t.device}; use gradient.to('{t.device}')"
+            )
         made.append(g if g._a.dtype is t._a.dtype else g.to(t.dtype))
     return made
 
@@ -78,7 +80,9 @@ def backward(
             raise RuntimeError("One of the differentiated Tensors does not require grad")
         if not t.is_leaf:
             t.retain_grad()
-    run_backward(several, roots, create_graph if retain_graph is None else retain_graph, create_graph, targets, True)
+    run_backward(
+        several, roots, create_graph if retain_graph is None else retain_graph, create_graph, targets, True
+    )
 
 
 def grad(
@@ -107,7 +111,9 @@ def grad(
     """
     several, targets = _many(outputs), _many(inputs)
     if materialize_grads and allow_unused is False:
-        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
     for t in targets:
         if not t.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")

@@ -136,7 +136,14 @@ def select_node(node: Node, index: int) -> Node:
 
 def new_node(op: Any, edges: tuple, saved: Any = (), checks: Any = None, attrs: Any = None) -> Node:
     node = object.__new__(Node)
-    node.op, node.edges, node.saved, node.checks, node.attrs, node.extra = op, edges, saved, checks, attrs, None
+    node.op, node.edges, node.saved, node.checks, node.attrs, node.extra = (
+        op,
+        edges,
+        saved,
+        checks,
+        attrs,
+        None,
+    )
     node.seq = next_sequence()
     if state.anomaly:
         note_trace(node)
@@ -335,7 +342,11 @@ def _input_hooks(node: Node, grads: Any, g: Any, create_graph: bool) -> Any:
     if state.anomaly and state.check_nan:
         for number, h in enumerate(grads):
             if h is not None and bool((wrap(h) if not create_graph else h.detach()).isnan().any()):
-                where = node.extra.trace if node.extra is not None and node.extra.trace else "  (made outside anomaly mode)"
+                where = (
+                    node.extra.trace
+                    if node.extra is not None and node.extra.trace
+                    else "  (made outside anomaly mode)"
+                )
                 raise RuntimeError(
                     f"Function '{node.name()}' returned nan values in its {number}th output. The forward call was made at:\n{where}"
                 )

@@ -27,7 +27,9 @@ class FunctionCtx:
         """Keeps inputs or outputs for `backward`, where `saved_tensors` gives them."""
         for t in tensors:
             if t is not None and not isinstance(t, Tensor):
-                raise TypeError(f"save_for_backward can only save variables, but argument is of type {type(t).__name__}")
+                raise TypeError(
+                    f"save_for_backward can only save variables, but argument is of type {type(t).__name__}"
+                )
         self._saved = tensors
 
     @property
@@ -79,7 +81,9 @@ class Function:
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        raise NotImplementedError("to differentiate through a Function, define the static method backward(ctx, *grad_outputs)")
+        raise NotImplementedError(
+            "to differentiate through a Function, define the static method backward(ctx, *grad_outputs)"
+        )
 
     setup_context: Any = None
     vjp: Any = None
@@ -153,7 +157,9 @@ class _FunctionOp:
                 made.append(None)
                 continue
             if not isinstance(h, Tensor):
-                raise TypeError(f"function {self.node_name} returned a {type(h).__name__} as gradient {i}; expected a Tensor or None")
+                raise TypeError(
+                    f"function {self.node_name} returned a {type(h).__name__} as gradient {i}; expected a Tensor or None"
+                )
             shape, dtype, device = like
             if h.shape != shape:
                 if h.ndim < len(shape) or not _sums_to(tuple(h.shape), shape):
@@ -186,7 +192,12 @@ def _like(t: Any) -> Any:
 
 
 def _link(cls: type, ctx: Any, args: tuple, outputs: list) -> list:
-    edges = tuple([None if not need else a if a._edge is LEAF else a._edge for a, need in zip(args, ctx.needs_input_grad)])
+    edges = tuple(
+        [
+            None if not need else a if a._edge is LEAF else a._edge
+            for a, need in zip(args, ctx.needs_input_grad)
+        ]
+    )
     node = new_node(_FunctionOp(cls, len(outputs)), edges, (), None, None)
     inputs = {id(a): a for a in args if isinstance(a, Tensor)}
     dirty = {id(t) for t in ctx._dirty}
@@ -202,7 +213,9 @@ def _link(cls: type, ctx: Any, args: tuple, outputs: list) -> list:
             out = out.detach()  # an input returned as it is: a new tensor, lest its own history be lost
         if id(outputs[k]) not in plain and out.dtype.is_floating_point:
             if id(out) in dirty and out._edge is LEAF:
-                raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+                raise RuntimeError(
+                    "a leaf Variable that requires grad is being used in an in-place operation."
+                )
             out._edge = node if len(outputs) == 1 else select_node(node, k)
         made.append(out)
     saved: list = []
@@ -262,7 +275,9 @@ class _RefuseOp:
     node_name = "OnceDifferentiableBackward"
 
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
-        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
+        raise RuntimeError(
+            "trying to differentiate twice a function that was marked with @once_differentiable"
+        )
 
 
 def _refusing(h: Any) -> Any:

@@ -164,7 +164,9 @@ class Array:
             "shape": self.shape,
             "typestr": self.dtype.str if self.dtype.kind != "V" else "<V2",
             "data": (self.ptr, False),
-            "strides": None if self.layout.contiguous else tuple(s * self.layout.itemsize for s in self.strides),
+            "strides": None
+            if self.layout.contiguous
+            else tuple(s * self.layout.itemsize for s in self.strides),
             "version": 3,
             "stream": backend().current_stream_ptr() or 1,
         }

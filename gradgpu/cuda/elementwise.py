@@ -69,7 +69,9 @@ def fast_div(divisor: int) -> tuple[int, int, int]:
 def expanded(layout: Layout, shape: tuple) -> tuple:
     """The strides of an operand that is broadcast to `shape`."""
     pad = len(shape) - layout.ndim
-    return (0,) * pad + tuple(0 if n == 1 and m != 1 else s for n, m, s in zip(layout.shape, shape[pad:], layout.strides))
+    return (0,) * pad + tuple(
+        0 if n == 1 and m != 1 else s for n, m, s in zip(layout.shape, shape[pad:], layout.strides)
+    )
 
 
 class _Plan:
@@ -78,7 +80,18 @@ class _Plan:
     `plan(*arrays, *scalars)` or, where the outputs are given, `plan(*arrays, *outputs, *scalars)`.
     """
 
-    __slots__ = ("handle", "grid", "block", "outs", "tail", "tail_unaligned", "head", "inputs", "device", "free")
+    __slots__ = (
+        "handle",
+        "grid",
+        "block",
+        "outs",
+        "tail",
+        "tail_unaligned",
+        "head",
+        "inputs",
+        "device",
+        "free",
+    )
 
     handle: Any
     grid: tuple
@@ -210,7 +223,13 @@ class Elementwise:
         body: str,
         compute: dt.dtype,
     ):
-        self.name, self.inputs, self.outputs, self.scalars, self.body = name, tuple(inputs), tuple(outputs), scalars, body
+        self.name, self.inputs, self.outputs, self.scalars, self.body = (
+            name,
+            tuple(inputs),
+            tuple(outputs),
+            scalars,
+            body,
+        )
         self.compute = compute
         self.suffix = (self.inputs or self.outputs)[0].suffix
         # Integers travel as int64, so that they keep all bits.
@@ -231,11 +250,14 @@ class Elementwise:
             f"#define N_SCALARS {self.scalars}",
             f"#define VECTOR {self.vector}",
             "#define INPUTS(DO) " + " ".join(f"DO({k}, {d.cname}, in{k})" for k, d in enumerate(self.inputs)),
-            "#define OUTPUTS(DO) " + " ".join(f"DO({k}, {d.cname}, out{k})" for k, d in enumerate(self.outputs)),
+            "#define OUTPUTS(DO) "
+            + " ".join(f"DO({k}, {d.cname}, out{k})" for k, d in enumerate(self.outputs)),
             "#define SCALARS(DO) " + " ".join(f"DO({k}, s{k})" for k in range(self.scalars)),
             f"#define BODY {self.body}",
         ]
-        macros = dtype_macros(**{f"E{k}": d for k, d in enumerate(dict.fromkeys((*self.inputs, *self.outputs, self.compute)))})
+        macros = dtype_macros(
+            **{f"E{k}": d for k, d in enumerate(dict.fromkeys((*self.inputs, *self.outputs, self.compute)))}
+        )
         halves = {k: v for k, v in macros.items() if k.startswith("GG_")}
         return source("pointwise.cu", {"T_NAME": f"{self.name}_{self.suffix}", **halves}, "\n".join(listing))
 
@@ -243,7 +265,9 @@ class Elementwise:
         """The name of the compiled function for a kernel shape: vector, rows, strided or wide."""
         return f"{shape}_{self.name}_{self.suffix}"
 
-    def __call__(self, arrays: Sequence[Array], scalars: Sequence[Any] = (), into: Sequence[Array] | None = None) -> Any:
+    def __call__(
+        self, arrays: Sequence[Array], scalars: Sequence[Any] = (), into: Sequence[Array] | None = None
+    ) -> Any:
         """Runs on arrays of the dtypes of `inputs`, broadcast together.
 
         Returns the output array, or a tuple of them if there are several; with `into` writes there.
@@ -275,7 +299,13 @@ class Elementwise:
             shape = into[0].shape
             outs = tuple(a.layout for a in into)
         plan = _Plan()
-        plan.outs, plan.free, plan.head, plan.inputs, plan.device = outs, ([], []), self.head, len(self.inputs), device
+        plan.outs, plan.free, plan.head, plan.inputs, plan.device = (
+            outs,
+            ([], []),
+            self.head,
+            len(self.inputs),
+            device,
+        )
         strides = [expanded(a.layout, shape) for a in arrays] + [layout.strides for layout in outs]
         n = outs[0].size
         if n == 0:
@@ -309,7 +339,9 @@ class Elementwise:
                 sizes, steps = [1, *sizes], [[0, *s] for s in steps]
             rows, columns = sizes
             count = len(strides)
-            plan.tail = struct.pack(f"@{2 + 2 * count}q", rows, columns, *[s[0] for s in steps], *[s[1] for s in steps])
+            plan.tail = struct.pack(
+                f"@{2 + 2 * count}q", rows, columns, *[s[0] for s in steps], *[s[1] for s in steps]
+            )
             x = min(256, max(32, 1 << (columns - 1).bit_length()))
             y = max(1, 256 // x)
             plan.block = (x, y, 1)
@@ -327,7 +359,11 @@ class Elementwise:
             if n < 2**31 and furthest < 2**31:
                 name = "strided"
                 plan.tail = struct.pack(
-                    f"@q{3 * MAX_DIMS}I{len(flat)}i1i", n, *[v for m in sizes for v in fast_div(m)], *flat, dims
+                    f"@q{3 * MAX_DIMS}I{len(flat)}i1i",
+                    n,
+                    *[v for m in sizes for v in fast_div(m)],
+                    *flat,
+                    dims,
                 )
             else:
                 name = "wide"
@@ -337,11 +373,20 @@ class Elementwise:
         if name != "vector":
             plan.tail_unaligned = plan.tail
         with on_device(device):
-            plan.handle = module(self.text(), f"pointwise.cu[{self.name}_{self.suffix}]").function(self.entry(name)).handle
+            plan.handle = (
+                module(self.text(), f"pointwise.cu[{self.name}_{self.suffix}]")
+                .function(self.entry(name))
+                .handle
+            )
 
 
 def elementwise(
-    name: str, inputs: Sequence[dt.dtype], outputs: Sequence[dt.dtype], scalars: int, body: str, compute: dt.dtype
+    name: str,
+    inputs: Sequence[dt.dtype],
+    outputs: Sequence[dt.dtype],
+    scalars: int,
+    body: str,
+    compute: dt.dtype,
 ) -> Elementwise:
     """The one Elementwise with these properties."""
     key = (name, tuple(inputs), tuple(outputs), scalars, body, compute)
@@ -354,7 +399,10 @@ def elementwise(
 def cast_kernel(source: dt.dtype, target: dt.dtype) -> Elementwise:
     """Copies with a conversion of dtype; NaN and every other non-zero value become True."""
     if target is dt.bool:
-        body, compute = f"out0 = in0 != ({'float' if source.itemsize == 2 and source.is_floating_point else source.cname})0;", source
+        body, compute = (
+            f"out0 = in0 != ({'float' if source.itemsize == 2 and source.is_floating_point else source.cname})0;",
+            source,
+        )
     else:
         body, compute = f"out0 = store<{target.cname}>(in0);", target
     if source is dt.bool and target is dt.bool:
@@ -374,7 +422,9 @@ def copy(x: Array) -> Array:
 
 def copy_into(target: Array, values: Array) -> None:
     """Writes `values`, broadcast and converted, into `target`."""
-    cast_kernel(dt.from_numpy_dtype(values.dtype), dt.from_numpy_dtype(target.dtype))((values,), (), (target,))
+    cast_kernel(dt.from_numpy_dtype(values.dtype), dt.from_numpy_dtype(target.dtype))(
+        (values,), (), (target,)
+    )
 
 
 def fill(target: Array, value: Any) -> None:
@@ -421,5 +471,3 @@ def all_kernels() -> Iterator[Elementwise]:
         for b in dt.ALL:
             cast_kernel(a, b)
     yield from ELEMENTWISE.values()
-
-

@@ -77,7 +77,19 @@ def _batch(a: Layout, b: Layout) -> tuple[tuple[int, ...], list[tuple[int, int, 
 class _Plan:
     """All that a product of two layouts needs but the addresses; `copies` says that the batch is too scattered."""
 
-    __slots__ = ("layout", "size", "copies", "kernel", "launcher", "grid", "block", "constants", "splits", "partial", "n")
+    __slots__ = (
+        "layout",
+        "size",
+        "copies",
+        "kernel",
+        "launcher",
+        "grid",
+        "block",
+        "constants",
+        "splits",
+        "partial",
+        "n",
+    )
 
     layout: Layout
     size: int

@@ -16,13 +16,17 @@ def from_cuda_array_interface(x: Any) -> Array:
     description = x.__cuda_array_interface__
     if description.get("mask") is not None:
         raise ValueError("from_dlpack: masked arrays are not supported")
-    dtype = np.dtype(getattr(x, "dtype", None) if description["typestr"][1] == "V" else description["typestr"])
+    dtype = np.dtype(
+        getattr(x, "dtype", None) if description["typestr"][1] == "V" else description["typestr"]
+    )
     dtype = from_numpy_dtype(dtype).np
     shape = tuple(description["shape"])
     strides = description.get("strides")
     if strides is not None:
         if any(s % dtype.itemsize for s in strides):
-            raise ValueError(f"from_dlpack: strides {strides} are not multiples of the item size {dtype.itemsize}")
+            raise ValueError(
+                f"from_dlpack: strides {strides} are not multiples of the item size {dtype.itemsize}"
+            )
         strides = tuple(s // dtype.itemsize for s in strides)
     b = backend()
     producer = description.get("stream")
@@ -31,7 +35,11 @@ def from_cuda_array_interface(x: Any) -> Array:
     device = getattr(getattr(x, "device", None), "id", None)
     if device is None:
         device = getattr(getattr(x, "device", None), "index", None)
-    return Array(x, description["data"][0], layout_of(b.get_device() if device is None else int(device), dtype, shape, strides))
+    return Array(
+        x,
+        description["data"][0],
+        layout_of(b.get_device() if device is None else int(device), dtype, shape, strides),
+    )
 
 
 def to_cupy(x: Array) -> Any:

@@ -123,6 +123,8 @@ class Kernel:
                 names = ", ".join(str(x) for x in self.types[macro])
                 raise TypeError(f"{self.name}: no kernel for {macro} = {d}; there is one for {names}")
         entry = self.entry(dtypes)
-        function = module(self.source(dtypes), f"{self.file}[{','.join(d.suffix for d in dtypes)}]").function(entry)
+        function = module(self.source(dtypes), f"{self.file}[{','.join(d.suffix for d in dtypes)}]").function(
+            entry
+        )
         launcher = self._launchers[here] = Launcher(function, entry, self.fmt)
         return launcher

@@ -114,7 +114,12 @@ def to(self: Any, *args: Any, **kwargs: Any) -> Any:
         t = cast_op(t if what.is_floating_point else t.detach(), dtype=what.np)
     if where is not None:
         here = t.device
-        if where.type != here.type or where.index is not None and where.index != here.index and where.type == "cuda":
+        if (
+            where.type != here.type
+            or where.index is not None
+            and where.index != here.index
+            and where.type == "cuda"
+        ):
             t = move_op(t, device=where, source=here)
     if t is self and kwargs.get("copy"):
         t = clone_op(t)
@@ -194,7 +199,9 @@ def fill_(self: Any, value: Any) -> Any:
     """Sets every element to `value`, a number or a 0-dim tensor."""
     if isinstance(value, Tensor):
         if value.ndim:
-            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
+            raise RuntimeError(
+                f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions."
+            )
         return copy_(self, value)
     if self._edge is None and self._base is None:
         check_writable("fill_", self)

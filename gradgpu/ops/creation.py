@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..devices import as_device, device as Device
+from ..devices import as_device
+from ..devices import device as Device
 from ..tensor import Tensor, wrap
 from .registry import method
 
@@ -55,16 +56,22 @@ def host_array(data: Any, dtype: dt.dtype | None) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"tensor: the nested sequences do not form a rectangular array: {error}") from None
     except OverflowError as error:
-        raise RuntimeError(f"tensor: value cannot be converted to {dtype} without overflow: {error}") from None
+        raise RuntimeError(
+            f"tensor: value cannot be converted to {dtype} without overflow: {error}"
+        ) from None
     if a.dtype.kind in "OUS":
-        raise TypeError(f"tensor: cannot make a tensor of {type(_first_leaf(data)).__name__} values; numbers and bools can be stored")
+        raise TypeError(
+            f"tensor: cannot make a tensor of {type(_first_leaf(data)).__name__} values; numbers and bools can be stored"
+        )
     if dtype is None and numeric and a.dtype == np.float64:
         return a.astype(dt.get_default_dtype().np)
     dt.from_numpy_dtype(a.dtype)
     return a.astype(a.dtype.newbyteorder("="), copy=False)
 
 
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
+) -> Tensor:
     """A new tensor with a copy of `data`: a number, nested sequences, a numpy array or a tensor.
 
     Python floats become the default dtype (float32), ints int64, bools bool; numpy arrays keep their dtype.
@@ -89,9 +96,16 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor, sharing memory where it can (a tensor or numpy array of that dtype and device)."""
     if isinstance(data, Tensor):
-        return data.to(data.device if device is None else Device(device), data.dtype if dtype is None else dt.as_dtype(dtype))
+        return data.to(
+            data.device if device is None else Device(device),
+            data.dtype if dtype is None else dt.as_dtype(dtype),
+        )
     where = as_device(device)
-    if isinstance(data, np.ndarray) and where.type == "cpu" and (dtype is None or data.dtype == dt.as_dtype(dtype).np):
+    if (
+        isinstance(data, np.ndarray)
+        and where.type == "cpu"
+        and (dtype is None or data.dtype == dt.as_dtype(dtype).np)
+    ):
         return from_numpy(data)
     return tensor(data, dtype=dtype, device=device)
 
@@ -105,7 +119,9 @@ def asarray(
     if copy and shares:
         made = made.detach().clone()
     elif copy is False and not shares:
-        raise ValueError("asarray: can't alias or view the data as the requested dtype or device without a copy")
+        raise ValueError(
+            "asarray: can't alias or view the data as the requested dtype or device without a copy"
+        )
     if requires_grad:
         made.requires_grad = True
     return made
@@ -125,7 +141,9 @@ def from_numpy(array: np.ndarray) -> Tensor:
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
     dt.from_numpy_dtype(array.dtype)
     if not array.dtype.isnative:
-        raise ValueError(f"from_numpy: byte order {array.dtype} is not this machine's; use array.astype(array.dtype.newbyteorder('='))")
+        raise ValueError(
+            f"from_numpy: byte order {array.dtype} is not this machine's; use array.astype(array.dtype.newbyteorder('='))"
+        )
     return wrap(array)
 
 
@@ -158,18 +176,30 @@ def filled(shape: tuple, value: Any, dtype: Any, device: Any, requires_grad: boo
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
     where = as_device(device)
     if where.type == "cpu":
-        made: Any = np.empty(shape, d.np) if value is None else np.zeros(shape, d.np) if value == 0 else np.full(shape, value, d.np)
+        made: Any = (
+            np.empty(shape, d.np)
+            if value is None
+            else np.zeros(shape, d.np)
+            if value == 0
+            else np.full(shape, value, d.np)
+        )
     else:
         from ..cuda import array
 
         if value is None:
             made = array.empty(shape, d.np, where.index)
         else:
-            made = array.zeros(shape, d.np, where.index) if value == 0 else array.full(shape, value, d.np, where.index)
+            made = (
+                array.zeros(shape, d.np, where.index)
+                if value == 0
+                else array.full(shape, value, d.np, where.index)
+            )
     return _finish(made, requires_grad)
 
 
-def zeros(*size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of zeros.
 
     >>> import gradgpu as gg
@@ -181,7 +211,9 @@ def zeros(*size: Any, out: Any = None, dtype: Any = None, device: Any = None, re
     return made if out is None else _into("zeros", out, made)
 
 
-def ones(*size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of ones."""
     made = filled(_shape(size, "ones"), 1, dtype, device, requires_grad)
     return made if out is None else _into("ones", out, made)
@@ -197,14 +229,26 @@ def empty(
 
 
 def full(
-    size: Any, fill_value: Any, *, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    size: Any,
+    fill_value: Any,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of `fill_value`; the dtype follows from it if not given."""
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
     if dtype is None:
         dtype = dt.bool if isinstance(fill_value, bool) else dt.int64 if isinstance(fill_value, int) else None
-    made = filled(_shape((size,) if isinstance(size, int) else tuple(size), "full"), fill_value, dtype, device, requires_grad)
+    made = filled(
+        _shape((size,) if isinstance(size, int) else tuple(size), "full"),
+        fill_value,
+        dtype,
+        device,
+        requires_grad,
+    )
     return made if out is None else _into("full", out, made)
 
 
@@ -215,31 +259,67 @@ def _into(name: str, out: Any, made: Tensor) -> Tensor:
 
 
 def _like(input: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    return filled(tuple(input.shape), value, dtype or input.dtype, input.device if device is None else device, requires_grad)
+    return filled(
+        tuple(input.shape),
+        value,
+        dtype or input.dtype,
+        input.device if device is None else device,
+        requires_grad,
+    )
 
 
-def zeros_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+def zeros_like(
+    input: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """Zeros of the shape, dtype and device of `input`."""
     return _like(input, 0, dtype, device, requires_grad)
 
 
-def ones_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+def ones_like(
+    input: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """Ones of the shape, dtype and device of `input`."""
     return _like(input, 1, dtype, device, requires_grad)
 
 
-def empty_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+def empty_like(
+    input: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """An uninitialised tensor of the shape, dtype and device of `input`."""
     return _like(input, None, dtype, device, requires_grad)
 
 
-def full_like(input: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def full_like(
+    input: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """`fill_value` in the shape, dtype and device of `input`."""
     return _like(input, fill_value, dtype, device, requires_grad)
 
 
 def arange(
-    start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Numbers from `start` (0 if only one bound is given) up to and without `end`, in steps of `step`.
 
@@ -255,7 +335,9 @@ def arange(
     if step == 0:
         raise RuntimeError("arange: step must be nonzero")
     if (end - start) / step < 0:
-        raise RuntimeError(f"arange: upper bound and lower bound inconsistent with step sign: {start}, {end}, step {step}")
+        raise RuntimeError(
+            f"arange: upper bound and lower bound inconsistent with step sign: {start}, {end}, step {step}"
+        )
     if dtype is None and any(isinstance(x, float) for x in (start, end, step)):
         dtype = dt.get_default_dtype()
     d = dt.int64 if dtype is None else dt.as_dtype(dtype)
@@ -266,7 +348,14 @@ def arange(
 
 
 def linspace(
-    start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """`steps` evenly spaced numbers from `start` to `end`, both included.
 
@@ -282,13 +371,19 @@ def linspace(
     return made if out is None else _into("linspace", out, made)
 
 
-def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None) -> Tensor:
+def logspace(
+    start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None
+) -> Tensor:
     """`base` to the powers `linspace(start, end, steps)`."""
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
-    return _finish(array_on((float(base) ** np.linspace(start, end, steps)).astype(d.np), as_device(device)), False)
+    return _finish(
+        array_on((float(base) ** np.linspace(start, end, steps)).astype(d.np), as_device(device)), False
+    )
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """The n × m matrix with ones on the diagonal.
 
     >>> import gradgpu as gg
@@ -300,7 +395,9 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     return _finish(array_on(np.eye(n, m).astype(d.np), as_device(device)), requires_grad)
 
 
-def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def scalar_tensor(
+    value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A 0-dim tensor of the default dtype."""
     return tensor(value, dtype=dtype or dt.get_default_dtype(), device=device, requires_grad=requires_grad)
 
@@ -317,7 +414,9 @@ def legacy_constructor(data: Sequence, device: Any) -> Any:
 
 
 def _new_method(name: str, function: Any) -> None:
-    def make(self: Any, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    def make(
+        self: Any, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    ) -> Tensor:
         if dtype is None and name != "new_tensor":  # whose dtype follows from the data
             dtype = self.dtype
         return function(
@@ -330,7 +429,13 @@ def _new_method(name: str, function: Any) -> None:
     method(name)(make)
 
 
-for _name, _function in {"new_zeros": zeros, "new_ones": ones, "new_empty": empty, "new_full": full, "new_tensor": tensor}.items():
+for _name, _function in {
+    "new_zeros": zeros,
+    "new_ones": ones,
+    "new_empty": empty,
+    "new_full": full,
+    "new_tensor": tensor,
+}.items():
     _new_method(_name, _function)
 
 __all__ = [

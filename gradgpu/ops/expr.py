@@ -94,4 +94,8 @@ def literal(value: Any) -> str:
 def substitute(template: str, names: dict[str, str]) -> str:
     """Puts `names` into a C++ template; floating literals become C(…), lest float arithmetic turn double."""
     text = _FLOAT_LITERAL.sub(r"C(\1)", template)
-    return re.sub(r"\b(" + "|".join(map(re.escape, names)) + r")\b", lambda m: names[m[1]], text) if names else text
+    return (
+        re.sub(r"\b(" + "|".join(map(re.escape, names)) + r")\b", lambda m: names[m[1]], text)
+        if names
+        else text
+    )

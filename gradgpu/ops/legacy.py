@@ -29,7 +29,9 @@ class TensorType:
         if isinstance(data[0], int) or len(data) == 1 and isinstance(data[0], Size):
             return empty(*data, dtype=self.dtype, device=device)
         if len(data) > 1:
-            raise TypeError(f"{self.__name__}(): expected one sequence or several sizes, got {len(data)} arguments")
+            raise TypeError(
+                f"{self.__name__}(): expected one sequence or several sizes, got {len(data)} arguments"
+            )
         made = tensor(data[0], dtype=self.dtype)
         return made if device is None else made.to(Device(device))
 

@@ -305,7 +305,11 @@ def binary_cross_entropy(
     _same_size("binary_cross_entropy", input, target)
     reduction = reduction_of("binary_cross_entropy", reduction, size_average, reduce)
     x = input._a
-    if isinstance(x, (np.ndarray, np.generic)) and x.size and not (float(np.min(x)) >= 0 and float(np.max(x)) <= 1):
+    if (
+        isinstance(x, (np.ndarray, np.generic))
+        and x.size
+        and not (float(np.min(x)) >= 0 and float(np.max(x)) <= 1)
+    ):
         raise RuntimeError(
             "binary_cross_entropy: all elements of input should be between 0 and 1; "
             "for logits use binary_cross_entropy_with_logits"

@@ -84,7 +84,9 @@ class Pointwise(Op):
         self.positions = [
             None if r is None else [_slot(want, n) for want in r.wants if want[0] != "g"] for r in self.rules
         ]
-        self.runners = [None if r is None else _runner(r, p or []) for r, p in zip(self.rules, self.positions)]
+        self.runners = [
+            None if r is None else _runner(r, p or []) for r, p in zip(self.rules, self.positions)
+        ]
         self._keep: dict[tuple, tuple] = {}
 
     # ---- what is saved ----

@@ -145,7 +145,9 @@ def canonical_dim(dim: Any, ndim: int, op: str) -> int:
         raise TypeError(f"{op}(): dim must be an int, got {type(dim).__name__}") from None
     n = max(ndim, 1)
     if not -n <= dim < n:
-        raise IndexError(f"{op}: Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
+        raise IndexError(
+            f"{op}: Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
+        )
     return dim + n if dim < 0 else dim
 
 
@@ -155,7 +157,9 @@ def canonical_dims(dims: Any, ndim: int, op: str) -> tuple[int, ...]:
         return tuple(range(ndim))
     found = [canonical_dim(d, ndim, op) for d in (dims if isinstance(dims, (tuple, list)) else (dims,))]
     if len(set(found)) != len(found):
-        raise RuntimeError(f"{op}: dim {next(d for d in found if found.count(d) > 1)} appears multiple times in the list of dims")
+        raise RuntimeError(
+            f"{op}: dim {next(d for d in found if found.count(d) > 1)} appears multiple times in the list of dims"
+        )
     return tuple(sorted(found)) if ndim else ()
 
 
@@ -175,9 +179,13 @@ def infer_shape(shape: tuple, size: int, old: tuple, op: str) -> tuple[int, ...]
     if -1 in shape and known and size % known == 0:
         return tuple(size // known if n == -1 else n for n in shape)
     if -1 in shape and known == 0 and size == 0:
-        raise RuntimeError(f"{op}: cannot reshape tensor of 0 elements into shape {list(shape)} because -1 is ambiguous")
+        raise RuntimeError(
+            f"{op}: cannot reshape tensor of 0 elements into shape {list(shape)} because -1 is ambiguous"
+        )
     if -1 in shape or known != size:
-        raise RuntimeError(f"{op}: shape {list(shape)} is invalid for input of size {size} (shape {tuple(old)})")
+        raise RuntimeError(
+            f"{op}: shape {list(shape)} is invalid for input of size {size} (shape {tuple(old)})"
+        )
     return shape
 
 
@@ -215,7 +223,9 @@ def view(self: Any, *shape: Any) -> Any:
 
 def _view_dtype(x: Any, d: Any) -> Any:
     if d.itemsize != x.itemsize:
-        raise RuntimeError(f"view: {x.dtype} and {d} differ in size; only dtypes of the same size can be viewed as one another")
+        raise RuntimeError(
+            f"view: {x.dtype} and {d} differ in size; only dtypes of the same size can be viewed as one another"
+        )
     from ..tensor import wrap
 
     x._materialise()
@@ -258,9 +268,14 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     shape = input._a.shape
     if not shape:
         return reshape(input, 1)
-    start, end = canonical_dim(start_dim, len(shape), "flatten"), canonical_dim(end_dim, len(shape), "flatten")
+    start, end = (
+        canonical_dim(start_dim, len(shape), "flatten"),
+        canonical_dim(end_dim, len(shape), "flatten"),
+    )
     if start > end:
-        raise RuntimeError(f"flatten() has invalid args: start_dim {start_dim} cannot come after end_dim {end_dim}")
+        raise RuntimeError(
+            f"flatten() has invalid args: start_dim {start_dim} cannot come after end_dim {end_dim}"
+        )
     if start == end:
         return input
     return reshape(input, (*shape[:start], prod(shape[start : end + 1]), *shape[end + 1 :]))
@@ -292,7 +307,9 @@ def permute(input: Any, *dims: Any) -> Any:
     n = input._a.ndim
     order = tuple([canonical_dim(d, n, "permute") for d in _sizes(dims)])
     if len(order) != n or len(set(order)) != n:
-        raise RuntimeError(f"permute(dims={_sizes(dims)}): needs every one of the {n} dimensions exactly once")
+        raise RuntimeError(
+            f"permute(dims={_sizes(dims)}): needs every one of the {n} dimensions exactly once"
+        )
     return permute_op(input, dims=order)
 
 
@@ -315,7 +332,9 @@ def t(input: Any) -> Any:
     """The transpose of a matrix; a tensor of fewer dimensions as it is."""
     n = input._a.ndim
     if n > 2:
-        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {n}D; use .mT or .transpose(-2, -1)")
+        raise RuntimeError(
+            f"t() expects a tensor with <= 2 dimensions, but self is {n}D; use .mT or .transpose(-2, -1)"
+        )
     return permute_op(input, dims=tuple(range(n))[::-1])
 
 
@@ -323,10 +342,17 @@ def t(input: Any) -> Any:
 def movedim(input: Any, source: Any, destination: Any) -> Any:
     """Moves dimensions from positions `source` to `destination`."""
     n = input._a.ndim
-    src = [canonical_dim(d, n, "movedim") for d in (source if isinstance(source, (tuple, list)) else (source,))]
-    dst = [canonical_dim(d, n, "movedim") for d in (destination if isinstance(destination, (tuple, list)) else (destination,))]
+    src = [
+        canonical_dim(d, n, "movedim") for d in (source if isinstance(source, (tuple, list)) else (source,))
+    ]
+    dst = [
+        canonical_dim(d, n, "movedim")
+        for d in (destination if isinstance(destination, (tuple, list)) else (destination,))
+    ]
     if len(src) != len(dst) or len(set(src)) != len(src) or len(set(dst)) != len(dst):
-        raise RuntimeError(f"movedim: source {source} and destination {destination} must be as many different dimensions")
+        raise RuntimeError(
+            f"movedim: source {source} and destination {destination} must be as many different dimensions"
+        )
     rest = iter([d for d in range(n) if d not in src])
     order = tuple([src[dst.index(d)] if d in dst else next(rest) for d in range(n)])
     return permute_op(input, dims=order)
@@ -341,7 +367,9 @@ def expand(self: Any, *sizes: Any) -> Any:
     shape, wanted = self._a.shape, _sizes(sizes)
     pad = len(wanted) - len(shape)
     if pad < 0:
-        raise RuntimeError(f"expand({list(wanted)}): the number of sizes must be at least the {len(shape)} dimensions of the tensor")
+        raise RuntimeError(
+            f"expand({list(wanted)}): the number of sizes must be at least the {len(shape)} dimensions of the tensor"
+        )
     target = []
     for d, n in enumerate(wanted):
         old = shape[d - pad] if d >= pad else 1
@@ -375,7 +403,11 @@ def broadcast_shapes(*shapes: Any) -> Any:
     from ..cuda.elementwise import broadcast_shapes as joined
     from ..tensor import Size
 
-    return Size(joined("broadcast_shapes", *[(s,) if isinstance(s, int) else tuple(s) for s in shapes]) if shapes else ())
+    return Size(
+        joined("broadcast_shapes", *[(s,) if isinstance(s, int) else tuple(s) for s in shapes])
+        if shapes
+        else ()
+    )
 
 
 def broadcast_tensors(*tensors: Any) -> tuple:
@@ -388,7 +420,9 @@ def broadcast_tensors(*tensors: Any) -> tuple:
 def squeeze(input: Any, dim: Any = None) -> Any:
     """Drops dimensions of size 1: all, or those in `dim`."""
     shape = input._a.shape
-    dims = range(len(shape)) if dim is None else canonical_dims(dim, len(shape), "squeeze") if dim != () else ()
+    dims = (
+        range(len(shape)) if dim is None else canonical_dims(dim, len(shape), "squeeze") if dim != () else ()
+    )
     gone = [n == 1 and d in dims for d, n in enumerate(shape)]
     if input.is_contiguous():
         return reshape_op(input, shape=tuple([n for n, drop in zip(shape, gone) if not drop]))
@@ -425,7 +459,9 @@ def select(input: Any, dim: int, index: int) -> Any:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
     d = canonical_dim(dim, len(shape), "select")
     if not -shape[d] <= index < shape[d]:
-        raise IndexError(f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {d}")
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {d}"
+        )
     return basic_index_op(input, index=(*[slice(None)] * d, int(index)))
 
 
@@ -437,7 +473,9 @@ def atleast_1d(*tensors: Any) -> Any:
 
 def atleast_2d(*tensors: Any) -> Any:
     """Tensors with at least two dimensions."""
-    made = tuple([reshape(x, (1,) * (2 - x.ndim) + tuple(x.shape)) if x.ndim < 2 else x for x in _several(tensors)])
+    made = tuple(
+        [reshape(x, (1,) * (2 - x.ndim) + tuple(x.shape)) if x.ndim < 2 else x for x in _several(tensors)]
+    )
     return made if len(made) > 1 or tensors and isinstance(tensors[0], (tuple, list)) else made[0]
 
 
@@ -453,7 +491,9 @@ def _reversed_dims(self: Any) -> Any:
 def _matrix_transpose(self: Any) -> Any:
     """The last two dimensions swapped."""
     if self._a.ndim < 2:
-        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self._a.ndim}-D tensor.")
+        raise RuntimeError(
+            f"tensor.mT is only supported on matrices or batches of matrices. Got {self._a.ndim}-D tensor."
+        )
     return transpose(self, -2, -1)
 
 

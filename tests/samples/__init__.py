@@ -105,7 +105,9 @@ class Sample:
 class Bad(Sample):
     """A call that must raise `raises` with a message that matches `match` (a regular expression)."""
 
-    def __init__(self, *args: Any, raises: type[Exception] | tuple[type[Exception], ...], match: str, **kwargs: Any):
+    def __init__(
+        self, *args: Any, raises: type[Exception] | tuple[type[Exception], ...], match: str, **kwargs: Any
+    ):
         super().__init__(*args, **kwargs)
         self.raises, self.match = raises, match
 

@@ -75,7 +75,12 @@ OPS = [
     OpSamples(
         "aminmax",
         gg.aminmax,
-        samples=[Sample(In(3, 4)), Sample(In(3, 4), dim=1, keepdim=True), Sample(In()), Sample(In(0, 3), dim=1)],
+        samples=[
+            Sample(In(3, 4)),
+            Sample(In(3, 4), dim=1, keepdim=True),
+            Sample(In()),
+            Sample(In(0, 3), dim=1),
+        ],
         reference=lambda x, dim=None, keepdim=False: (
             x.min(axis=dim, keepdims=keepdim),
             x.max(axis=dim, keepdims=keepdim),

@@ -32,7 +32,9 @@ def unary(
 ) -> OpSamples:
     """Samples of a one-input function on [low, high)."""
     function = function or getattr(gg, name, None) or getattr(F, name)
-    samples = [Sample(In(*shape, low=low, high=high)) for shape in ((3, 5), (2, 1, 4), (), (0, 3), (1,), (37,))]
+    samples = [
+        Sample(In(*shape, low=low, high=high)) for shape in ((3, 5), (2, 1, 4), (), (0, 3), (1,), (37,))
+    ]
     if special is not None:
         samples.append(Sample(In(values=special, grad=False)))
     return OpSamples(
@@ -41,7 +43,8 @@ def unary(
         samples=samples,
         reference=reference,
         dtypes=dtypes,
-        errors=errors or [Bad(None, raises=(TypeError, AttributeError), match="(?i)tensor|attribute|operand")],
+        errors=errors
+        or [Bad(None, raises=(TypeError, AttributeError), match="(?i)tensor|attribute|operand")],
         **more,
     )
 
@@ -133,7 +136,9 @@ def logical(name: str, reference: Callable[..., Any]) -> OpSamples:
     )
 
 
-def bits(name: str, reference: Callable[..., Any], high: int = 100, dtypes: tuple[str, ...] = (*INTS, "bool")) -> OpSamples:
+def bits(
+    name: str, reference: Callable[..., Any], high: int = 100, dtypes: tuple[str, ...] = (*INTS, "bool")
+) -> OpSamples:
     return OpSamples(
         name,
         getattr(gg, name),
@@ -146,7 +151,12 @@ def bits(name: str, reference: Callable[..., Any], high: int = 100, dtypes: tupl
         reference=reference,
         dtypes=dtypes,
         errors=[
-            Bad(In(3, dtype="float32"), In(3, dtype="float32"), raises=(RuntimeError, TypeError), match="float32"),
+            Bad(
+                In(3, dtype="float32"),
+                In(3, dtype="float32"),
+                raises=(RuntimeError, TypeError),
+                match="float32",
+            ),
             Bad(In(3), In(4), raises=(RuntimeError, ValueError), match=r"(?i)size|shape|broadcast"),
         ],
     )
@@ -266,26 +276,48 @@ ARITHMETIC = [
     binary("mul.integers", np.multiply, (-9, 9), (-9, 9), function=gg.mul, dtypes=SIGNED),
     binary("maximum.integers", np.maximum, (-9, 9), (-9, 9), function=gg.maximum, dtypes=SIGNED),
     binary("minimum.integers", np.minimum, (-9, 9), (-9, 9), function=gg.minimum, dtypes=SIGNED),
-    binary("floor_divide.integers", np.floor_divide, (-9, 9), (1, 5), function=gg.floor_divide, dtypes=SIGNED),
+    binary(
+        "floor_divide.integers", np.floor_divide, (-9, 9), (1, 5), function=gg.floor_divide, dtypes=SIGNED
+    ),
     binary("remainder.integers", np.remainder, (-9, 9), (1, 5), function=gg.remainder, dtypes=SIGNED),
     binary("fmod.integers", np.fmod, (-9, 9), (1, 5), function=gg.fmod, dtypes=SIGNED),
     binary("pow.integers", np.power, (-3, 3), (0, 3), function=gg.pow, dtypes=SIGNED),
-    binary("div.integers", np.divide, (-9, 9), (1, 5), function=gg.div, dtypes=SIGNED, tolerance={"float32": (2e-6, 0)}),
+    binary(
+        "div.integers",
+        np.divide,
+        (-9, 9),
+        (1, 5),
+        function=gg.div,
+        dtypes=SIGNED,
+        tolerance={"float32": (2e-6, 0)},
+    ),
 ]
 MORE = [
     OpSamples(
         "add.alpha",
         gg.add,
-        samples=[Sample(In(3, 4), In(4), alpha=2), Sample(In(), In(), alpha=-0.5), Sample(In(0), 1.0, alpha=3)],
+        samples=[
+            Sample(In(3, 4), In(4), alpha=2),
+            Sample(In(), In(), alpha=-0.5),
+            Sample(In(0), 1.0, alpha=3),
+        ],
         reference=lambda a, b, alpha: a + alpha * b,
-        errors=[Bad(In(3), In(4), alpha=2, raises=(RuntimeError, ValueError), match=r"(?i)size|shape|broadcast")],
+        errors=[
+            Bad(In(3), In(4), alpha=2, raises=(RuntimeError, ValueError), match=r"(?i)size|shape|broadcast")
+        ],
     ),
     OpSamples(
         "sub.alpha",
         gg.sub,
-        samples=[Sample(In(3, 4), In(4), alpha=2), Sample(In(), In(), alpha=-0.5), Sample(In(0), 1.0, alpha=3)],
+        samples=[
+            Sample(In(3, 4), In(4), alpha=2),
+            Sample(In(), In(), alpha=-0.5),
+            Sample(In(0), 1.0, alpha=3),
+        ],
         reference=lambda a, b, alpha: a - alpha * b,
-        errors=[Bad(In(3), In(4), alpha=2, raises=(RuntimeError, ValueError), match=r"(?i)size|shape|broadcast")],
+        errors=[
+            Bad(In(3), In(4), alpha=2, raises=(RuntimeError, ValueError), match=r"(?i)size|shape|broadcast")
+        ],
     ),
     OpSamples(
         "number on the left",
@@ -300,13 +332,25 @@ MORE = [
         "div.rounding",
         gg.div,
         samples=[
-            Sample(In(3, 4, low=-5, high=5, grad=False), In(4, low=0.7, high=2, grad=False), rounding_mode="floor"),
-            Sample(In(3, 4, low=-5, high=5, grad=False), In(4, low=0.7, high=2, grad=False), rounding_mode="trunc"),
+            Sample(
+                In(3, 4, low=-5, high=5, grad=False),
+                In(4, low=0.7, high=2, grad=False),
+                rounding_mode="floor",
+            ),
+            Sample(
+                In(3, 4, low=-5, high=5, grad=False),
+                In(4, low=0.7, high=2, grad=False),
+                rounding_mode="trunc",
+            ),
             Sample(In(low=1, high=2, grad=False), 0.3, rounding_mode="floor"),
         ],
-        reference=lambda a, b, rounding_mode: np.floor(a / b) if rounding_mode == "floor" else np.trunc(a / b),
+        reference=lambda a, b, rounding_mode: (
+            np.floor(a / b) if rounding_mode == "floor" else np.trunc(a / b)
+        ),
         dtypes=("float32", "float64"),
-        errors=[Bad(In(3), In(3), rounding_mode="up", raises=(RuntimeError, ValueError), match="rounding_mode")],
+        errors=[
+            Bad(In(3), In(3), rounding_mode="up", raises=(RuntimeError, ValueError), match="rounding_mode")
+        ],
     ),
     OpSamples(
         "pow.number",
@@ -361,12 +405,22 @@ MORE = [
             Sample(In(4, dtype="bool"), 2.0, In(4)),
             Sample(In(dtype="bool"), In(), In()),
             Sample(In(0, 3, dtype="bool"), In(3), In(0, 3)),
-            Sample(In(values=[True, False], dtype="bool"), In(values=[1.0, math.nan], grad=False), In(values=[math.nan, 2.0], grad=False)),
+            Sample(
+                In(values=[True, False], dtype="bool"),
+                In(values=[1.0, math.nan], grad=False),
+                In(values=[math.nan, 2.0], grad=False),
+            ),
         ],
         reference=np.where,
         errors=[
             Bad(In(3), In(3), In(3), raises=RuntimeError, match="(?i)bool"),
-            Bad(In(3, dtype="bool"), In(4), In(3), raises=(RuntimeError, ValueError), match=r"(?i)size|shape|broadcast"),
+            Bad(
+                In(3, dtype="bool"),
+                In(4),
+                In(3),
+                raises=(RuntimeError, ValueError),
+                match=r"(?i)size|shape|broadcast",
+            ),
         ],
     ),
     OpSamples(
@@ -384,9 +438,15 @@ MORE = [
     OpSamples(
         "addcmul",
         gg.addcmul,
-        samples=[Sample(In(3, 4), In(4), In(3, 1), value=0.5), Sample(In(), In(), In()), Sample(In(0), In(0), In(0))],
+        samples=[
+            Sample(In(3, 4), In(4), In(3, 1), value=0.5),
+            Sample(In(), In(), In()),
+            Sample(In(0), In(0), In(0)),
+        ],
         reference=lambda x, a, b, value=1: x + value * a * b,
-        errors=[Bad(In(3), In(4), In(4), raises=(RuntimeError, ValueError), match=r"(?i)size|shape|broadcast")],
+        errors=[
+            Bad(In(3), In(4), In(4), raises=(RuntimeError, ValueError), match=r"(?i)size|shape|broadcast")
+        ],
     ),
     OpSamples(
         "addcdiv",
@@ -397,34 +457,56 @@ MORE = [
             Sample(In(0), In(0), In(0)),
         ],
         reference=lambda x, a, b, value=1: x + value * a / b,
-        errors=[Bad(In(3), In(4), In(4), raises=(RuntimeError, ValueError), match=r"(?i)size|shape|broadcast")],
+        errors=[
+            Bad(In(3), In(4), In(4), raises=(RuntimeError, ValueError), match=r"(?i)size|shape|broadcast")
+        ],
     ),
     OpSamples(
         "nan_to_num",
         gg.nan_to_num,
         samples=[
-            Sample(In(values=[math.nan, math.inf, -math.inf, 1.0], grad=False), nan=2.0, posinf=3.0, neginf=-4.0),
+            Sample(
+                In(values=[math.nan, math.inf, -math.inf, 1.0], grad=False), nan=2.0, posinf=3.0, neginf=-4.0
+            ),
             Sample(In(3, 4), nan=1.0, posinf=3.0, neginf=-4.0),
             Sample(In(), posinf=3.0, neginf=-4.0),
             Sample(In(0), posinf=3.0, neginf=-4.0),
         ],
-        reference=lambda x, nan=0.0, posinf=None, neginf=None: np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf),
+        reference=lambda x, nan=0.0, posinf=None, neginf=None: np.nan_to_num(
+            x, nan=nan, posinf=posinf, neginf=neginf
+        ),
         errors=[Bad(None, raises=(TypeError, AttributeError), match="(?i)tensor|attribute|operand")],
     ),
 ]
 _ALPHA, _SCALE = 1.6732632423543772, 1.0507009873554805
 ACTIVATIONS = [
     unary("sigmoid", sigmoid, -4, 4, function=gg.sigmoid, special=[*ENDS, 100.0, -100.0]),
-    unary("relu", lambda x: np.maximum(x, 0), function=gg.relu, special=[0.0, 1.0, 3.0], dtypes=(*FLOATS, *SIGNED), errors=NO_BOOL),
+    unary(
+        "relu",
+        lambda x: np.maximum(x, 0),
+        function=gg.relu,
+        special=[0.0, 1.0, 3.0],
+        dtypes=(*FLOATS, *SIGNED),
+        errors=NO_BOOL,
+    ),
     unary("logsigmoid", lambda x: -softplus(-x), -4, 4, special=[100.0, -100.0, 0.0], errors=NO_INTEGER),
     unary("silu", lambda x: x * sigmoid(x), -4, 4, special=[100.0, -100.0, 0.0], errors=NO_INTEGER),
     unary("mish", lambda x: x * np.tanh(softplus(x)), -4, 4, special=[100.0, -100.0, 0.0], errors=NO_INTEGER),
-    unary("gelu", lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2))), -4, 4, special=[10.0, -10.0, 0.0], errors=NO_INTEGER),
+    unary(
+        "gelu",
+        lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2))),
+        -4,
+        4,
+        special=[10.0, -10.0, 0.0],
+        errors=NO_INTEGER,
+    ),
     OpSamples(
         "gelu_tanh",
         F.gelu,
         samples=[Sample(In(3, 5, low=-4, high=4), approximate="tanh"), Sample(In(0), approximate="tanh")],
-        reference=lambda x, approximate: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+        reference=lambda x, approximate: (
+            0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+        ),
         errors=[Bad(In(3), approximate="fast", raises=(RuntimeError, ValueError), match="approximate")],
     ),
     OpSamples(
@@ -438,7 +520,9 @@ ACTIVATIONS = [
             Sample(In(0)),
             Sample(In(values=[100.0, -100.0, 0.0], grad=False)),
         ],
-        reference=lambda x, beta=1.0, threshold=20.0: np.where(x * beta > threshold, x, softplus(x * beta) / beta),
+        reference=lambda x, beta=1.0, threshold=20.0: np.where(
+            x * beta > threshold, x, softplus(x * beta) / beta
+        ),
         errors=[Bad(In(3, dtype="int64"), raises=RuntimeError, match="int64")],
     ),
     OpSamples(
@@ -497,15 +581,24 @@ ACTIVATIONS = [
             Sample(In(5), In(1)),
             Sample(In(0, 4), In(4)),
         ],
-        reference=lambda x, w: np.where(x > 0, x, x * (w if w.size == 1 else w.reshape(-1, *[1] * (x.ndim - 2)))),
-        errors=[Bad(In(3, 4), In(3), raises=(RuntimeError, ValueError), match="(?i)size|shape|broadcast|channel")],
+        reference=lambda x, w: np.where(
+            x > 0, x, x * (w if w.size == 1 else w.reshape(-1, *[1] * (x.ndim - 2)))
+        ),
+        errors=[
+            Bad(In(3, 4), In(3), raises=(RuntimeError, ValueError), match="(?i)size|shape|broadcast|channel")
+        ],
     ),
 ]
 CASTS = [
     OpSamples(
         f"cast to {name}",
         lambda x, name=name: x.to(getattr(gg, name)),
-        samples=[Sample(In(values=[[0, 1, 2], [3, 4, 5]])), Sample(In(values=1)), Sample(In(0, 3)), Sample(In(4, low=0, high=5))],
+        samples=[
+            Sample(In(values=[[0, 1, 2], [3, 4, 5]])),
+            Sample(In(values=1)),
+            Sample(In(0, 3)),
+            Sample(In(4, low=0, high=5)),
+        ],
         reference=lambda x, name=name: _cast(x, name),
         dtypes=EVERY,
         same_dtype=False,

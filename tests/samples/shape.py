@@ -45,7 +45,10 @@ OPS = [
         samples=[Sample(In(2, 6), 3, 4), Sample(In(2, 6), -1), Sample(In(), 1), Sample(In(0, 2), 2, 0)],
         reference=lambda x, *shape: x.reshape(shape),
         layouts=False,  # refuses what it would have to copy
-        errors=[Bad(In(6), 4, raises=RuntimeError, match="invalid"), Bad(In(6), -1, 4, raises=RuntimeError, match="invalid")],
+        errors=[
+            Bad(In(6), 4, raises=RuntimeError, match="invalid"),
+            Bad(In(6), -1, 4, raises=RuntimeError, match="invalid"),
+        ],
     ),
     OpSamples(
         "view of the transpose",
@@ -82,7 +85,10 @@ OPS = [
             Sample(In(0), 0, (0, 2)),
         ],
         reference=lambda x, dim, sizes: _unflatten(x, dim, sizes),
-        errors=[Bad(In(6), 0, (4, 2), raises=RuntimeError, match="(?i)shape|size"), Bad(In(6), 1, (6,), **OUT_OF_RANGE)],
+        errors=[
+            Bad(In(6), 0, (4, 2), raises=RuntimeError, match="(?i)shape|size"),
+            Bad(In(6), 1, (6,), **OUT_OF_RANGE),
+        ],
     ),
     OpSamples(
         "ravel",
@@ -199,7 +205,10 @@ OPS = [
             Sample(In(1, 0)),
         ],
         reference=lambda x, dim=None: _squeeze(x, dim),
-        errors=[Bad(In(1, 3), 2, **OUT_OF_RANGE), Bad(In(1, 3), (0, 0), raises=RuntimeError, match="multiple times")],
+        errors=[
+            Bad(In(1, 3), 2, **OUT_OF_RANGE),
+            Bad(In(1, 3), (0, 0), raises=RuntimeError, match="multiple times"),
+        ],
     ),
     OpSamples(
         "unsqueeze",
@@ -226,13 +235,23 @@ OPS = [
             Sample(In(5, 3), 0, 2, 0),
             Sample(In(0, 3), 0, 0, 0),
         ],
-        reference=lambda x, dim, start, length: np.take(x, range(start % max(x.shape[dim], 1), start % max(x.shape[dim], 1) + length), dim),
-        errors=[Bad(In(5), 0, 3, 3, raises=RuntimeError, match="exceeds"), Bad(In(5), 1, 0, 1, **OUT_OF_RANGE)],
+        reference=lambda x, dim, start, length: np.take(
+            x, range(start % max(x.shape[dim], 1), start % max(x.shape[dim], 1) + length), dim
+        ),
+        errors=[
+            Bad(In(5), 0, 3, 3, raises=RuntimeError, match="exceeds"),
+            Bad(In(5), 1, 0, 1, **OUT_OF_RANGE),
+        ],
     ),
     OpSamples(
         "select",
         gg.select,
-        samples=[Sample(In(3, 4), 0, 1), Sample(In(3, 4), -1, -1), Sample(In(3), 0, 2), Sample(In(2, 0, 3), 2, 1)],
+        samples=[
+            Sample(In(3, 4), 0, 1),
+            Sample(In(3, 4), -1, -1),
+            Sample(In(3), 0, 2),
+            Sample(In(2, 0, 3), 2, 1),
+        ],
         reference=lambda x, dim, index: np.take(x, index, dim),
         errors=[
             Bad(In(3, 4), 0, 3, **OUT_OF_RANGE),

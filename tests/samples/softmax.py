@@ -76,6 +76,10 @@ OPS = [
         same_dtype=False,
     ),
     OpSamples(
-        "softmin", softmin, samples=[*SAMPLES[:4], Sample(In(0, 3), dim=1)], reference=lambda x, dim: softmax(-x, dim), errors=ERRORS[:2]
+        "softmin",
+        softmin,
+        samples=[*SAMPLES[:4], Sample(In(0, 3), dim=1)],
+        reference=lambda x, dim: softmax(-x, dim),
+        errors=ERRORS[:2],
     ),
 ]

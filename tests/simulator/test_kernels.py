@@ -261,6 +261,10 @@ def test_shared_memory_limits(sim, kernels):
     run = kernels(source)
     with pytest.raises(KernelError, match="50000 bytes of dynamic shared memory.*set_shared"):
         run("f", 1, 1, ones(1), shared=50000)
+    with pytest.raises(KernelError, match="65536 bytes of __shared__ variables"):
+        kernels(
+            'extern "C" __global__ void f(float* x) { __shared__ float s[16384]; s[threadIdx.x] = x[0]; __syncthreads(); x[0] = s[0]; }'
+        )("f", 1, 1, ones(1))
     function = run.module.function("f")
     function.set_shared(100000)
     with pytest.raises(RuntimeError, match="232448"):

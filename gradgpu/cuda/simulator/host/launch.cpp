@@ -17,6 +17,8 @@
 
 Report report;
 
+extern "C" size_t sim_static_shared(const Kernel* k);
+
 namespace {
 Order order = FORWARD;
 bool check_mode;
@@ -213,9 +215,12 @@ bool within_limits(const Kernel* k, const SimKernel* code, uint3 g, uint3 b, uns
     if (threads > 1024) return refuse("a block of %llu threads; a device takes 1024", (unsigned long long)threads);
     if (threads > code->max_threads)
         return refuse("a block of %llu threads; __launch_bounds__ of the kernel allows %u", (unsigned long long)threads, code->max_threads);
-    if (shared > k->shared_limit)
-        return refuse("%u bytes of dynamic shared memory; the kernel may have %u (set_shared raises it, to 232448 at most)", shared,
-                      k->shared_limit);
+    const size_t fixed = sim_static_shared(k), usual = 48 * 1024, most = 232448;
+    if (fixed > usual) return refuse("%zu bytes of __shared__ variables; a kernel may declare %zu (more only as dynamic shared memory)", fixed, usual);
+    const size_t may = k->shared_limit > usual ? std::min<size_t>(k->shared_limit, most - fixed) : usual - fixed;
+    if (shared > may)
+        return refuse("%u bytes of dynamic shared memory; beside %zu bytes of __shared__ variables the kernel may have %zu "
+                      "(set_shared raises it, to 232448 in all)", shared, fixed, may);
     return true;
 }
 }  // namespace
@@ -288,7 +293,7 @@ size_t sim_static_shared(const Kernel* k) {
     size_t n = 0;
     for (unsigned i = 0; i < k->module[0]->shared_count; ++i) {
         const SimRange& r = k->module[0]->shared[i];
-        n += size_t(r.end - r.begin);
+        if (r.begin) n += size_t(r.end - r.begin);
     }
     return n;
 }
