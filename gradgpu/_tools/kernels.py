@@ -8,7 +8,7 @@ Reports are kept in .cache/ by content, so that a second run compiles what has c
     python -m gradgpu._tools.kernels [--jobs 2] [--arch 75 90 …] [--sample] [--only NAME] [--output docs/kernels.md]
 
 The whole product takes about half an hour of two cores; `--sample` compiles each kernel × dtype for one
-architecture (another one for each) and float32 for three or all, in a few minutes, and writes no table.
+architecture (another one for each) and float32 for three or all, in a few minutes.
 """
 
 from __future__ import annotations
@@ -273,12 +273,21 @@ def _row(file: str, name: str, variant: str) -> tuple[str, str]:
     return name, element if element in _SUFFIXES else "–"
 
 
-def _page(archs: Sequence[int], compiled: int, tables: dict[str, dict[str, dict[str, list[Report]]]]) -> str:
+def _page(
+    archs: Sequence[int], sample: bool, compiled: int, tables: dict[str, dict[str, dict[str, list[Report]]]]
+) -> str:
+    names = [f"sm_{arch}" for arch in archs]
+    covered = f"for each of {', '.join(names)}"
+    if sample:
+        covered = (
+            f"for one of {', '.join(names)}, taken in turn (float32 for all of them; float32 pointwise operations for "
+            f"{names[0]}, {names[len(names) // 2]} and {names[-1]}): this is the `--sample` of the whole product"
+        )
     lines = [
         "# Kernels",
         "",
-        f"Written by `make kernels`: every kernel, compiled by NVRTC for every dtype that it takes and for "
-        f"{', '.join(f'sm_{arch}' for arch in archs)}; {compiled} compilations. Cells are registers a thread, the "
+        f"Written by `make kernels`: every kernel, compiled by NVRTC for every dtype that it takes and {covered}; "
+        f"{compiled} kernels in all. Cells are registers a thread, the "
         "least and the most over architectures (and, for a pointwise operation, over its four shapes: vector, rows, "
         "strided, wide; for a kernel of several types, over the others). *shared* is static shared memory in bytes.",
         "",
@@ -297,7 +306,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--arch", type=int, nargs="*", default=list(ARCHITECTURES))
-    parser.add_argument("--sample", action="store_true", help="each kernel × dtype once; writes no table")
+    parser.add_argument("--sample", action="store_true", help="each kernel × dtype for one architecture")
     parser.add_argument("--only", metavar="NAME", help="files and kernels whose name contains this; no table")
     parser.add_argument("--output", type=Path, default=_ROOT / "docs" / "kernels.md")
     parser.add_argument("--cache", type=Path, default=_ROOT / ".cache" / "kernels")
@@ -327,9 +336,9 @@ def main(argv: list[str] | None = None) -> int:
                 problems.append(f"{where}: {r.name}: {r.stack} bytes of stack, {r.spills} bytes spilled")
     for problem in problems:
         print(problem, file=sys.stderr)
-    if not (options.only or options.sample or problems):
+    if not (options.only or problems):
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(_page(options.arch, compiled, tables))
+        options.output.write_text(_page(options.arch, options.sample, compiled, tables))
         print(f"kernels: wrote {options.output}")
     print(f"kernels: {compiled} kernels in {time.perf_counter() - start:.0f} s, {len(problems)} problems")
     return 1 if problems else 0
