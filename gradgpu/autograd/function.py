@@ -126,8 +126,9 @@ class _FunctionOp:
                 f"{node.name()}: Trying to backward through the graph a second time (or directly access saved tensors after they "
                 "have already been freed). Specify retain_graph=True if you need to backward through the graph a second time."
             )
-        for t, (cell, version) in zip([t for t in ctx._saved if t is not None], node.checks or ()):
+        for s, (cell, version) in zip([s for s in saved if s is not None], node.checks or ()):
             if cell[0] != version:
+                t = s() if callable(s) else s
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
                     f"[{t.dtype}, shape {tuple(t.shape)}] saved by {node.name()} is at version {cell[0]}; expected version {version}."
@@ -192,6 +193,8 @@ def _like(t: Any) -> Any:
 
 
 def _link(cls: type, ctx: Any, args: tuple, outputs: list) -> list:
+    from ..ops.inplace import rebase
+
     edges = tuple(
         [
             None if not need else a if a._edge is LEAF else a._edge
@@ -209,14 +212,18 @@ def _link(cls: type, ctx: Any, args: tuple, outputs: list) -> list:
             made.append(out)
             continue
         places[id(out)] = k
-        if id(out) in inputs and id(out) not in dirty:
-            out = out.detach()  # an input returned as it is: a new tensor, lest its own history be lost
+        if id(out) not in dirty and (id(out) in inputs or out._base is not None):
+            out = out.detach()  # an input or a view: a new tensor, whose history is this Function alone
         if id(outputs[k]) not in plain and out.dtype.is_floating_point:
             if id(out) in dirty and out._edge is LEAF:
                 raise RuntimeError(
                     "a leaf Variable that requires grad is being used in an in-place operation."
                 )
-            out._edge = node if len(outputs) == 1 else select_node(node, k)
+            edge = node if len(outputs) == 1 else select_node(node, k)
+            if id(out) in dirty:
+                rebase(out, edge)
+            else:
+                out._edge = edge
         made.append(out)
     saved: list = []
     checks = []
@@ -231,7 +238,7 @@ def _link(cls: type, ctx: Any, args: tuple, outputs: list) -> list:
             saved.append(_SavedOutput(t._a, node, places[id(t)], len(outputs)))
         else:
             saved.append(t)
-    ctx._saved = tuple([None if t is None else wrap(t._a) for t in ctx._saved])
+    ctx._saved = ()  # the node holds them, until backward has passed
     ctx.like = [_like(a) for a in args]
     node.saved, node.checks = tuple(saved), checks or None
     node.attrs = (ctx, [_like(o) for o in outputs])
