@@ -16,6 +16,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -121,10 +122,17 @@ def import_cost(rounds: int) -> tuple[float, float, float]:
     code = (
         "import numpy, time; t = time.perf_counter(); import gradgpu; print((time.perf_counter() - t) * 1e3)"
     )
-    command = [sys.executable, "-c", code]
-    run = lambda: float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    run()
-    return _quartiles([run() for _ in range(rounds)])
+    # As an installed package is imported: with its bytecode, which the first run leaves in a folder of its own.
+    with tempfile.TemporaryDirectory() as cache:
+        env = {**os.environ, **_ENV, "PYTHONPYCACHEPREFIX": cache}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
+
+        def run() -> float:
+            command = [sys.executable, "-c", code]
+            return float(subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout)
+
+        run()
+        return _quartiles([run() for _ in range(rounds)])
 
 
 def host_cost() -> str:
