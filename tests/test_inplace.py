@@ -362,6 +362,21 @@ def test_changing_what_nobody_saved_is_fine(device: str) -> None:
     assert values(a.grad) == [[4] * 3] * 2
 
 
+@each_pair
+def test_saved_tensors_hooks_see_the_values_before_the_change(
+    inplace: Callable, pure: Callable, device: str
+) -> None:
+    grads = []
+    for function in (inplace, pure):
+        a, b = leaf(A, device), leaf(B, device)
+        with gg.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+            y = function(a, b).sum()
+        found = gg.autograd.grad(y, (a, b), allow_unused=True, materialize_grads=True)
+        grads.append([values(g) for g in found])
+    np.testing.assert_allclose(grads[0][0], grads[1][0], rtol=1e-12)
+    np.testing.assert_allclose(grads[0][1], grads[1][1], rtol=1e-12)
+
+
 # ---- views ----
 
 

@@ -10,6 +10,7 @@ from .. import dtypes as dt
 from ..autograd.engine import LEAF, Node, new_node
 from ..autograd.modes import enable_grad, state
 from ..tensor import Tensor, _edge_of, wrap
+from .registry import pack
 
 ndarray, generic = np.ndarray, np.generic
 
@@ -66,11 +67,16 @@ def inplace(name: str, target: Tensor, result: Tensor) -> Tensor:
 def keep_original(target: Tensor, node: Node) -> None:
     """Copies what the new node saved of the target's memory, which is about to change: its rule wants the old values."""
     cell = target._cell
-    if node.checks is None or type(node.saved) is not tuple or all(c is not cell for c, _ in node.checks):
+    saved = node.saved
+    if node.checks is None or saved is None or all(c is not cell for c, _ in node.checks):
         return
     a = target._a
-    node.saved = tuple([v.copy() if _shares(v, a) else v for v in node.saved])
-    node.checks = [check for check in node.checks if check[0] is not cell] or None
+    packed = type(saved) is not tuple  # by saved_tensors_hooks, which may keep the array itself
+    values = saved.unpack() if packed else saved
+    if any(_shares(v, a) for v in values):
+        values = tuple([v.copy() if _shares(v, a) else v for v in values])
+        node.saved = pack(values) if packed else values
+    node.checks = [check for check in node.checks if check[0] is not cell]
 
 
 def _shares(v: Any, a: Any) -> bool:

@@ -420,19 +420,19 @@ def unpack(node: Node) -> tuple:
             "they have already been freed). Saved intermediate values of the graph are freed when you call .backward() "
             "or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time."
         )
+    if type(saved) is not tuple:
+        return saved.unpack()  # what hooks keep has no version
     checks = node.checks
     if checks is not None:
         for cell, version in checks:
             if cell[0] != version:
-                shapes = (
-                    [v.shape for v in saved if hasattr(v, "shape")] if type(saved) is tuple else "(packed)"
-                )
+                shapes = [v.shape for v in saved if hasattr(v, "shape")]
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
                     f"{node.name()} saved tensors of shapes {shapes}; one is at version {cell[0]}; expected version "
                     f"{version} instead. Hint: change a copy (x.clone()), or use the out-of-place operation."
                 )
-    return saved if type(saved) is tuple else saved.unpack()
+    return saved
 
 
 def method(name: Any = None, *more: str) -> Callable:
