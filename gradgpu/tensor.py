@@ -63,7 +63,7 @@ class Tensor:
     _hooks: dict | None = None
     _post_hooks: dict | None = None
     _base: Tensor | None = None  # the tensor whose memory this view shares
-    _chain: tuple = ()  # ((op, attrs), …): how the view came from its base
+    _chain: tuple | None = None  # (chain of the view it came from, op, attrs)
     _views: Any = None  # weak references to the views of this base
     name: str | None = None
     __array_priority__ = 1000  # numpy leaves mixed operators to us
@@ -374,7 +374,7 @@ class Tensor:
         """Notes that this tensor shares the memory of `parent`, as `op` made it."""
         base = parent if parent._base is None else parent._base
         self._cell = parent._version_cell()
-        self._base, self._chain = base, (*parent._chain, (op, attrs))
+        self._base, self._chain = base, (parent._chain, op, attrs)
         if base._views is None:
             base._views = []
         elif len(base._views) & 63 == 63:

@@ -410,6 +410,18 @@ def test_views_of_a_changed_base_carry_its_gradient(device: str) -> None:
     assert values(w.grad) == [10, 11]
 
 
+def test_a_long_chain_of_views(device: str) -> None:
+    length = 3000 if device == "cpu" else 300
+    x = leaf([1.0] * (length + 1), device)
+    y = x * 1
+    v = y
+    for _ in range(length):
+        v = v[1:]
+    v.mul_(3)
+    y.sum().backward()
+    assert values(x.grad) == [1] * length + [3]
+
+
 def test_overwriting_cuts_the_old_history(device: str) -> None:
     a, b = leaf(A, device), leaf(B, device)
     y = a * 1

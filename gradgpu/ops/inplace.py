@@ -103,7 +103,7 @@ def rebase(target: Tensor, edge: Any) -> None:
     if base is None:
         if edge is None and target._edge is not None:
             # Overwritten by a constant: it still requires grad, as in PyTorch, and passes zeros on.
-            edge = new_node(OVERWRITE, (target._edge, None), ((), None))
+            edge = new_node(OVERWRITE, (target._edge, None), (None, None))
         target._edge = edge
         if target._views:
             refresh_views(target)
@@ -128,7 +128,7 @@ def refresh_views(base: Tensor) -> None:
             view._edge = None if base._edge is None else _view_edge(base, view._chain)
 
 
-def _view_edge(base: Tensor, chain: tuple) -> Any:
+def _view_edge(base: Tensor, chain: tuple | None) -> Any:
     base._materialise()
     t = wrap(base._a)
     t._edge = base._edge
@@ -136,8 +136,13 @@ def _view_edge(base: Tensor, chain: tuple) -> Any:
         return _apply(chain, t)._edge
 
 
-def _apply(chain: tuple, x: Any) -> Any:
-    for op, attrs in chain:
+def _apply(chain: tuple | None, x: Any) -> Any:
+    """The view that `chain` makes of `x`; None makes `x` itself."""
+    steps = []
+    while chain is not None:
+        chain, *step = chain
+        steps.append(step)
+    for op, attrs in reversed(steps):
         x = op(x, **attrs)
     return x
 
