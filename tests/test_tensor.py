@@ -439,6 +439,15 @@ def test_integer_functions_of_floats_promote(device: str) -> None:
             assert function(a).dtype is gg.float32, (name, function)
 
 
+def test_rounding_keeps_integers(device: str) -> None:
+    for name in ("uint8", "int8", "int32", "int64"):
+        a = gg.tensor([3, 0, 2], dtype=DTYPES[name], device=device)
+        for function in (gg.round, gg.floor, gg.ceil, gg.trunc, gg.sign, gg.abs, gg.square):
+            assert function(a).dtype is DTYPES[name], (name, function)
+        assert gg.round(a).tolist() == [3, 0, 2]
+    assert (gg.tensor([True, False], device=device) ** 2).tolist() == [1, 0]
+
+
 @pytest.mark.parametrize("source", NAMES)
 def test_casts(source: str, device: str) -> None:
     a = gg.tensor([0, 1, 3], dtype=DTYPES[source], device=device)

@@ -117,6 +117,7 @@ pow_op = Pointwise(
     },
     cuda_int="int_pow(a, b)",
     parameters="a, b",
+    inputs="number",
     half="float32",
 )
 maximum = _binary(
@@ -146,7 +147,12 @@ abs = _unary(
     "abs", "fabs(x)", np.abs, lambda g, x: g * sign(x), cuda_int="x < C(0) ? -x : x", inputs="number"
 )
 sign = _unary(
-    "sign", "C((x > C(0)) - (x < C(0)))", np.sign, lambda g: g * 0.0, cuda_int="C((x > C(0)) - (x < C(0)))"
+    "sign",
+    "C((x > C(0)) - (x < C(0)))",
+    np.sign,
+    lambda g: g * 0.0,
+    cuda_int="C((x > C(0)) - (x < C(0)))",
+    inputs="number",
 )
 reciprocal = _unary("reciprocal", "1 / x", lambda x: 1 / x, lambda g, y: -g * y * y, result="float")
 square = _unary("square", "x * x", np.square, lambda g, x: g * (x * 2.0), inputs="number")
@@ -163,7 +169,13 @@ floor = _unary("floor", "floor(x)", np.floor, lambda g: g * 0.0, cuda_int="x")
 ceil = _unary("ceil", "ceil(x)", np.ceil, lambda g: g * 0.0, cuda_int="x")
 trunc = _unary("trunc", "trunc(x)", np.trunc, lambda g: g * 0.0, cuda_int="x")
 frac = _unary("frac", "x - trunc(x)", lambda x: x - np.trunc(x), lambda g: g, inputs="float")
-_round = _unary("round", "rint(x)", np.rint, lambda g: g * 0.0, cuda_int="x")
+
+
+def _round_cpu(x: Any) -> Any:
+    return np.positive(x) if x.dtype.kind in "iu" else np.rint(x)  # rint would make floats of integers
+
+
+_round = _unary("round", "rint(x)", _round_cpu, lambda g: g * 0.0, cuda_int="x", inputs="number")
 
 # ---- exponentials, logarithms, roots ----
 _F = {"result": "float", "half": "float32"}
@@ -432,7 +444,7 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     tensor([1., 4., 9.])
     """
     if isinstance(exponent, (int, float)) and isinstance(input, Tensor):
-        if exponent == 2:
+        if exponent == 2 and input.dtype is not dt.bool:
             return square(input, out=out)
         if exponent == 1 and out is None:
             return input * 1
