@@ -68,10 +68,16 @@ newaxis = None
 contiguous_format = preserve_format = channels_last = None  # memory formats: accepted, and all the same here
 
 if _TYPE_CHECKING:
-    from . import func, testing
+    from . import distributions, func, testing
     from .serialization import load, save
 
-_LAZY = {"func": "func", "testing": "testing", "load": "serialization", "save": "serialization"}
+_LAZY = {
+    "distributions": "distributions",
+    "func": "func",
+    "testing": "testing",
+    "load": "serialization",
+    "save": "serialization",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,194 @@
+"""The base of all distributions: shapes, checks, and what follows from the other methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from ..autograd import no_grad
+from ..dtypes import get_default_dtype
+from ..ops.creation import tensor
+from ..ops.shape import broadcast_tensors
+from ..tensor import Size, Tensor
+from .constraints import Constraint
+
+D = TypeVar("D", bound="Distribution")
+_validate = __debug__
+
+
+def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
+    """Numbers and tensors as tensors of one shape; numbers take the dtype and device of the first tensor."""
+    like = next((v for v in values if isinstance(v, Tensor)), None)
+    for v in values:
+        if not isinstance(v, (Tensor, int, float)):
+            raise TypeError(f"a distribution's parameters must be numbers or Tensors, got {type(v).__name__}")
+    dtype = like.dtype if like is not None and like.is_floating_point() else get_default_dtype()
+    device = None if like is None else like.device
+    made = [v if isinstance(v, Tensor) else tensor(float(v), dtype=dtype, device=device) for v in values]
+    return tuple(broadcast_tensors(*made))
+
+
+class Distribution:
+    """A family of distributions, one for each index of `batch_shape`; a draw from one has the shape `event_shape`.
+
+    A subclass names its tensor parameters in `arg_constraints`. Each has the shape `batch_shape`, followed by the
+    `event_dim` of its constraint.
+
+    Args:
+        validate_args: whether parameters and values are checked; None for the default
+            (`set_default_validate_args`), which is True unless Python runs with ``-O``.
+    """
+
+    has_rsample = False
+    arg_constraints: dict[str, Constraint] = {}
+
+    def __init__(
+        self,
+        batch_shape: Sequence[int] = (),
+        event_shape: Sequence[int] = (),
+        validate_args: bool | None = None,
+    ):
+        self._batch_shape, self._event_shape = Size(batch_shape), Size(event_shape)
+        self._validate_args = _validate if validate_args is None else validate_args
+        if self._validate_args:
+            for name, constraint in self.arg_constraints.items():
+                if name not in vars(self):  # the other one of probs and logits: it follows from this one
+                    continue
+                value = getattr(self, name)
+                if not bool(constraint.check(value.detach()).all()):
+                    raise ValueError(
+                        f"{type(self).__name__}: expected parameter {name} to be {constraint}, but found invalid values:\n{value}"
+                    )
+
+    @staticmethod
+    def set_default_validate_args(value: bool) -> None:
+        """Whether distributions check parameters and values where `validate_args` is not given."""
+        global _validate
+        _validate = bool(value)
+
+    @property
+    def batch_shape(self) -> Size:
+        """The shape over which parameters are batched."""
+        return self._batch_shape
+
+    @property
+    def event_shape(self) -> Size:
+        """The shape of a single draw."""
+        return self._event_shape
+
+    @property
+    def support(self) -> Constraint:
+        """The values that can be drawn."""
+        raise NotImplementedError(f"{type(self).__name__}: support is not defined")
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean."""
+        raise NotImplementedError(f"{type(self).__name__}: mean is not defined")
+
+    @property
+    def mode(self) -> Tensor:
+        """The most probable value."""
+        raise NotImplementedError(f"{type(self).__name__}: mode is not defined")
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance."""
+        raise NotImplementedError(f"{type(self).__name__}: variance is not defined")
+
+    @property
+    def stddev(self) -> Tensor:
+        """The standard deviation."""
+        return self.variance.sqrt()
+
+    def _extended_shape(self, sample_shape: Sequence[int] = ()) -> Size:
+        """The shape of a sample: sample_shape + batch_shape + event_shape."""
+        return Size((*sample_shape, *self._batch_shape, *self._event_shape))
+
+    def expand(self: D, batch_shape: Sequence[int], _instance: Any = None) -> D:
+        """The same distributions with parameters expanded to `batch_shape` (as `Tensor.expand`, without a copy).
+
+        >>> import gradgpu as gg
+        >>> gg.distributions.Normal(0., 1.).expand((2, 3)).batch_shape
+        gradgpu.Size([2, 3])
+        """
+        made: D = object.__new__(type(self))
+        for name, constraint in self.arg_constraints.items():
+            if name in vars(self):
+                value = getattr(self, name)
+                event = value.shape[value.ndim - constraint.event_dim :]
+                setattr(made, name, value.expand((*batch_shape, *event)))
+        Distribution.__init__(made, batch_shape, self._event_shape, validate_args=False)
+        made._validate_args = self._validate_args
+        return made
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """Draws of shape sample_shape + batch_shape + event_shape, without a gradient."""
+        with no_grad():
+            return self.rsample(sample_shape)
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """Draws as `sample`, as a differentiable function of the parameters."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no rsample: its draws are no differentiable function of its parameters; "
+            "use sample() and the gradient of log_prob"
+        )
+
+    def log_prob(self, value: Any) -> Tensor:
+        """The logarithm of the probability, or of its density, at `value`; of shape `batch_shape`, broadcast."""
+        raise NotImplementedError(f"{type(self).__name__}: log_prob is not defined")
+
+    def cdf(self, value: Any) -> Tensor:
+        """The probability of a draw of at most `value`."""
+        raise NotImplementedError(f"{type(self).__name__}: cdf is not defined")
+
+    def icdf(self, value: Any) -> Tensor:
+        """The quantile: where `cdf` is `value`."""
+        raise NotImplementedError(f"{type(self).__name__}: icdf is not defined")
+
+    def entropy(self) -> Tensor:
+        """The entropy in nats, of shape `batch_shape`."""
+        raise NotImplementedError(f"{type(self).__name__}: entropy is not defined")
+
+    def perplexity(self) -> Tensor:
+        """exp(entropy)."""
+        return self.entropy().exp()
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        """All values of a discrete distribution, along dimension 0."""
+        raise NotImplementedError(f"{type(self).__name__}: enumerate_support is not defined")
+
+    def _validate_sample(self, value: Any) -> None:
+        """Raises ValueError unless `value` has a fitting shape and lies in the support."""
+        if not self._validate_args:
+            return
+        if not isinstance(value, Tensor):
+            raise ValueError(
+                f"{type(self).__name__}: the value argument must be a Tensor, got {type(value).__name__}"
+            )
+        event = len(self._event_shape)
+        if value.shape[value.ndim - event :] != self._event_shape:
+            raise ValueError(
+                f"{type(self).__name__}: the right-most size of value must match event_shape: "
+                f"{tuple(value.shape)} against {tuple(self._event_shape)}"
+            )
+        batch = value.shape[: value.ndim - event]
+        for i, j in zip(reversed(batch), reversed(self._batch_shape)):
+            if i != 1 and j != 1 and i != j:
+                raise ValueError(
+                    f"{type(self).__name__}: value is not broadcastable with batch_shape+event_shape: "
+                    f"{tuple(value.shape)} against {(*self._batch_shape, *self._event_shape)}"
+                )
+        if not bool(self.support.check(value.detach()).all()):
+            raise ValueError(
+                f"{type(self).__name__}: expected value to be within the support ({self.support}), "
+                f"but found invalid values:\n{value}"
+            )
+
+    def __repr__(self) -> str:
+        shown = []
+        for name in self.arg_constraints:
+            if name in vars(self):
+                value = getattr(self, name)
+                shown.append(f"{name}: {value.item() if value.numel() == 1 else tuple(value.shape)}")
+        return f"{type(self).__name__}({', '.join(shown)})"
