@@ -17,6 +17,7 @@ import importlib.util
 import operator
 import platform
 import re
+import shlex
 import statistics
 import struct
 import subprocess
@@ -118,14 +119,13 @@ def run_tests(expression: str | None) -> Lines:
         return ["Skipped: an installed gradgpu has no tests beside it; run this in a clone."]
     if importlib.util.find_spec("pytest") is None:
         return ["Skipped: pytest is not installed here."]
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "cuda", str(tests)]
-    if expression:
-        command += ["-k", expression]
+    arguments = ["-q", "-m", "cuda", *(["-k", expression] if expression else [])]
+    command = [sys.executable, "-m", "pytest", *arguments, str(tests)]
     result = subprocess.run(command, cwd=tests.parent, capture_output=True, text=True)
     tail = result.stdout.strip().splitlines()[-12:]
     if result.returncode:
         raise RuntimeError("pytest failed:\n" + "\n".join(tail) + result.stderr[-2000:])
-    return [f"`{' '.join(['pytest', *command[3:5], *command[6:]])}`", "", "```", *tail[-3:], "```"]
+    return [f"`pytest {shlex.join(arguments)}`", "", "```", *tail[-3:], "```"]
 
 
 def launch_overhead(sizes: _Sizes) -> Lines:
