@@ -98,6 +98,10 @@ class Tensor:
         __getitem__: Any
         __setitem__: Any
 
+        def __eq__(self, other: object) -> Any: ...
+        def __ne__(self, other: object) -> Any: ...
+        def __hash__(self) -> int: ...
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = _new(cls)
         self._a = self._edge = self._grad = self._cell = None

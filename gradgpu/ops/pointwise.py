@@ -722,7 +722,7 @@ def _install() -> None:
     Tensor.__abs__ = abs
     Tensor.__invert__ = bitwise_not
     Tensor.__pos__ = lambda self: self  # type: ignore[operator]
-    Tensor.__hash__ = object.__hash__  # type: ignore[assignment]
+    Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
 def _operator(function: Any) -> Any:
