@@ -38,7 +38,7 @@ class Bernoulli(Distribution):
     """
 
     arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
-    support = constraints.boolean  # type: ignore[assignment]
+    support = constraints.boolean
 
     probs: Tensor
     logits: Tensor
@@ -69,7 +69,7 @@ class Bernoulli(Distribution):
     def mode(self) -> Tensor:
         """1 where probs > ½, else 0 (NaN where both are as probable)."""
         probs = self.probs.detach()
-        return (probs > 0.5).to(probs.dtype).masked_fill(probs == 0.5, float("nan"))
+        return (probs > 0.5).to(probs.dtype).masked_fill(probs.eq(0.5), float("nan"))
 
     @property
     def variance(self) -> Tensor:

@@ -35,22 +35,22 @@ class Constraint:
 
 
 def _is_whole(value: Tensor) -> Any:
-    return value == value.floor() if value.is_floating_point() else value == value
+    return value.eq(value.floor() if value.is_floating_point() else value)
 
 
-real = Constraint("real", lambda v: v == v)
+real = Constraint("real", lambda v: v.eq(v))
 positive = Constraint("greater than 0", lambda v: v > 0)
 nonnegative = Constraint("at least 0", lambda v: v >= 0)
 unit_interval = Constraint("in the interval [0, 1]", lambda v: (v >= 0) & (v <= 1))
-boolean = Constraint("0 or 1", lambda v: (v == 0) | (v == 1), is_discrete=True)
-real_vector = Constraint("a vector of real numbers", lambda v: (v == v).all(-1), 1)
+boolean = Constraint("0 or 1", lambda v: v.eq(0) | v.eq(1), is_discrete=True)
+real_vector = Constraint("a vector of real numbers", lambda v: v.eq(v).all(-1), 1)
 simplex = Constraint(
     "a vector of non-negative numbers of sum 1",
     lambda v: (v >= 0).all(-1) & ((v.sum(-1) - 1).abs() < 1e-6),
     1,
 )
 one_hot = Constraint(
-    "a vector of zeros with a single 1", lambda v: ((v == 0) | (v == 1)).all(-1) & (v.sum(-1) == 1), 1, True
+    "a vector of zeros with a single 1", lambda v: (v.eq(0) | v.eq(1)).all(-1) & (v.sum(-1).eq(1)), 1, True
 )
 
 

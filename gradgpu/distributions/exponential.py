@@ -24,7 +24,7 @@ class Exponential(Distribution):
 
     has_rsample = True
     arg_constraints = {"rate": constraints.positive}
-    support = constraints.nonnegative  # type: ignore[assignment]
+    support = constraints.nonnegative
 
     rate: Tensor
 

@@ -84,8 +84,8 @@ def _categorical_categorical(p: Any, q: Any) -> Tensor:
     probs = p.probs
     terms = probs * (p.logits - q.logits)
     # Infinite where q has no chance and p has one; 0 where p has none.
-    terms = where(q.probs.detach() == 0, math.inf, terms)
-    return where(probs.detach() == 0, 0.0, terms).sum(-1)
+    terms = where(q.probs.detach().eq(0), math.inf, terms)
+    return where(probs.detach().eq(0), 0.0, terms).sum(-1)
 
 
 @register_kl(OneHotCategorical, OneHotCategorical)
@@ -97,7 +97,7 @@ def _one_hot_one_hot(p: Any, q: Any) -> Tensor:
 def _bernoulli_bernoulli(p: Any, q: Any) -> Tensor:
     def part(a: Tensor, b: Tensor) -> Tensor:
         """a · log(a / b); 0 where a = 0."""
-        is_zero = a.detach() == 0
+        is_zero = a.detach().eq(0)
         return where(is_zero, 0.0, a * (where(is_zero, 1.0, a) / b).log())
 
     return part(p.probs, q.probs) + part(1 - p.probs, 1 - q.probs)

@@ -26,7 +26,7 @@ class Laplace(Distribution):
 
     has_rsample = True
     arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real  # type: ignore[assignment]
+    support = constraints.real
 
     loc: Tensor
     scale: Tensor
