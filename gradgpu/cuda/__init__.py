@@ -34,6 +34,8 @@ __all__ = [
     "get_device_properties",
     "is_available",
     "is_simulated",
+    "manual_seed",
+    "manual_seed_all",
     "max_memory_allocated",
     "mem_get_info",
     "memory_allocated",
@@ -80,6 +82,32 @@ def get_device_capability(device: Any = None) -> tuple[int, int]:
 def get_device_properties(device: Any = None) -> dict[str, Any]:
     """The properties that the CUDA runtime reports, by its names (``multiProcessorCount``, ``totalGlobalMem`` …)."""
     return dict(backend().properties(_index(device)))
+
+
+def manual_seed(seed: int) -> None:
+    """Seeds the generator of the current device; does nothing where there is no CUDA device, as in PyTorch.
+
+    >>> import gradgpu as gg
+    >>> gg.cuda.manual_seed(0)
+    """
+    if is_available():
+        from ..devices import device as Device
+        from ..random import generator_of
+
+        generator_of(Device("cuda")).manual_seed(seed)
+
+
+def manual_seed_all(seed: int) -> None:
+    """Seeds the generators of all CUDA devices; does nothing where there is none, as in PyTorch.
+
+    >>> import gradgpu as gg
+    >>> gg.cuda.manual_seed_all(0)
+    """
+    from ..devices import device as Device
+    from ..random import generator_of
+
+    for i in range(device_count()):
+        generator_of(Device("cuda", i)).manual_seed(seed)
 
 
 class device(on_device):

@@ -55,6 +55,7 @@ from ..ops.pool import (
 )  # fmt: skip
 from ..ops.random import alpha_dropout, dropout, feature_dropout
 from ..ops.softmax import log_softmax, softmax, softmin
+from ..ops.unfold import fold, unfold
 from ..tensor import Tensor
 
 

@@ -26,6 +26,8 @@ from .scan import *
 from .shape import *
 from .softmax import *
 from .sort import *
+from .special import *
+from .statistics import *
 
 # The functions, not the modules they stand in: `gradgpu.random` is not `gradgpu.ops.random`.
 if not _typing.TYPE_CHECKING:  # which sees through the star imports by itself, but not through this line

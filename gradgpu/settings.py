@@ -1,0 +1,129 @@
+"""Settings of the whole process, by PyTorch's names: threads, determinism, precision of float32 products."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_threads: int | None = None
+_precision = "highest"
+
+
+def _openblas() -> Any:
+    """numpy's OpenBLAS, which holds its own count of threads; None if numpy was built with another BLAS."""
+    home = Path(np.__file__).parent
+    for folder in (home.parent / "numpy.libs", home / ".dylibs"):
+        for path in sorted(folder.glob("*openblas*")):
+            return ctypes.CDLL(str(path))  # loaded already: this finds it
+    return None
+
+
+def _blas_function(action: str) -> Any:
+    library = _openblas()
+    for name in (f"scipy_openblas_{action}_num_threads64_", f"openblas_{action}_num_threads64_",
+                 f"scipy_openblas_{action}_num_threads", f"openblas_{action}_num_threads"):  # fmt: skip
+        found = getattr(library, name, None)
+        if found is not None:
+            return found
+    return None
+
+
+def get_num_threads() -> int:
+    """How many threads matrix products on the CPU may use: OpenBLAS's count, else the number of cores.
+
+    >>> import gradgpu as gg
+    >>> gg.get_num_threads() >= 1
+    True
+    """
+    if _threads is not None:
+        return _threads
+    function = _blas_function("get")
+    return int(function()) if function is not None else os.cpu_count() or 1
+
+
+def set_num_threads(num_threads: int) -> None:
+    """Sets how many threads numpy's OpenBLAS uses for matrix products on the CPU. All else there runs in one thread.
+
+    With another BLAS it warns and changes nothing but what `get_num_threads` returns; set ``OMP_NUM_THREADS`` before
+    Python starts instead.
+
+    Raises:
+        RuntimeError: not a positive int.
+
+    >>> import gradgpu as gg
+    >>> before = gg.get_num_threads()
+    >>> gg.set_num_threads(1)
+    >>> gg.get_num_threads()
+    1
+    >>> gg.set_num_threads(before)
+    """
+    global _threads
+    if not isinstance(num_threads, int) or num_threads < 1:
+        raise RuntimeError(f"set_num_threads expects a positive integer, got {num_threads!r}")
+    function = _blas_function("set")
+    if function is None:
+        warnings.warn(
+            "set_num_threads: numpy's BLAS is not OpenBLAS; set OMP_NUM_THREADS before Python starts",
+            stacklevel=2,
+        )
+    else:
+        function(num_threads)
+    _threads = num_threads
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Accepted for either `mode`, and changes nothing: every kernel of gradgpu gives the same bits in each run.
+
+    >>> import gradgpu as gg
+    >>> gg.use_deterministic_algorithms(True)
+    """
+    if not isinstance(mode, bool):
+        raise TypeError(f"use_deterministic_algorithms expects a bool, got {type(mode).__name__}")
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """True, always.
+
+    >>> import gradgpu as gg
+    >>> gg.are_deterministic_algorithms_enabled()
+    True
+    """
+    return True
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Notes how precise products of float32 matrices must be: 'highest', 'high' or 'medium'.
+
+    All three are lower bounds, and gradgpu computes in full float32 precision under each.
+
+    Raises:
+        RuntimeError: another word.
+
+    >>> import gradgpu as gg
+    >>> gg.set_float32_matmul_precision("high")
+    >>> gg.get_float32_matmul_precision()
+    'high'
+    >>> gg.set_float32_matmul_precision("highest")
+    """
+    global _precision
+    if precision not in ("highest", "high", "medium"):
+        raise RuntimeError(
+            f"set_float32_matmul_precision: expected 'highest', 'high' or 'medium', got {precision!r}"
+        )
+    _precision = precision
+
+
+def get_float32_matmul_precision() -> str:
+    """What `set_float32_matmul_precision` was given last; 'highest' at first."""
+    return _precision
+
+
+__all__ = [
+    "are_deterministic_algorithms_enabled", "get_float32_matmul_precision", "get_num_threads", "set_float32_matmul_precision",
+    "set_num_threads", "use_deterministic_algorithms",
+]  # fmt: skip
