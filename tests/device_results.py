@@ -56,7 +56,7 @@ def save(path: str, only: str = "") -> None:
                         grads = gg.autograd.grad(wanted, inputs, weights, allow_unused=True) if wanted else ()
                         outputs += [g for g in grads if g is not None]
                 except Exception as error:
-                    print(f"{key}: {type(error).__name__}: {str(error)[:150]}")
+                    print(f"{key}: {type(error).__name__}: {str(error)[:300]}")
                     continue
                 for k, y in enumerate(outputs):
                     values = y.detach().cpu().numpy()
