@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..cuda.array import contiguous, empty
+from ..cuda.array import contiguous, empty, zeros
 from ..cuda.launch import Kernel
 from ..cuda.reduction import fast_division, reduce_cuda
 from ..dtypes import FLOATS
@@ -307,9 +307,9 @@ def _batch_norm_cuda(x, weight, bias, running_mean, running_var, *, eps, momentu
     weight, bias = (None if v is None else contiguous(v) for v in (weight, bias))
     view, wide = _channels(x.shape), _wide(x.dtype)
     channels = view[1]
-    y, rstd = empty(x.shape, x.dtype), empty((channels,), wide)
     if not x.size:
-        return y, empty((channels,), wide), rstd
+        return empty(x.shape, x.dtype), zeros((channels,), wide), zeros((channels,), wide)
+    y, rstd = empty(x.shape, x.dtype), empty((channels,), wide)
     n = view[0] * view[2]
     name = "variance" if wide == x.dtype else "variance_wide"
     var, mean = reduce_cuda(name, x.reshape(view), (0, 2), False, (wide, wide), 0.0)

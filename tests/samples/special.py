@@ -56,7 +56,12 @@ OPS = [
     OpSamples(
         "logit_eps",
         lambda x, eps: gg.logit(x, eps),
-        samples=[Sample(In(values=[0.25, 0.5, 0.75]), eps=0.125), Sample(In(values=[0.0, 1.0], grad=False), eps=0.125)],
+        samples=[
+            Sample(In(values=[0.25, 0.5, 0.75]), eps=0.125),
+            Sample(In(values=[0.0, 1.0], grad=False), eps=0.125),
+            Sample(In(0), eps=0.125),
+            Sample(In(low=0.3, high=0.7), eps=0.125),
+        ],
         reference=lambda x, eps: np.log(np.clip(x, eps, 1 - eps) / (1 - np.clip(x, eps, 1 - eps))),
         errors=[Bad("text", eps=0.1, raises=(TypeError, AttributeError), match="(?i)tensor|attribute|str")],
     ),
