@@ -5,6 +5,7 @@ No mathematics is here: the operations in `gradgpu.ops` install themselves as me
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,12 @@ ndarray = np.ndarray
 generic = np.generic
 _new = object.__new__
 _backward: Any = None  # autograd.backward, which is defined above this file
+
+
+@functools.cache
+def _cuda_device(index: int) -> device:
+    """The one device object that tensors of this device show."""
+    return device("cuda", index)
 
 
 class Size(tuple):
@@ -132,7 +139,7 @@ class Tensor:
         a = self._a
         if isinstance(a, (ndarray, generic)):
             return CPU
-        return device("cuda", a.layout.device)
+        return _cuda_device(a.layout.device)
 
     @property
     def is_cuda(self) -> bool:

@@ -26,8 +26,6 @@ def _many(x: Any) -> tuple:
 
 
 def _root_gradients(tensors: Sequence[Tensor], gradients: Sequence[Any]) -> list[Tensor]:
-    from ..ops.creation import ones_like
-
     if len(gradients) != len(tensors):
         raise RuntimeError(f"got {len(tensors)} tensors and {len(gradients)} gradients")
     made = []
@@ -40,19 +38,27 @@ def _root_gradients(tensors: Sequence[Tensor], gradients: Sequence[Any]) -> list
                     f"grad can be implicitly created only for scalar outputs; this one has shape {tuple(t.shape)}: "
                     "pass gradient=..., or reduce it first, e.g. with .sum()"
                 )
-            g = wrap(np.ones(t._a.shape, t._a.dtype)) if t.is_cpu else ones_like(t)
+            g = _ones_like(t)
         elif not isinstance(g, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
         elif g._a.shape != t._a.shape:
             raise RuntimeError(
                 f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of {t.shape}."
             )
-        if type(g._a) is not type(t._a) and g.device != t.device or g.is_cuda and g.device != t.device:
+        if g.device is not t.device:
             raise RuntimeError(
                 f"gradient {i} is on {g.device}, its tensor on {t.device}; use gradient.to('{t.device}')"
             )
         made.append(g if g._a.dtype is t._a.dtype else g.to(t.dtype))
     return made
+
+
+def _ones_like(t: Tensor) -> Tensor:
+    if t.is_cpu:
+        return wrap(np.ones(t._a.shape, t._a.dtype))
+    from ..ops.creation import ones_like
+
+    return ones_like(t)
 
 
 def backward(
