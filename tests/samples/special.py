@@ -57,7 +57,7 @@ OPS = [
         "logit_eps",
         lambda x, eps: gg.logit(x, eps),
         samples=[
-            Sample(In(values=[0.25, 0.5, 0.75]), eps=0.125),
+            Sample(In(values=[0.25, 0.5, 0.75]), eps=0.125), Sample(In(0), eps=0.125),
             Sample(In(values=[0.0, 1.0], grad=False), eps=0.125),
             Sample(In(0), eps=0.125),
             Sample(In(low=0.3, high=0.7), eps=0.125),
