@@ -90,7 +90,10 @@ def tensor(
         made.requires_grad = requires_grad
         return made
     where = as_device(device)
-    return _finish(array_on(host_array(data, d), where), requires_grad)
+    made = array_on(host_array(data, d), where)
+    if type(data) is float and where.type == "cpu" and made.dtype != dt.bfloat16.np:
+        made = made[()]  # a numpy scalar, whose arithmetic is fast
+    return _finish(made, requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:

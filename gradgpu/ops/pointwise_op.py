@@ -7,6 +7,7 @@ the rules are called with `Expr`s and so write its body.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from .expr import Expr, literal, substitute
 from .reduce import sum_to_size_op
 from .registry import Op, from_saved, pack, parameters_of, unpack
 
-ndarray, generic = np.ndarray, np.generic
+ndarray, generic, float32, float64 = np.ndarray, np.generic, np.float32, np.float64
 _new = object.__new__
 _FLOAT32 = np.dtype(np.float32)
 _NUMBERS = (int, float, bool, generic)
@@ -513,13 +514,14 @@ def unary_door(op: Pointwise) -> Callable:
             return op(input, out=out)
         if out is not None:
             return op(input, out=out)
-        if type(x) is ndarray:
+        kind = type(x)
+        if kind is ndarray or kind is float32 or kind is float64:
             d = x.dtype
             if d is not _F32 and d is not _F64:
                 return op(input)
             y = cpu(x)
         else:
-            run = runs.get(x.layout) if type(x) is Array else None
+            run = runs.get(x.layout) if kind is Array else None
             if run is None:
                 return op(input)
             y = run(x)
@@ -562,7 +564,7 @@ def _unary_vjp(op: Pointwise) -> Callable:
 
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         saved = node.saved
-        if create_graph or type(saved) is not tuple or type(g) is not ndarray or g.itemsize == 2:
+        if create_graph or type(saved) is not tuple or type(g) is Array or g.itemsize == 2:
             return general(node, g, edges, create_graph)
         if node.checks is not None:
             for cell, version in node.checks:
@@ -573,6 +575,15 @@ def _unary_vjp(op: Pointwise) -> Callable:
     return vjp
 
 
+# numpy's scalars do arithmetic by operators in a tenth of a ufunc's time.
+_SCALAR = {
+    np.add: operator.add,
+    np.subtract: operator.sub,
+    np.multiply: operator.mul,
+    np.true_divide: operator.truediv,
+}
+
+
 def binary_door(op: Pointwise) -> Callable:
     """The public function of a two-input op; see `unary_door`."""
     cpu, runs, has_gradient = op.ufunc, op.runs, op.has_gradient
@@ -581,6 +592,7 @@ def binary_door(op: Pointwise) -> Callable:
     if op.accepts == "integer":
         return _named(lambda input, other, *, out=None: op(input, other, out=out), op)
     keep_one, keep_other, keep_both = op._kept((True, False)), op._kept((False, True)), op._kept((True, True))
+    scalar = _SCALAR.get(cpu, cpu)
 
     def door(input: Any, other: Any, *, out: Any = None) -> Any:
         number = type(other)
@@ -605,13 +617,17 @@ def binary_door(op: Pointwise) -> Callable:
             d = x.dtype
             if (
                 y is not other
-                and (y.dtype is not d or type(y) is not type(x))
+                and (
+                    y.dtype is not d
+                    or type(y) is not type(x)
+                    and not (isinstance(x, (ndarray, generic)) and isinstance(y, (ndarray, generic)))
+                )
                 or d is not _F32
                 and d is not _F64
             ):
                 return op(input, other)
             try:
-                r = cpu(x, y)
+                r = cpu(x, y) if type(x) is ndarray else scalar(x, y)
             except ValueError:
                 broadcast_shapes(op.name, x.shape, getattr(y, "shape", ()))
                 raise
