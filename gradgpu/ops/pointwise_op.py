@@ -576,7 +576,7 @@ def _unary_vjp(op: Pointwise) -> Callable:
 
 
 # numpy's scalars do arithmetic by operators in a tenth of a ufunc's time.
-_SCALAR = {
+_SCALAR: dict[Any, Callable] = {
     np.add: operator.add,
     np.subtract: operator.sub,
     np.multiply: operator.mul,
