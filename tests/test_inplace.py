@@ -487,6 +487,25 @@ def test_out(device: str) -> None:
         gg.add(a.detach(), a.detach(), out=gg.zeros(2, dtype=gg.int64, device=device))
 
 
+def test_out_of_other_functions(device: str) -> None:
+    a = gg.tensor(A, device=device)
+    out = gg.empty(2, 3, device=device)
+    assert gg.cumsum(a, 1, out=out) is out and values(out) == [[1, 3, 6], [4, 9, 15]]
+    assert values(gg.matmul(a, a.T, out=gg.empty(0, device=device))) == [[14, 32], [32, 77]]
+    largest, where = gg.empty(2, device=device), gg.empty(2, dtype=gg.int64, device=device)
+    made = gg.max(a, dim=1, out=(largest, where))
+    assert made.values is largest and made.indices is where
+    assert values(largest) == [3, 6] and values(where) == [2, 2]
+    with pytest.raises(TypeError, match="max.*tuple of 2 Tensors"):
+        gg.max(a, dim=1, out=largest)
+    with pytest.raises(TypeError, match="sum.*must be Tensor, not list"):
+        gg.sum(a, out=[1.0])
+    with pytest.raises(RuntimeError, match="cumsum.*out has shape"):
+        gg.cumsum(a, 1, out=gg.ones(3, device=device))
+    with pytest.raises(RuntimeError, match="sum.*automatic differentiation"):
+        gg.sum(a.requires_grad_(), out=gg.empty((), device=device))
+
+
 # ---- detach_, requires_grad_ ----
 
 

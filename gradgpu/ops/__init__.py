@@ -29,6 +29,10 @@ from .sort import *
 from .special import *
 from .statistics import *
 
+from .out import install as _install_out
+
+_install_out(globals())
+
 # The functions, not the modules they stand in: `gradgpu.random` is not `gradgpu.ops.random`.
 if not _typing.TYPE_CHECKING:  # which sees through the star imports by itself, but not through this line
     __all__ = [name for name, value in globals().items() if name[0] != "_" and not isinstance(value, _Module)]
