@@ -18,6 +18,7 @@ from .linalg import *
 from .masks import *
 from .matrix import *
 from .moments import *
+from .out import install as _install_out
 from .pointwise import *
 from .pool import *
 from .random import *
@@ -28,8 +29,6 @@ from .softmax import *
 from .sort import *
 from .special import *
 from .statistics import *
-
-from .out import install as _install_out
 
 _install_out(globals())
 

@@ -29,7 +29,11 @@ def install(functions: dict[str, Any]) -> None:
     for name in NAMES:
         function = functions.get(name)
         code = getattr(function, "__code__", None)
-        if code is not None and "out" not in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+        if (
+            function is not None
+            and code is not None
+            and "out" not in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        ):
             functions[name] = _with_out(function)
 
 

@@ -519,15 +519,15 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
     return input + (quotient if value == 1 else quotient * value)
 
 
-def true_divide(dividend: Any, divisor: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:
-    """`dividend / divisor`; `rounding_mode` 'floor' or 'trunc' rounds the quotient."""
+def true_divide(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:
+    """`input / other`; `rounding_mode` 'floor' or 'trunc' rounds the quotient."""
     if rounding_mode is None:
-        return _div(dividend, divisor, out=out)
+        return _div(input, other, out=out)
     if rounding_mode == "floor":
-        return floor_divide(dividend, divisor, out=out)
+        return floor_divide(input, other, out=out)
     if rounding_mode == "trunc":
-        quotient = trunc(_div(dividend, divisor))
-        d = dt.result_type(dividend, divisor)
+        quotient = trunc(_div(input, other))
+        d = dt.result_type(input, other)
         return quotient if d.is_floating_point else quotient.to(d)
     raise RuntimeError(
         f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
