@@ -14,6 +14,7 @@ import numpy as np
 _CHUNK = 8192  # blocks made at a time: enough to hide what a numpy call costs, few enough for the second-level cache
 _PIECE = 4 * _CHUNK  # normal numbers made at a time
 _KEPT = 2048  # blocks of a chunk that is kept for small draws
+_KEPT_NORMAL = 256  # blocks of a chunk of normal numbers that is kept
 _MULTIPLIERS = np.array([[0xD2511F53], [0xCD9E8D57]], np.uint64)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -193,19 +194,36 @@ def _sin_cos(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+@lru_cache(maxsize=8)
+def _normal_chunk(seed: int, number: int, double: bool) -> np.ndarray:
+    """Normal numbers of one small chunk, kept because small draws follow one another."""
+    made = _box_muller(seed, number * _KEPT_NORMAL, (2 if double else 4) * _KEPT_NORMAL, double)
+    made.flags.writeable = False
+    return made
+
+
 def normal(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
     """`n` standard normal numbers (float64, or float32 for all other dtypes) by Box & Muller (1958).
 
     The two top bits of the angle's word choose the quadrant, the others an angle within an eighth
     of a turn of its middle.
     """
-    if n > _PIECE:  # piece by piece, so that the many intermediate results stay in the cache
-        z = np.empty(n, np.float64 if dtype == np.float64 else np.float32)
-        for done in range(0, n, _PIECE):
-            block = first + done // (2 if dtype == np.float64 else 4)
-            z[done : done + _PIECE] = normal(seed, block, min(_PIECE, n - done), dtype)
-        return z
-    if dtype == np.float64:
+    double = dtype == np.float64
+    width = 2 if double else 4  # numbers a block
+    number, start = divmod(first, _KEPT_NORMAL)
+    if start * width + n <= _KEPT_NORMAL * width:
+        return _normal_chunk(seed, number, double)[start * width : start * width + n].copy()
+    if n <= _PIECE:
+        return _box_muller(seed, first, n, double)
+    z = np.empty(n, np.float64 if double else np.float32)
+    for done in range(0, n, _PIECE):  # piece by piece, so that the many intermediate results stay in the cache
+        z[done : done + _PIECE] = _box_muller(seed, first + done // width, min(_PIECE, n - done), double)
+    return z
+
+
+def _box_muller(seed: int, first: int, n: int, double: bool) -> np.ndarray:
+    """`normal`, all at once."""
+    if double:
         pairs = words(seed, first, -(-n // 2)).view("<u8")
         radius, turn = pairs[:, 0], pairs[:, 1]
         u = _open_uniform64(radius)

@@ -107,16 +107,34 @@ def _log(a: Any) -> Any:
     return log(a)
 
 
+def _pow_cpu(a: Any, b: Any) -> Any:
+    # Small whole powers are products, many times faster than the power of floats.
+    if type(b) is float or type(b) is int:
+        if b == 2:
+            return a * a
+        if b == 3:
+            return a * a * a
+        if b == 4:
+            square = a * a
+            return square * square
+    return np.power(a, b)
+
+
+def _pow_grad(g: Any, a: Any, b: Any) -> Any:
+    if type(b) is float:
+        return g * (a * 2.0) if b == 2 else g * (b * pow_op(a, b - 1.0)) if b else g * 0.0
+    return g * where_op(b == 0.0, 0.0, b * pow_op(a, b - 1.0))
+
+
 pow_op = Pointwise(
     "pow",
     "pow(a, b)",
-    np.power,
+    _pow_cpu,
     {
-        "a": lambda g, a, b: g * where_op(b == 0.0, 0.0, b * pow_op(a, b - 1.0)),
+        "a": _pow_grad,
         "b": lambda g, a, b, y: g * where_op((a == 0.0) & (b >= 0.0), 0.0, y * _log(a)),
     },
     cuda_int="int_pow(a, b)",
-    parameters="a, b",
     inputs="number",
     half="float32",
 )

@@ -20,10 +20,14 @@ class sort_result(NamedTuple):
     indices: Tensor
 
 
-def _sort_cpu(x, *, dim, descending):
+def _sort_keys(x):
+    """What numpy can compare: float32 for the half types."""
     keys = np.asarray(x)
-    if keys.dtype.kind == "V":
-        keys = keys.astype(np.float32)
+    return keys.astype(np.float32) if keys.dtype.itemsize == 2 and keys.dtype.kind in "fV" else keys
+
+
+def _sort_cpu(x, *, dim, descending):
+    keys = _sort_keys(x)
     if descending:  # stable: turned round twice, equal elements keep their order
         keys = np.flip(keys, dim)
         order = np.flip(x.shape[dim] - 1 - np.argsort(keys, axis=dim, kind="stable"), dim)
@@ -56,6 +60,16 @@ sort_op = Op(
 
 
 def _topk_cpu(x, *, k, dim, largest):
+    n = x.shape[dim] if x.ndim else 1
+    if n >= 64 and 0 < k <= n // 4:
+        # Few of many: divide once, then sort the chosen, equal ones by their places.
+        keys = _sort_keys(x)
+        parts = np.argpartition(keys, n - k if largest else k - 1, axis=dim)
+        chosen = (*(slice(None),) * dim, slice(n - k, None) if largest else slice(k))
+        places = np.sort(parts[chosen], axis=dim)
+        _, order = _sort_cpu(np.take_along_axis(keys, places, dim), dim=dim, descending=largest)
+        places = np.ascontiguousarray(np.take_along_axis(places, order, dim))
+        return x.reshape(-1).take(flat_offsets(places, x.shape, dim)), places
     first = (*(slice(None),) * dim, slice(k))
     return tuple([np.ascontiguousarray(made[first]) for made in _sort_cpu(x, dim=dim, descending=largest)])
 
@@ -133,11 +147,24 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> sort_r
     return _nth(input, k - 1, d, keepdim)
 
 
+def _place_cpu(x, *, k, dim):
+    parts = np.argpartition(_sort_keys(x), k, axis=dim)
+    return np.ascontiguousarray(parts[(*(slice(None),) * dim, slice(k, k + 1))])
+
+
+def _place_cuda(x, *, k, dim):
+    order = _sort_cuda(x, dim=dim, descending=False)[1]
+    return _shape.basic_index_op.cuda(order, index=(*(slice(None),) * dim, slice(k, k + 1))).copy()
+
+
+# Where the k-th smallest entry along a dimension is; one of several if there are equal ones.
+place_op = Op("place", _place_cpu, _place_cuda, differentiable=False)
+
+
 def _nth(input: Any, k: int, d: int, keepdim: bool) -> sort_result:
     if not input.ndim:
         return sort(input)
-    order = sort_op(input.detach(), dim=d, descending=False)[1]
-    at = _shape.narrow(order, d, k, 1).contiguous()
+    at = place_op(input.detach(), k=k, dim=d)
     values = gather_op(input, at, dim=d)
     return sort_result(values, at) if keepdim else sort_result(values.squeeze(d), at.squeeze(d))
 
