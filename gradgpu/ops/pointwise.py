@@ -284,7 +284,7 @@ class _Constants(dict):
         return made
 
 
-_ZERO, _ONE = _Constants(0.0), _Constants(1.0)
+_ZERO, _ONE, _INFINITY = _Constants(0.0), _Constants(1.0), _Constants(math.inf)
 
 
 def _sigmoid_cpu(x: Any) -> Any:
@@ -305,7 +305,11 @@ sigmoid = _unary("sigmoid", "1 / (1 + exp(-x))", _sigmoid_cpu, _sigmoid_grad, **
 
 
 def _relu_cpu(x: Any) -> Any:
-    return np.maximum(x, _ZERO[x.dtype])
+    # np.clip costs more to call and a third as much an element.
+    d = x.dtype
+    if x.size > 2048 and d.kind == "f":
+        return np.clip(x, _ZERO[d], _INFINITY[d])
+    return np.maximum(x, _ZERO[d])
 
 
 # y is not negative, so its sign is 1 where the gradient passes.
@@ -415,7 +419,7 @@ threshold_op = Pointwise(
 clamp_op = Pointwise(
     "clamp",
     "Min::apply(Max::apply(x, C(low)), C(high))",
-    lambda x, *, low, high: np.minimum(np.maximum(x, x.dtype.type(low)), x.dtype.type(high)),
+    lambda x, *, low, high: np.clip(x, x.dtype.type(low), x.dtype.type(high)),
     lambda g, x, *, low, high: g * ((x >= low) & (x <= high)),
     inputs="number",
 )
