@@ -69,10 +69,12 @@ newaxis = None
 contiguous_format = preserve_format = channels_last = None  # memory formats: accepted, and all the same here
 
 if _TYPE_CHECKING:
-    from . import distributions, func, testing
+    from . import accelerator, backends, distributions, func, testing
     from .serialization import load, save
 
 _LAZY = {
+    "accelerator": "accelerator",
+    "backends": "backends",
     "distributions": "distributions",
     "func": "func",
     "testing": "testing",

@@ -73,6 +73,9 @@ class Tensor:
     _chain: tuple | None = None  # (chain of the view it came from, op, attrs)
     _views: Any = None  # weak references to the views of this base
     name: str | None = None
+    is_sparse = is_quantized = is_meta = is_nested = is_mkldnn = is_mps = is_xpu = is_xla = (
+        False  # kinds there are none of
+    )
     __array_priority__ = 1000  # numpy leaves mixed operators to us
 
     if TYPE_CHECKING:
@@ -194,6 +197,18 @@ class Tensor:
     def is_complex(self) -> bool:
         """False: gradgpu has no complex dtypes."""
         return False
+
+    def is_signed(self) -> bool:
+        """Whether the dtype can hold negative numbers."""
+        return self.dtype.is_signed
+
+    def is_same_size(self, other: Tensor) -> bool:
+        """Whether the shapes are equal."""
+        return self._a.shape == other._a.shape
+
+    def is_nonzero(self) -> bool:
+        """Whether the one element is not zero."""
+        return bool(self)
 
     def data_ptr(self) -> int:
         """The address of the first element."""

@@ -6,6 +6,7 @@ Most are operations of :mod:`gradgpu.ops`; those written here are short composit
 # ruff: noqa: F401 (what is imported here is exported)
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from ..ops import pointwise as _pointwise
@@ -106,6 +107,13 @@ def _channel_dropout(input: Tensor, p: float, training: bool, inplace: bool, dim
     """Drops whole channels of (N, C, *) or (C, *), * being dims dimensions."""
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if dims > 1 and input.ndim == 2:  # as PyTorch: every element is a channel
+        warnings.warn(
+            f"dropout{dims}d: Received a 2-D input to dropout{dims}d, which is deprecated; for single elements use dropout",
+            UserWarning,
+            stacklevel=3,
+        )
+        return dropout(input, p, training, inplace)
     if input.ndim not in (dims + 1, dims + 2):
         raise RuntimeError(
             f"dropout{dims}d: expected a {dims + 1}-D or {dims + 2}-D input, got shape {tuple(input.shape)}; for single "

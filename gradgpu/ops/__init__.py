@@ -8,6 +8,7 @@ from .conv import *
 from .convert import *
 from .creation import *
 from .einsum import *
+from .elementary import *
 from .embedding import *
 from .extrema import *
 from .getitem import *

@@ -164,8 +164,10 @@ def randint(
     >>> int(x.min()) >= 3, int(x.max()) <= 6
     (True, True)
     """
-    if size is None:
+    if size is None:  # randint(high, size)
         low, high, size = 0, low, high
+    elif high is None:  # randint(high, size=size)
+        low, high = 0, low
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"randint(): size must be a tuple of ints, got {size!r}")
     d = dt.int64 if dtype is None else dt.as_dtype(dtype)

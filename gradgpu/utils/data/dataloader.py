@@ -13,7 +13,7 @@ from ...ops.random import randint
 from ...tensor import Tensor, wrap
 from .collate import default_collate, default_convert
 from .dataset import IterableDataset, Subset, TensorDataset
-from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from .sampler import MANY, BatchSampler, RandomSampler, Sampler, SequentialSampler
 from .worker import run_workers
 
 __all__ = ["DataLoader"]
@@ -165,6 +165,9 @@ class DataLoader:
     def _plain_tensors(self) -> tuple[tuple[Tensor, ...], Any] | None:
         """The tensors of the dataset and the indices into them, if batches can be cut straight from tensors."""
         if self.collate_fn is not default_collate or type(self.batch_sampler) is not BatchSampler:
+            return None
+        sampler = self.batch_sampler.sampler
+        if type(sampler) is RandomSampler and sampler.num_samples > MANY:
             return None
         dataset, chosen = self.dataset, None
         while type(dataset) is Subset:

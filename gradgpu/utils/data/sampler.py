@@ -42,6 +42,9 @@ class SequentialSampler(Sampler):
         return len(self.data_source)
 
 
+MANY = 1 << 20  # indices that are drawn at once
+
+
 class RandomSampler(Sampler):
     """A random order, or with ``replacement`` independent draws.
 
@@ -84,7 +87,18 @@ class RandomSampler(Sampler):
         return np.concatenate(rounds)[:wanted]
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self.indices().tolist())
+        if self.num_samples <= MANY:
+            yield from self.indices().tolist()
+            return
+        # More than anybody keeps in memory: piece by piece, as they are asked for.
+        total, left = len(self.data_source), self.num_samples
+        while total and left > 0:
+            if self.replacement:
+                piece = randint(0, total, (min(left, MANY),), generator=self.generator).tolist()
+            else:
+                piece = randperm(total, generator=self.generator).tolist()[:left]
+            yield from piece
+            left -= len(piece)
 
     def __len__(self) -> int:
         return self.num_samples

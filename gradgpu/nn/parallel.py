@@ -1,0 +1,55 @@
+"""`DataParallel` over one device: gradgpu drives one device a process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .module import Module
+
+
+def _one_device(name: str, device_ids: Any) -> None:
+    from ..cuda import device_count
+
+    count = device_count() if device_ids is None else len(list(device_ids))
+    if count > 1:
+        raise NotImplementedError(
+            f"{name}: {count} devices; gradgpu drives one device a process: pass device_ids=[0], or leave the wrapper out"
+        )
+
+
+class DataParallel(Module):
+    """Wraps a module as PyTorch's does; with one device (or none) it calls the module.
+
+    Raises:
+        NotImplementedError: several devices, given or present.
+
+    >>> import gradgpu as gg
+    >>> model = gg.nn.DataParallel(gg.nn.Linear(2, 3), device_ids=[0])
+    >>> model(gg.ones(1, 2)).shape, sorted(model.state_dict())
+    (gradgpu.Size([1, 3]), ['module.bias', 'module.weight'])
+    """
+
+    def __init__(self, module: Module, device_ids: Any = None, output_device: Any = None, dim: int = 0):
+        super().__init__()
+        _one_device("DataParallel", device_ids)
+        self.module = module
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        return self.module(*inputs, **kwargs)
+
+
+def data_parallel(
+    module: Module,
+    inputs: Any,
+    device_ids: Any = None,
+    output_device: Any = None,
+    dim: int = 0,
+    module_kwargs: dict | None = None,
+) -> Any:
+    """Calls `module` on `inputs` (a tensor or a tuple of arguments); one device only, see `DataParallel`."""
+    _one_device("data_parallel", device_ids)
+    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+    return module(*arguments, **(module_kwargs or {}))
+
+
+__all__ = ["DataParallel", "data_parallel"]

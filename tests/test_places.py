@@ -1,0 +1,80 @@
+"""What PyTorch scripts find under other names and in other places: accelerator, backends, nn.modules, nn.parallel."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+import gradgpu as gg
+from gradgpu import nn
+
+
+def test_accelerator() -> None:
+    assert gg.accelerator.is_available() is gg.cuda.is_available()
+    assert gg.accelerator.device_count() == gg.cuda.device_count()
+    found = gg.accelerator.current_accelerator()
+    assert found == gg.device("cuda") if gg.cuda.is_available() else found is None
+    gg.accelerator.synchronize() if gg.cuda.is_available() else None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        gg.accelerator.no_such_name  # noqa: B018
+
+
+def test_backends() -> None:
+    before = gg.backends.cudnn.benchmark
+    gg.backends.cudnn.benchmark = True
+    assert gg.backends.cudnn.benchmark and gg.backends.cudnn.deterministic
+    gg.backends.cudnn.benchmark = before
+    assert not gg.backends.mps.is_available() and not gg.backends.mkldnn.is_available()
+    assert not gg.backends.cudnn.is_available() and gg.backends.cudnn.version() is None
+    assert gg.backends.cuda.is_built() and not gg.backends.cuda.matmul.allow_tf32
+
+
+def test_modules_are_the_layers() -> None:
+    assert nn.modules.dropout.Dropout is nn.Dropout and nn.modules.batchnorm.BatchNorm1d is nn.BatchNorm1d
+    assert nn.modules.module.Module is nn.Module and nn.modules.Linear is nn.Linear
+
+
+def test_data_parallel(device: str) -> None:
+    layer = nn.Linear(2, 3).to(device)
+    x = gg.ones(4, 2, device=device)
+    wrapped = nn.DataParallel(layer, device_ids=[0])
+    assert (wrapped(x) == layer(x)).all() and wrapped.module is layer
+    assert (nn.parallel.data_parallel(layer, x, [0]) == layer(x)).all()
+    assert sorted(wrapped.state_dict()) == ["module.bias", "module.weight"]
+    with pytest.raises(NotImplementedError, match="2 devices.*one device a process"):
+        nn.DataParallel(layer, device_ids=[0, 1])
+    with pytest.raises(NotImplementedError, match="data_parallel"):
+        nn.parallel.data_parallel(layer, x, range(2))
+
+
+def test_kinds_of_tensors(device: str) -> None:
+    x = gg.ones(1, device=device)
+    assert not (x.is_sparse or x.is_quantized or x.is_meta or x.is_mps or x.is_xpu)
+    assert x.is_signed() and not x.to(gg.uint8).is_signed()
+    assert x.is_nonzero() and x.is_same_size(x) and not x.is_same_size(x[None])
+
+
+def test_two_dimensional_dropout2d_warns(device: str) -> None:
+    x = gg.ones(100, 50, device=device)
+    with pytest.warns(UserWarning, match="2-D input to dropout2d"):
+        y = nn.functional.dropout2d(x, 0.5)
+    assert 1000 < (y == 0).sum() < 4000  # single elements fall out, not rows
+
+
+@pytest.mark.parametrize("replacement", [False, True])
+def test_a_sampler_of_very_many_indices(replacement: bool) -> None:
+    sampler = gg.utils.data.RandomSampler(range(10), replacement=replacement, num_samples=10**10)
+    assert len(sampler) == 10**10
+    first = list(itertools.islice(sampler, 30))
+    assert set(first) <= set(range(10)) and len(first) == 30
+    if not replacement:
+        assert sorted(first[:10]) == list(range(10))
+    data = gg.utils.data.TensorDataset(gg.arange(10))
+    batch = next(iter(gg.utils.data.DataLoader(data, batch_size=4, sampler=sampler)))
+    assert batch[0].shape == (4,)
+
+
+def test_randint_of_one_bound_and_a_size(device: str) -> None:
+    x = gg.randint(3, size=(50,), device=device)
+    assert x.shape == (50,) and 0 <= x.min() and x.max() < 3
