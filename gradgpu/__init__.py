@@ -69,13 +69,14 @@ newaxis = None
 contiguous_format = preserve_format = channels_last = None  # memory formats: accepted, and all the same here
 
 if _TYPE_CHECKING:
-    from . import accelerator, backends, distributions, func, testing
+    from . import accelerator, backends, distributions, func, linalg, testing
     from .serialization import load, save
 
 _LAZY = {
     "accelerator": "accelerator",
     "backends": "backends",
     "distributions": "distributions",
+    "linalg": "linalg",
     "func": "func",
     "testing": "testing",
     "load": "serialization",

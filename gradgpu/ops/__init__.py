@@ -7,6 +7,7 @@ from .compare import *
 from .conv import *
 from .convert import *
 from .creation import *
+from .decompositions import *
 from .einsum import *
 from .elementary import *
 from .embedding import *

@@ -1,0 +1,467 @@
+"""Linear algebra under `torch.linalg`'s names: norms, products, inverses, equations and decompositions.
+
+Norms, powers and products run on the tensor's device. Decompositions, inverses, determinants and solutions of equations are
+LAPACK's, on the host: on cuda they copy there and back and wait (docs/host_ops.md). float32 and float64; batches in front.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from . import dtypes as dt
+from .ops import decompositions as _ops
+from .ops.decompositions import LinAlgError
+from .ops.join import cat
+from .ops.linalg import matmul
+from .ops.moments import norm as _norm
+from .ops.moments import reduced_dims
+from .ops.pointwise import abs as _abs
+from .ops.pointwise import where
+from .ops.shape import permute
+from .tensor import Tensor
+
+
+class SlogdetResult(NamedTuple):
+    sign: Tensor
+    logabsdet: Tensor
+
+
+class QRResult(NamedTuple):
+    Q: Tensor
+    R: Tensor
+
+
+class EighResult(NamedTuple):
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+class SVDResult(NamedTuple):
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+
+class LstsqResult(NamedTuple):
+    solution: Tensor
+    residuals: Tensor
+    rank: Tensor
+    singular_values: Tensor
+
+
+def _matrix(name: str, a: Any, square: bool = False, what: str = "A") -> None:
+    if not isinstance(a, Tensor):
+        raise TypeError(f"linalg.{name}: {what} must be a Tensor, got {type(a).__name__}")
+    if a.ndim < 2:
+        raise RuntimeError(
+            f"linalg.{name}: The input tensor {what} must have at least 2 dimensions, got shape {tuple(a.shape)}"
+        )
+    if square and a.shape[-1] != a.shape[-2]:
+        raise RuntimeError(
+            f"linalg.{name}: {what} must be batches of square matrices, but they are {a.shape[-2]} by {a.shape[-1]} matrices"
+        )
+    if a.dtype not in (dt.float32, dt.float64):
+        raise RuntimeError(
+            f"linalg.{name}: expected a float32 or float64 tensor, got {a.dtype}; convert it first, e.g. {what}.float()"
+        )
+
+
+# ---- inverse, equations ----
+def inv(A: Tensor) -> Tensor:
+    """The inverse of square matrices (…, n, n). Raises LinAlgError if one is singular.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.inv(gg.tensor([[2., 0.], [0., 4.]]))
+    tensor([[0.5000, 0.0000],
+            [0.0000, 0.2500]])
+    """
+    _matrix("inv", A, square=True)
+    return _ops.inv_op(A)
+
+
+def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
+    """X with A X = B (or X A = B if not `left`): A (…, n, n), B (…, n, k) or (…, n). Raises LinAlgError if A is singular.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.solve(gg.tensor([[2., 0.], [0., 4.]]), gg.tensor([2., 2.]))
+    tensor([1.0000, 0.5000])
+    """
+    _matrix("solve", A, square=True)
+    vector = B.ndim == 1 or B.ndim == A.ndim - 1 and tuple(B.shape) == tuple(A.shape[:-1])
+    if vector:
+        B = B.unsqueeze(-1)
+    if not left:
+        return solve(A.mT, B.mT).mT if not vector else solve(A.mT, B).squeeze(-1)
+    if B.shape[-2] != A.shape[-1]:
+        raise RuntimeError(
+            f"linalg.solve: incompatible shapes of A {tuple(A.shape)} and B {tuple(B.shape)} for the equation AX = B"
+        )
+    A, B = _same_batch(A, B)
+    x = _ops.solve_op(A, B)
+    return x.squeeze(-1) if vector else x
+
+
+def _same_batch(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    from .ops.shape import broadcast_shapes
+
+    batch = broadcast_shapes(tuple(a.shape[:-2]), tuple(b.shape[:-2]))
+    return a.expand(*batch, *a.shape[-2:]), b.expand(*batch, *b.shape[-2:])
+
+
+def solve_triangular(
+    A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Tensor:
+    """X with A X = B (X A = B if not `left`), of A's upper or lower triangle only; its diagonal counts as ones if
+    `unitriangular`.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.solve_triangular(gg.tensor([[2., 9.], [0., 4.]]), gg.tensor([[2.], [4.]]), upper=False)
+    tensor([[1.],
+            [1.]])
+    """
+    _matrix("solve_triangular", A, square=True)
+    from .ops.creation import eye
+
+    kept = A.triu() if upper else A.tril()
+    if unitriangular:
+        one = eye(A.shape[-1], dtype=A.dtype, device=A.device)
+        kept = kept * (1 - one) + one
+    return solve(kept, B) if left else solve(kept.mT, B.mT).mT
+
+
+def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
+    """X with L Lᵀ X = B (Uᵀ U X = B if `upper`)."""
+    lower = L.mT if upper else L
+    return solve_triangular(lower.mT, solve_triangular(lower, B, upper=False), upper=True)
+
+
+def pinv(A: Tensor, *, rtol: float | None = None) -> Tensor:
+    """The Moore-Penrose pseudoinverse (…, n, m) of A (…, m, n); singular values below `rtol` of the greatest count as 0.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.pinv(gg.tensor([[2.], [0.]]))
+    tensor([[0.5000, 0.0000]])
+    """
+    _matrix("pinv", A)
+    limit = max(A.shape[-2:]) * dt.finfo(A.dtype).eps if rtol is None else float(rtol)
+    return _ops.pinv_op(A, rcond=limit)
+
+
+def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> LstsqResult:
+    """The least-squares solution of A X = B, by the pseudoinverse: (solution, residuals, rank, singular_values).
+
+    `residuals` are the sums of squares per column where A (…, m, n) has more rows than columns, else empty.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.lstsq(gg.tensor([[1.], [1.]]), gg.tensor([[1.], [3.]])).solution.round()
+    tensor([[2.]])
+    """
+    _matrix("lstsq", A)
+    vector = B.ndim == A.ndim - 1
+    columns = B.unsqueeze(-1) if vector else B
+    if columns.shape[-2] != A.shape[-2]:
+        raise RuntimeError(f"linalg.lstsq: A {tuple(A.shape)} and B {tuple(B.shape)} must have as many rows")
+    x = pinv(A, rtol=rcond) @ columns
+    rest = ((A @ x - columns) ** 2).sum(-2) if A.shape[-2] > A.shape[-1] else x.new_empty(0)
+    s = svdvals(A.detach())
+    limit = max(A.shape[-2:]) * dt.finfo(A.dtype).eps if rcond is None else rcond
+    rank = (s > limit * s.amax(-1, keepdim=True)).sum(-1)
+    return LstsqResult(x.squeeze(-1) if vector else x, rest, rank, s)
+
+
+# ---- determinants ----
+def det(A: Tensor) -> Tensor:
+    """The determinant of square matrices (…, n, n), of shape (…). Differentiates at singular matrices once.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.det(gg.tensor([[2., 0.], [1., 4.]]))
+    tensor(8.)
+    """
+    _matrix("det", A, square=True)
+    return _ops.det_op(A)
+
+
+def slogdet(A: Tensor) -> SlogdetResult:
+    """(sign, log of the absolute value) of the determinant: no overflow. The gradient needs invertible matrices.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.slogdet(gg.eye(3))
+    SlogdetResult(sign=tensor(1.), logabsdet=tensor(0.))
+    """
+    _matrix("slogdet", A, square=True)
+    return SlogdetResult(*_ops.slogdet_op(A))
+
+
+def logdet(A: Tensor) -> Tensor:
+    """The logarithm of the determinant; NaN if it is negative."""
+    sign, value = slogdet(A)
+    return where(sign < 0, math.nan, value)
+
+
+# ---- decompositions ----
+def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
+    """L (…, n, n), lower triangular, with L Lᵀ = A symmetric and positive definite (`upper`: Lᵀ). Raises LinAlgError if not.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.cholesky(gg.tensor([[4., 2.], [2., 5.]]))
+    tensor([[2., 0.],
+            [1., 2.]])
+    """
+    _matrix("cholesky", A, square=True)
+    lower = _ops.cholesky_op(A)
+    return lower.mT if upper else lower
+
+
+def qr(A: Tensor, mode: str = "reduced") -> QRResult:
+    """Q with orthonormal columns and R upper triangular, A = Q R; `mode` 'reduced' or 'complete'.
+
+    >>> import gradgpu as gg
+    >>> Q, R = gg.linalg.qr(gg.randn(5, 3))
+    >>> Q.shape, R.shape
+    (gradgpu.Size([5, 3]), gradgpu.Size([3, 3]))
+    """
+    _matrix("qr", A)
+    if mode not in ("reduced", "complete"):
+        raise RuntimeError(
+            f"qr received unrecognized mode {mode!r} but expected one of 'reduced' (default) or 'complete'"
+        )
+    return QRResult(*_ops.qr_op(A, mode=mode))
+
+
+def eigh(A: Tensor, UPLO: str = "L") -> EighResult:
+    """Eigenvalues (…, n), ascending, and orthonormal eigenvectors (columns of (…, n, n)) of symmetric matrices.
+
+    Only one triangle is read. The gradient is finite only where the eigenvalues differ.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.eigh(gg.tensor([[2., 0.], [0., 1.]])).eigenvalues
+    tensor([1., 2.])
+    """
+    _matrix("eigh", A, square=True)
+    if UPLO.upper() not in ("L", "U"):
+        raise RuntimeError(f"linalg.eigh: expected UPLO to be 'L' or 'U', but got {UPLO}")
+    return EighResult(*_ops.eigh_op(A, upper=UPLO.upper() == "U"))
+
+
+def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
+    """The eigenvalues (…, n) of symmetric matrices, ascending."""
+    return eigh(A, UPLO).eigenvalues
+
+
+def svd(A: Tensor, full_matrices: bool = True) -> SVDResult:
+    """(U, S, Vh) with A = U diag(S) Vh, S descending. The gradient needs `full_matrices=False` (or a square A) and
+    singular values that differ.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.svd(gg.tensor([[3., 0.], [0., 2.]])).S
+    tensor([3., 2.])
+    """
+    _matrix("svd", A)
+    return SVDResult(*_ops.svd_op(A, full=bool(full_matrices)))
+
+
+def svdvals(A: Tensor) -> Tensor:
+    """The singular values (…, min(m, n)), descending."""
+    return svd(A, False).S
+
+
+def matrix_rank(A: Tensor, *, rtol: float | None = None, hermitian: bool = False) -> Tensor:
+    """How many singular values exceed `rtol` (max(m, n) · eps) times the greatest; int64."""
+    s = svdvals(A.detach())
+    limit = max(A.shape[-2:]) * dt.finfo(A.dtype).eps if rtol is None else rtol
+    return (s > limit * s.amax(-1, keepdim=True)).sum(-1)
+
+
+# ---- norms ----
+def vector_norm(
+    x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
+    """(Σ |x|^ord)^(1/ord) over `dim` (None: all elements).
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.vector_norm(gg.tensor([3., 4.]))
+    tensor(5.)
+    """
+    return _norm(x, ord, dim, keepdim, dtype=dtype)
+
+
+def matrix_norm(
+    A: Tensor, ord: Any = "fro", dim: tuple[int, int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
+    """A norm of matrices: 'fro', 'nuc', 1, -1, inf, -inf (sums of rows or columns), 2, -2 (singular values).
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.matrix_norm(gg.tensor([[1., -2.], [3., 4.]]), 1)
+    tensor(6.)
+    """
+    if dtype is not None:
+        A = A.to(dtype)
+    if len(dim) != 2:
+        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple, got {dim}")
+    rows, columns = (
+        reduced_dims("linalg.matrix_norm", dim[0], A.ndim)[0],
+        reduced_dims("linalg.matrix_norm", dim[1], A.ndim)[0],
+    )
+    if rows == columns:
+        raise RuntimeError(f"linalg.matrix_norm: dims must be different, got {tuple(dim)}")
+    if ord == "fro":
+        return _norm(A, 2, (rows, columns), keepdim)
+    others = [d for d in range(A.ndim) if d not in (rows, columns)]
+    matrix = permute(A, *others, rows, columns)
+    if ord in (1, -1, math.inf, -math.inf):
+        sums = _abs(matrix).sum(-2 if _one(ord) else -1)
+        made = sums.amax(-1) if ord > 0 else sums.amin(-1)
+    elif ord == "nuc":
+        made = svdvals(matrix).sum(-1)
+    elif ord in (2, -2):
+        s = svdvals(matrix)
+        made = s.amax(-1) if ord > 0 else s.amin(-1)
+    else:
+        raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported; use 'fro', 'nuc', ±1, ±2 or ±inf")
+    if keepdim:
+        for d in sorted((rows, columns)):
+            made = made.unsqueeze(d)
+    return made
+
+
+def _one(ord: float) -> bool:
+    return ord in (1, -1)
+
+
+def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """A vector norm, or with two dims (or a matrix and an `ord`) a matrix norm."""
+    if ord is None:
+        return vector_norm(A, 2, dim, keepdim, dtype=dtype)
+    if isinstance(ord, str) or (isinstance(dim, Sequence) and len(dim) == 2) or (dim is None and A.ndim == 2):
+        return matrix_norm(A, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
+    return vector_norm(A, ord, dim, keepdim, dtype=dtype)
+
+
+def cond(A: Tensor, p: Any = None) -> Tensor:
+    """The condition number: the ratio of the extreme singular values, or for another norm `p` ‖A‖ · ‖A⁻¹‖."""
+    _matrix("cond", A)
+    if p is None or p in (2, -2):
+        s = svdvals(A)
+        return s.amin(-1) / s.amax(-1) if p == -2 else s.amax(-1) / s.amin(-1)
+    return matrix_norm(A, p) * matrix_norm(inv(A), p)
+
+
+# ---- products ----
+def matrix_power(A: Tensor, n: int) -> Tensor:
+    """A multiplied with itself n times, by squaring; negative n: the inverse's power; 0: the identity.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.matrix_power(gg.tensor([[1., 1.], [0., 1.]]), 5)
+    tensor([[1., 5.],
+            [0., 1.]])
+    """
+    if not isinstance(A, Tensor) or A.ndim < 2 or A.shape[-1] != A.shape[-2]:
+        _matrix("matrix_power", A, square=True)
+    if n < 0:
+        return matrix_power(inv(A), -n)
+    if n == 0:
+        from .ops.creation import eye
+
+        return eye(A.shape[-1], dtype=A.dtype, device=A.device).expand(A.shape).clone()
+    made, square = None, A
+    while n:
+        if n & 1:
+            made = square if made is None else made @ square
+        n >>= 1
+        if n:
+            square = square @ square
+    return made.clone() if made is A else made  # type: ignore[return-value]
+
+
+def matrix_exp(A: Tensor) -> Tensor:
+    """e^A by scaling and squaring with Taylor's series of degree 18 (Higham, "The scaling and squaring method for the
+    matrix exponential revisited", 2005, with a series for the Padé approximant). The host waits for the norm.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.matrix_exp(gg.zeros(2, 2))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    _matrix("matrix_exp", A, square=True)
+    from .ops.creation import eye
+
+    size = float(_abs(A.detach()).sum(-1).max()) if A.numel() else 0.0
+    squarings = max(0, math.ceil(math.log2(size)) + 1) if size > 0.5 and math.isfinite(size) else 0
+    x = A / 2**squarings
+    one = eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    made = one + x / 18
+    for k in range(17, 0, -1):
+        made = one + (x @ made) / k
+    for _ in range(squarings):
+        made = made @ made
+    return made
+
+
+def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
+    """The product of several matrices (the first and last may be vectors) in the cheapest order (Cormen et al., ch. 15).
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.multi_dot([gg.ones(2, 3), gg.ones(3, 4), gg.ones(4)])
+    tensor([12., 12.])
+    """
+    given = list(tensors)
+    if len(given) < 2:
+        raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(given)}")
+    row, column = given[0].ndim == 1, given[-1].ndim == 1
+    if row:
+        given[0] = given[0].unsqueeze(0)
+    if column:
+        given[-1] = given[-1].unsqueeze(-1)
+    sizes = [given[0].shape[0], *[t.shape[-1] for t in given]]
+    cost: dict[tuple[int, int], tuple[int, int]] = {(i, i): (0, i) for i in range(len(given))}
+    for length in range(1, len(given)):
+        for i in range(len(given) - length):
+            j = i + length
+            cost[i, j] = min(
+                (cost[i, k][0] + cost[k + 1, j][0] + sizes[i] * sizes[k + 1] * sizes[j + 1], k)
+                for k in range(i, j)
+            )
+
+    def product(i: int, j: int) -> Tensor:
+        if i == j:
+            return given[i]
+        k = cost[i, j][1]
+        return product(i, k) @ product(k + 1, j)
+
+    made = product(0, len(given) - 1)
+    made = made.squeeze(0) if row else made
+    return made.squeeze(-1) if column else made
+
+
+def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
+    """Σ x · y along `dim`."""
+    return (x * y).sum(dim)
+
+
+def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """`gg.diagonal` of the last two dimensions."""
+    return A.diagonal(offset, dim1, dim2)
+
+
+def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
+    """The cross product of vectors of three elements along `dim`.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.cross(gg.tensor([1., 0., 0.]), gg.tensor([0., 1., 0.]))
+    tensor([0., 0., 1.])
+    """
+    if input.shape[dim] != 3 or other.shape[dim] != 3:
+        raise RuntimeError(
+            f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}"
+        )
+    a, b = [input.narrow(dim, k, 1) for k in range(3)], [other.narrow(dim, k, 1) for k in range(3)]
+    return cat([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]], dim)
+
+
+__all__ = [
+    "LinAlgError", "cholesky", "cholesky_solve", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "logdet", "lstsq",
+    "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve",
+    "solve_triangular", "svd", "svdvals", "vecdot", "vector_norm",
+]  # fmt: skip

@@ -1,0 +1,113 @@
+"""Samples of decompositions, determinants, inverses and matrix norms. Where a decomposition is not unique, a function of it is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import gradgpu as gg
+from tests.samples import Bad, In, OpSamples, Sample
+
+BOTH = ("float32", "float64")
+LOOSE = {"float32": (2e-3, 2e-3), "float64": (1e-7, 1e-7)}
+L = gg.linalg
+NOT_SQUARE = [
+    Bad(In(2, 3), raises=RuntimeError, match="square"),
+    Bad(In(3), raises=RuntimeError, match="2 dimensions"),
+]
+NOT_A_MATRIX = [Bad(In(3), raises=RuntimeError, match="2 dimensions")]
+SQUARE = [Sample(In(3, 3)), Sample(In(2, 4, 4)), Sample(In(0, 2, 2))]
+ANY = [Sample(In(4, 3)), Sample(In(2, 3, 3)), Sample(In(0, 2, 2))]
+
+
+def _well(x):
+    """Matrices that are safely invertible, with singular values apart."""
+    n = x.shape[-1]
+    return x * 0.2 + (np.diag(np.arange(1.0, n + 1)) if isinstance(x, np.ndarray) else
+                      gg.arange(1.0, n + 1, dtype=x.dtype, device=x.device).diag())  # fmt: skip
+
+
+def _spd(x):
+    x = _well(x)
+    return x @ (np.swapaxes(x, -1, -2) if isinstance(x, np.ndarray) else x.mT)
+
+
+def _op(name, function, reference, samples=SQUARE, errors=NOT_SQUARE, **more):
+    return OpSamples(name, function, samples=samples, reference=reference, dtypes=BOTH, tolerance=LOOSE,
+                     errors=errors, **more)  # fmt: skip
+
+
+def _checked(function, prepare):
+    """`function(prepare(x))` that still refuses what the function refuses."""
+
+    def run(x):
+        return function(prepare(x) if x.ndim >= 2 and x.shape[-1] == x.shape[-2] else x)
+
+    return run
+
+
+def _through_svd(x):
+    u, s, vh = L.svd(x, full_matrices=False)
+    return (u * s.exp().unsqueeze(-2)) @ vh
+
+
+def _through_svd_numpy(x):
+    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    return (u * np.exp(s)[..., None, :]) @ vh
+
+
+def _through_eigh(x):
+    w, v = L.eigh(x)
+    return (v * w.exp().unsqueeze(-2)) @ v.mT
+
+
+def _through_eigh_numpy(x):
+    w, v = np.linalg.eigh(x)
+    return (v * np.exp(w)[..., None, :]) @ np.swapaxes(v, -1, -2)
+
+
+def _projection(x):
+    q, r = gg.qr(x)
+    return (q * q) @ (r * r)
+
+
+def _projection_numpy(x):
+    q, r = np.linalg.qr(x)
+    return (q * q) @ (r * r)
+
+
+def _old_svd(x):
+    u, s, v = gg.svd(x)
+    return (u * s) @ v.mT if x.ndim == 2 else (u * s.unsqueeze(-2)) @ v.mT
+
+
+def _series(x):
+    made = term = np.broadcast_to(np.eye(x.shape[-1]), x.shape)
+    for k in range(1, 40):
+        term = term @ x / k
+        made = made + term
+    return made
+
+
+OPS = [
+    _op("det", _checked(gg.det, _well), lambda x: np.linalg.det(_well(x)), ops=("linalg_cofactor",)),
+    _op("slogdet", _checked(gg.slogdet, _well), lambda x: tuple(np.linalg.slogdet(_well(x)))),
+    _op("logdet", _checked(gg.logdet, _spd), lambda x: np.linalg.slogdet(_spd(x))[1]),
+    _op("inverse", _checked(gg.inverse, _well), lambda x: np.linalg.inv(_well(x))),
+    _op("pinverse", gg.pinverse, np.linalg.pinv, samples=[Sample(In(4, 2)), Sample(In(2, 2, 3)), Sample(In(0, 2, 3))], errors=NOT_A_MATRIX),
+    _op("cholesky", _checked(gg.cholesky, _spd), lambda x: np.linalg.cholesky(_spd(x))),
+    _op("matrix_power", _checked(lambda x: gg.matrix_power(x, -3), _well),
+        lambda x: np.linalg.matrix_power(_well(x), -3)),
+    _op("matrix_exp", gg.matrix_exp, _series),
+    _op("qr", _projection, _projection_numpy, samples=ANY, errors=NOT_A_MATRIX, layouts=False),
+    _op("svd", _old_svd, lambda x: x, samples=ANY, errors=NOT_A_MATRIX),
+    _op("linalg_svd", _through_svd, _through_svd_numpy, samples=ANY, errors=NOT_A_MATRIX),
+    _op("linalg_eigh", _checked(_through_eigh, _spd), lambda x: _through_eigh_numpy(_spd(x))),
+    _op("linalg_solve", lambda a, b: L.solve(_well(a) if a.shape[-1] == a.shape[-2] else a, b),
+        lambda a, b: np.linalg.solve(_well(a), b),
+        samples=[Sample(In(3, 3), In(3, 2)), Sample(In(2, 3, 3), In(3, 1)), Sample(In(0, 2, 2), In(0, 2, 1))],
+        errors=[Bad(In(2, 3), In(2, 1), raises=RuntimeError, match="square"),
+                Bad(In(3, 3), In(2, 1), raises=RuntimeError, match="incompatible shapes")]),
+    _op("cholesky_solve", lambda b, a: gg.cholesky_solve(b, L.cholesky(_spd(a))), lambda b, a: np.linalg.solve(_spd(a), b),
+        samples=[Sample(In(3, 2), In(3, 3)), Sample(In(0, 2, 1), In(0, 2, 2))],
+        errors=[Bad(In(2, 1), In(3, 3), raises=RuntimeError, match="incompatible shapes")]),
+]  # fmt: skip

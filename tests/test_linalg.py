@@ -1,0 +1,116 @@
+"""gradgpu.linalg beyond its samples: norms, orders of products, refusals, and the list of what goes through the host."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradgpu as gg
+from gradgpu.ops.registry import OPS
+
+L = gg.linalg
+rng = np.random.default_rng(0)
+A, T = rng.standard_normal((2, 4, 4)), rng.standard_normal((5, 3))
+
+
+def on(device: str, values: np.ndarray) -> gg.Tensor:
+    return gg.tensor(values, device=device)
+
+
+def same(found: gg.Tensor, true: Any, tolerance: float = 1e-10) -> None:
+    np.testing.assert_allclose(found.detach().cpu().numpy(), true, tolerance, tolerance)
+
+
+@pytest.mark.parametrize("order", ["fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf])
+def test_matrix_norms(order: Any, device: str) -> None:
+    same(L.matrix_norm(on(device, T), order), np.linalg.norm(T, order))
+    same(L.matrix_norm(on(device, A), order), [np.linalg.norm(a, order) for a in A])
+    kept = L.matrix_norm(on(device, A), order, dim=(0, 2), keepdim=True)
+    assert kept.shape == (1, 4, 1)
+    same(kept[0, :, 0], [np.linalg.norm(A[:, i], order) for i in range(4)])
+    same(L.norm(on(device, T), order), np.linalg.norm(T, order))
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 3.5, math.inf, -math.inf])
+def test_vector_norms(order: float, device: str) -> None:
+    same(L.vector_norm(on(device, T), order, dim=0), np.linalg.norm(T, order, 0))
+    same(L.norm(on(device, T), order, dim=1, keepdim=True), np.linalg.norm(T, order, 1, True))
+
+
+def test_condition_and_rank(device: str) -> None:
+    for p in (None, 2, -2, 1, math.inf, "fro"):
+        same(L.cond(on(device, A), p), np.linalg.cond(A, p), 1e-8)
+    low = T[:, :1] * T[0]
+    assert int(L.matrix_rank(on(device, low))) == 1 and L.matrix_rank(on(device, A)).tolist() == [4, 4]
+
+
+def test_powers_and_products(device: str) -> None:
+    a = on(device, A)
+    for n in (0, 1, 2, 5, -1, -4):
+        same(L.matrix_power(a, n), np.linalg.matrix_power(A, n), 1e-8)
+    mats = [rng.standard_normal(s) for s in ((10, 30), (30, 5), (5, 60), (60,))]
+    same(L.multi_dot([on(device, m) for m in mats]), np.linalg.multi_dot(mats))
+    same(L.vecdot(a, a), (A * A).sum(-1))
+    same(L.cross(on(device, T), on(device, T[::-1].copy())), np.cross(T, T[::-1]))
+
+
+def test_least_squares(device: str) -> None:
+    b = rng.standard_normal((5, 2))
+    found, true = L.lstsq(on(device, T), on(device, b)), np.linalg.lstsq(T, b, rcond=None)
+    for one, other in zip(found, true):
+        same(one, other)
+    same(L.lstsq(on(device, T), on(device, b[:, 0])).solution, true[0][:, 0])
+
+
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("unit", [False, True])
+def test_triangular_equations(upper: bool, unit: bool, device: str) -> None:
+    b = rng.standard_normal((2, 4, 3))
+    kept = np.triu(A) if upper else np.tril(A)
+    if unit:
+        kept = kept - kept * np.eye(4) + np.eye(4)
+    x = L.solve_triangular(on(device, A), on(device, b), upper=upper, unitriangular=unit)
+    same(x, np.linalg.solve(kept, b))
+    y = L.solve_triangular(
+        on(device, A), on(device, b.swapaxes(1, 2)), upper=upper, left=False, unitriangular=unit
+    )
+    same(y, np.linalg.solve(kept.swapaxes(1, 2), b).swapaxes(1, 2))
+
+
+def test_a_singular_matrix_has_a_determinant_with_a_gradient(device: str) -> None:
+    x = gg.tensor([[1.0, 2.0], [2.0, 4.0]], dtype=gg.float64, device=device, requires_grad=True)
+    L.det(x).backward()
+    same(x.grad, [[4, -2], [-2, 1]])
+
+
+def test_refusals(device: str) -> None:
+    zero = gg.zeros(2, 2, device=device)
+    with pytest.raises(L.LinAlgError, match=r"linalg.inv.*[Ss]ingular.*\(2, 2\)"):
+        L.inv(zero)
+    with pytest.raises(L.LinAlgError, match=r"linalg.cholesky.*positive definite"):
+        L.cholesky(zero - 1)
+    with pytest.raises(
+        RuntimeError, match="linalg.svd: expected a float32 or float64 tensor, got gradgpu.float16"
+    ):
+        L.svd(zero.half())
+    with pytest.raises(TypeError, match="linalg.qr: A must be a Tensor, got list"):
+        L.qr([[1.0]])
+    with pytest.raises(RuntimeError, match="linalg.matrix_norm: Order 3 not supported"):
+        L.matrix_norm(zero, 3)
+    full = L.svd(gg.ones(3, 2, device=device, requires_grad=True))
+    with pytest.raises(RuntimeError, match="full_matrices=False"):
+        full.U.sum().backward()
+    wide = L.qr(gg.ones(2, 3, device=device, requires_grad=True))
+    with pytest.raises(NotImplementedError, match="fewer rows than columns"):
+        wide.R.sum().backward()
+
+
+def test_the_list_of_what_goes_through_the_host() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "host_ops.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert listed == {name for name, op in OPS.items() if getattr(op.cuda, "through_host", False)}
