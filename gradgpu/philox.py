@@ -216,7 +216,8 @@ def normal(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
     if n <= _PIECE:
         return _box_muller(seed, first, n, double)
     z = np.empty(n, np.float64 if double else np.float32)
-    for done in range(0, n, _PIECE):  # piece by piece, so that the many intermediate results stay in the cache
+    # Piece by piece, so that the many intermediate results stay in the cache.
+    for done in range(0, n, _PIECE):
         z[done : done + _PIECE] = _box_muller(seed, first + done // width, min(_PIECE, n - done), double)
     return z
 

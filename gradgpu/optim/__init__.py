@@ -1,8 +1,10 @@
 """Optimisers and learning-rate schedules."""
 
-from . import lr_scheduler
+from . import lr_scheduler, swa_utils
 from .adam import *
 from .adaptive import *
+from .asgd import *
 from .lbfgs import *
+from .muon import *
 from .optimizer import Optimizer
 from .sgd import *

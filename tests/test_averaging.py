@@ -1,0 +1,113 @@
+"""ASGD, Muon, and averages of weights, against their formulas."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import gradgpu as gg
+from gradgpu import nn, optim
+from gradgpu.optim import swa_utils
+
+rng = np.random.default_rng(0)
+
+
+def on(device: str, values: np.ndarray) -> gg.Tensor:
+    return gg.tensor(values, device=device, requires_grad=True)
+
+
+def host(x: gg.Tensor) -> np.ndarray:
+    return x.detach().cpu().numpy()
+
+
+@pytest.mark.parametrize("t0", [1e6, 3])
+def test_asgd_follows_its_formula(t0: float, device: str) -> None:
+    start, target = rng.standard_normal((2, 3, 4))
+    p = on(device, start)
+    optimizer = optim.ASGD([p], lr=0.1, t0=t0, weight_decay=0.1)
+    w, average, eta, mu = start.copy(), np.zeros_like(start), 0.1, 1.0
+    for step in range(1, 9):
+        optimizer.zero_grad()
+        ((p - gg.tensor(target, device=device)) ** 2).sum().backward()
+        optimizer.step()
+        g = 2 * (w - target) + 0.1 * w
+        w = w * (1 - 1e-4 * eta) - eta * g
+        average = w if mu == 1 else average + (w - average) * mu
+        eta, mu = 0.1 / (1 + 1e-4 * 0.1 * step) ** 0.75, 1 / max(1, step - t0)
+    np.testing.assert_allclose(host(p), w, 1e-7)  # eta and mu are kept in float32
+    np.testing.assert_allclose(host(optimizer.state[p]["ax"]), average, 1e-7)
+    again = optim.ASGD([p], lr=0.1)
+    again.load_state_dict(optimizer.state_dict())
+    assert again.state[p]["step"].item() == 8
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (3, 6)])
+def test_muon_steps_along_an_orthogonal_matrix(shape: tuple, device: str) -> None:
+    p = on(device, np.zeros(shape, np.float32))
+    optimizer = optim.Muon([p], lr=0.5, weight_decay=0.0)
+    (p * gg.tensor(rng.standard_normal(shape).astype(np.float32), device=device)).sum().backward()
+    optimizer.step()
+    s = np.linalg.svd(host(p), compute_uv=False) / (0.5 * math.sqrt(max(1, shape[0] / shape[1])))
+    assert (s > 0.5).all() and (s < 1.35).all()
+
+
+def test_muon_refuses_what_is_no_matrix() -> None:
+    with pytest.raises(ValueError, match=r"Muon only supports 2D parameters.*\(3,\)"):
+        optim.Muon([gg.zeros(3, requires_grad=True)])
+    with pytest.raises(ValueError, match="Adjust learning rate function other"):
+        optim.Muon([gg.zeros(3, 3, requires_grad=True)], adjust_lr_fn="other")
+
+
+def test_averaged_models(device: str) -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).to(device)
+    mean = swa_utils.AveragedModel(model)
+    moving = swa_utils.AveragedModel(
+        model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.75), use_buffers=True
+    )
+    seen, expected = [], None
+    for k in range(4):
+        with gg.no_grad():
+            for p in model.parameters():
+                p.add_(k)
+        seen.append(host(model[0].weight).copy())
+        expected = seen[-1] if expected is None else 0.75 * expected + 0.25 * seen[-1]
+        mean.update_parameters(model)
+        moving.update_parameters(model)
+    np.testing.assert_allclose(host(mean.module[0].weight), np.mean(seen, 0), 1e-5, 1e-6)
+    np.testing.assert_allclose(host(moving.module[0].weight), expected, 1e-5, 1e-6)
+    assert int(mean.n_averaged) == 4 and "n_averaged" in mean.state_dict()
+    x = gg.ones(4, 3, device=device)
+    assert mean.eval()(x).shape == (4, 2)
+    with pytest.raises(ValueError, match="Invalid decay value 2"):
+        swa_utils.get_ema_avg_fn(2)
+    with pytest.raises(AssertionError, match="Only one of"):
+        swa_utils.AveragedModel(
+            model, avg_fn=swa_utils.get_swa_avg_fn(), multi_avg_fn=swa_utils.get_swa_multi_avg_fn()
+        )
+
+
+def test_statistics_anew(device: str) -> None:
+    data = rng.standard_normal((4, 8, 3)).astype(np.float32)
+    model = nn.Sequential(nn.BatchNorm1d(3, momentum=0.1)).to(device).eval()
+    swa_utils.update_bn([(gg.tensor(batch),) for batch in data], model, device=device)
+    np.testing.assert_allclose(host(model[0].running_mean), data.mean((0, 1)), 1e-4, 1e-5)
+    assert model[0].momentum == 0.1 and not model.training
+
+
+@pytest.mark.parametrize("strategy", ["cos", "linear"])
+def test_annealing_to_the_final_rate(strategy: str) -> None:
+    p = gg.zeros(1, requires_grad=True)
+    optimizer = optim.SGD([p], lr=1.0)
+    schedule = swa_utils.SWALR(optimizer, 0.2, anneal_epochs=4, anneal_strategy=strategy)
+    rates = [optimizer.param_groups[0]["lr"]]
+    for _ in range(6):
+        optimizer.step()
+        schedule.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    t = np.clip(np.arange(7) / 4, 0, 1)
+    share = t if strategy == "linear" else (1 - np.cos(math.pi * t)) / 2
+    np.testing.assert_allclose(rates, 1 + (0.2 - 1) * share, 1e-9)
+    with pytest.raises(ValueError, match="one of 'cos' or 'linear'"):
+        swa_utils.SWALR(optimizer, 0.1, anneal_strategy="other")
