@@ -3,7 +3,7 @@
 A node holds its operation, its *edges* (one an input: the node that made the input, the leaf
 `Tensor` itself, or None where no gradient is wanted) and the values its gradient rule asked for.
 Tensors point at nodes and nodes at older nodes and leaves, so there are no reference cycles, and
-the walk is a loop over nodes in descending order of creation, so depth does not matter. All state
+the walk is a loop over nodes, the latest first, so depth does not matter. All state
 of a pass is local to `run`: passes may nest and run in several threads.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from heapq import heappop, heappush
 from itertools import count
 from operator import attrgetter
 from sys import getrefcount
@@ -20,7 +21,7 @@ from numpy import generic, ndarray
 
 from .modes import state
 
-next_sequence = count().__next__
+next_sequence = count(0, -1).__next__  # counts down: the latest node has the smallest number
 _by_sequence = attrgetter("seq")
 _deposit_lock = threading.Lock()  # two threads' backward may meet at one leaf
 
@@ -129,9 +130,7 @@ SELECT = _SelectOp()
 
 def select_node(node: Node, index: int) -> Node:
     """The node of output `index` of `node`."""
-    chosen = new_node(SELECT, (node,), index)
-    chosen.seq = node.seq + 0.5  # type: ignore[assignment]  # after its operation, before the next one
-    return chosen
+    return new_node(SELECT, (node,), index)
 
 
 def new_node(op: Any, edges: tuple, saved: Any = (), checks: Any = None, attrs: Any = None) -> Node:
@@ -198,7 +197,7 @@ def discover(roots: Sequence[Any]) -> list[Node]:
             if type(edge) is Node and edge not in seen:
                 seen.add(edge)
                 stack.append(edge)
-    order.sort(key=_by_sequence, reverse=True)
+    order.sort(key=_by_sequence)
     return order
 
 
@@ -223,19 +222,26 @@ def run(
     try:
         pending: dict[Any, Any] = {}
         owned: set[Any] = set()  # sums made here, which may be added to in place
+        heap: list[Any] = []  # what `pending` has for nodes, by their numbers, the latest first
+        node_at: dict[Any, Node] = {}
         for root, gradient in zip(roots, gradients, strict=True):
             g = gradient if create_graph else gradient._a
-            pending[root] = pending[root] + g if root in pending else g
-        order = discover(roots)
-        useful = None if targets is None else _leading_to(order, targets)
+            if root in pending:
+                pending[root] = pending[root] + g
+            else:
+                pending[root] = g
+                if type(root) is Node:
+                    node_at[root.seq] = root
+                    heappush(heap, root.seq)
+        useful = None if targets is None else _leading_to(discover(roots), targets)
         wanted = set(targets or ())
         captured: dict[Any, Any] = {}
         watch = state.anomaly
-        get, pop = pending.get, pending.pop
-        for node in order:
-            g = pop(node, None)
-            if g is None:
-                continue
+        get, pop, node_of = pending.get, pending.pop, node_at.pop
+        # Every gradient of a node comes from later ones, so the latest node that waits has all of its gradient.
+        while heap:
+            node = node_of(heappop(heap))
+            g = pop(node)
             extra = node.extra
             if extra is not None:
                 g = _output_hooks(node, extra, g, create_graph)
@@ -248,9 +254,12 @@ def run(
                     continue
             op = node.op
             if op is SELECT:
-                parts = get(edges[0])
+                (edge,) = edges
+                parts = get(edge)
                 if parts is None:
-                    parts = pending[edges[0]] = [None] * edges[0].op.n_outputs_of(edges[0])
+                    parts = pending[edge] = [None] * edge.op.n_outputs_of(edge)
+                    node_at[edge.seq] = edge
+                    heappush(heap, edge.seq)
                 # Under create_graph a saved output comes back with a selecting node of its own: two may meet.
                 c = parts[node.saved]
                 parts[node.saved] = g if c is None else c + g
@@ -265,6 +274,10 @@ def run(
                     c = get(edge)
                     if c is None:
                         pending[edge] = h
+                        if type(edge) is Node:
+                            seq = edge.seq
+                            node_at[seq] = edge
+                            heappush(heap, seq)
                     elif create_graph:
                         pending[edge] = c + h
                     elif edge in owned:
