@@ -283,17 +283,30 @@ class _Linear:
         """The output for (input, weight, bias or None) whose arrays are `x`, `w` and `bias`."""
         y = np.dot(x, w.T)
         if bias is not None:
-            y += bias
+            np.add(y, bias, y)
         output = wrap(y)
-        edges = tuple([None if t is None else t if t._edge is LEAF else t._edge for t in tensors])
-        if state.grad and not all([e is None for e in edges]):  # noqa: C419  (a list is faster)
-            checks = []
-            for other in (0, 1):
-                if edges[1 - other] is not None:
-                    cell = tensors[other]._version_cell()
-                    checks.append((cell, cell[0]))
-            saved = (None if edges[1] is None else x, None if edges[0] is None else w)
-            output._edge = new_node(self, edges, saved, checks or None)
+        if state.grad:
+            input, weight, b = tensors
+            to_x, to_w, to_bias = input._edge, weight._edge, None if b is None else b._edge
+            if to_x is not None or to_w is not None or to_bias is not None:
+                edges = (
+                    input if to_x is LEAF else to_x,
+                    weight if to_w is LEAF else to_w,
+                    b if to_bias is LEAF else to_bias,
+                )
+                checks: tuple = ()
+                if to_w is not None:
+                    cell = input._cell
+                    if cell is None:
+                        cell = input._cell = [0]
+                    checks = ((cell, cell[0]),)
+                if to_x is not None:
+                    cell = weight._cell
+                    if cell is None:
+                        cell = weight._cell = [0]
+                    checks += ((cell, cell[0]),)
+                saved = (None if to_w is None else x, None if to_x is None else w)
+                output._edge = new_node(self, edges, saved, checks or None)
         return output
 
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:

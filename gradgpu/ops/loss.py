@@ -153,8 +153,10 @@ def _mse_cpu(x, t, *, reduction):
     flat = d.reshape(-1)
     total = np.dot(flat, flat)
     if reduction == "mean":
-        total = total / d.size if d.size else total * np.nan
-    return total.astype(x.dtype)
+        n = flat.size
+        total = total / n if n else total * np.nan
+    dtype = x.dtype
+    return total if total.dtype is dtype else total.astype(dtype)
 
 
 def _mse_cuda(x, t, *, reduction):

@@ -18,6 +18,7 @@ from ..autograd.engine import LEAF, Node, new_node, next_sequence
 from ..autograd.modes import state
 from ..cuda.array import Array
 from ..cuda.elementwise import broadcast_shapes, elementwise
+from ..scalars import zero_dim
 from ..tensor import Tensor, wrap
 from .expr import Expr, literal, substitute
 from .reduce import sum_to_size_op
@@ -593,6 +594,7 @@ def binary_door(op: Pointwise) -> Callable:
         return _named(lambda input, other, *, out=None: op(input, other, out=out), op)
     keep_one, keep_other, keep_both = op._kept((True, False)), op._kept((False, True)), op._kept((True, True))
     scalar = _SCALAR.get(cpu, cpu)
+    arithmetic = cpu in _SCALAR
 
     def door(input: Any, other: Any, *, out: Any = None) -> Any:
         number = type(other)
@@ -627,7 +629,12 @@ def binary_door(op: Pointwise) -> Callable:
             ):
                 return op(input, other)
             try:
-                r = cpu(x, y) if type(x) is ndarray else scalar(x, y)
+                if type(x) is ndarray:
+                    if number is float and arithmetic:
+                        y = zero_dim(y, d)
+                    r = cpu(x, y)
+                else:
+                    r = scalar(x, y)
             except ValueError:
                 broadcast_shapes(op.name, x.shape, getattr(y, "shape", ()))
                 raise
@@ -655,7 +662,7 @@ def binary_door(op: Pointwise) -> Callable:
                 checks = ((cell, cell[0]),)
             else:
                 shape, x = x.shape, None
-            if y is other:  # a number
+            if number is float or number is int:
                 if not keep_y:
                     y = None
                 shapes: Any = None

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..scalars import zero_dim as scalar
 from .elementwise import Bucket, ElementwiseOptimizer, step_kernel
 from .optimizer import check_betas, check_non_negative
 
@@ -82,20 +83,23 @@ class Adam(ElementwiseOptimizer):
 
     def _rule(self, g: np.ndarray, states: list[Any], scratch: np.ndarray, numbers: Sequence[float]) -> None:
         beta1, beta2, eps, step_size, root = numbers
+        dtype = g.dtype
         m, v, largest = states
-        np.multiply(m, beta1, m)
+        np.multiply(m, scalar(beta1, dtype), m)
         np.add(m, g, m)  # g comes multiplied by 1 - beta1,
         np.multiply(g, g, scratch)
-        np.multiply(scratch, (1.0 - beta2) / (1.0 - beta1) ** 2, scratch)  # which is undone here
-        np.multiply(v, beta2, v)
+        np.multiply(
+            scratch, scalar((1.0 - beta2) / (1.0 - beta1) ** 2, dtype), scratch
+        )  # which is undone here
+        np.multiply(v, scalar(beta2, dtype), v)
         np.add(v, scratch, v)
         if largest is not None:
             v = np.maximum(largest, v, out=largest)
         # m / (√v / root + eps) = m · root / (√v + eps · root): a division less
         np.sqrt(v, scratch)
-        np.add(scratch, eps * root, scratch)
+        np.add(scratch, scalar(eps * root, dtype, False), scratch)
         np.divide(m, scratch, g)
-        np.multiply(g, step_size * root, g)
+        np.multiply(g, scalar(step_size * root, dtype, False), g)
 
 
 class AdamW(Adam):

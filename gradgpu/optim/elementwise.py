@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from operator import attrgetter, is_, itemgetter
+from operator import attrgetter, is_
 from typing import Any
 
 import numpy as np
 
 from ..cuda.launch import Kernel
 from ..dtypes import FLOATS
+from ..scalars import zero_dim as scalar
 from ..tensor import Tensor, wrap
 from .optimizer import Optimizer
 
@@ -61,6 +62,8 @@ class Bucket:
         else:
             self._make_cpu(initial, optimizer._states)
         self.slots = {name: [state[name] for state in self.states] for name in initial}
+        self.names = (*self.slots, *self.scalars)
+        self.expected = [state[name] for state in self.states for name in self.names]
         if self.cuda:
             self.launches = list(self._launches((*optimizer._states, *("",) * _STATES)[:_STATES]))
 
@@ -125,13 +128,12 @@ class Bucket:
             map(is_, map(state.get, self.params), self.states)
         ):
             return False
+        names = self.names
         try:
-            return all(
-                all(map(is_, map(itemgetter(name), self.states), tensors))
-                for name, tensors in self.slots.items()
-            ) and all(s[name] is tensor for name, tensor in self.scalars.items() for s in self.states)
+            now = [state[name] for state in self.states for name in names]
         except KeyError:
             return False
+        return all(map(is_, now, self.expected))
 
 
 class ElementwiseOptimizer(Optimizer):
@@ -257,13 +259,12 @@ class ElementwiseOptimizer(Optimizer):
             if scale != 1.0:
                 np.multiply(bucket.flat_grad, scale, bucket.flat_grad)
         elif scale != 1.0 or maximize:
-            if maximize:
-                scale = -scale
+            factor = scalar(-scale if maximize else scale, bucket.flat_grad.dtype)
             for p, piece in zip(bucket.params, pieces):
-                np.multiply(p._grad._a, scale, piece)  # type: ignore[union-attr]
+                np.multiply(p._grad._a, factor, piece)  # type: ignore[union-attr]
         else:
             for p, piece in zip(bucket.params, pieces):
-                np.copyto(piece, p._grad._a)  # type: ignore[union-attr]
+                piece[...] = p._grad._a  # type: ignore[union-attr]
         for g, states, scratch in bucket.chunks:
             self._rule(g, states, scratch, numbers)
         if decoupled:
