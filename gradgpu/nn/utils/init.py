@@ -22,8 +22,7 @@ def skip_init(module_cls: type[M], *args: Any, **kwargs: Any) -> M:
     if not (isinstance(module_cls, type) and issubclass(module_cls, Module)):
         raise RuntimeError(f"Expected a Module; got {module_cls}")
     device = kwargs.get("device")
-    made = module_cls(*args, **kwargs)
+    made: M = module_cls(*args, **kwargs)
     first: Parameter | None = next(made.parameters(), None)
-    return made.to_empty(
-        device=device if device is not None else first.device if first is not None else "cpu"
-    )
+    made.to_empty(device=device if device is not None else first.device if first is not None else "cpu")
+    return made

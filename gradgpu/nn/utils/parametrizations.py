@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from ...autograd.modes import no_grad
@@ -54,7 +53,7 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
 
     def old_names(module: Module, state_dict: Any, prefix: str, *others: Any) -> None:
         for old, new in (("_g", "original0"), ("_v", "original1")):
-            if f"{prefix}{name}{old}" in state_dict and isinstance(state_dict, Mapping):
+            if f"{prefix}{name}{old}" in state_dict:
                 state_dict[f"{prefix}parametrizations.{name}.{new}"] = state_dict.pop(f"{prefix}{name}{old}")
 
     module.register_load_state_dict_pre_hook(old_names)
