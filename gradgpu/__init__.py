@@ -75,6 +75,7 @@ if _TYPE_CHECKING:
 _LAZY = {
     "accelerator": "accelerator",
     "backends": "backends",
+    "distributed": "distributed",
     "distributions": "distributions",
     "linalg": "linalg",
     "func": "func",

@@ -78,3 +78,13 @@ def test_a_sampler_of_very_many_indices(replacement: bool) -> None:
 def test_randint_of_one_bound_and_a_size(device: str) -> None:
     x = gg.randint(3, size=(50,), device=device)
     assert x.shape == (50,) and 0 <= x.min() and x.max() < 3
+
+
+def test_distributed_says_that_there_is_one_process() -> None:
+    assert not gg.distributed.is_available() and not gg.distributed.is_initialized()
+    with pytest.raises(RuntimeError, match="no process groups"):
+        gg.distributed.init_process_group("nccl")
+    with pytest.raises(ValueError, match="get_rank.*has not been initialized"):
+        gg.distributed.get_rank()
+    with pytest.raises(RuntimeError, match="no process groups"):
+        gg.nn.parallel.DistributedDataParallel(gg.nn.Linear(1, 1))

@@ -52,4 +52,13 @@ def data_parallel(
     return module(*arguments, **(module_kwargs or {}))
 
 
-__all__ = ["DataParallel", "data_parallel"]
+class DistributedDataParallel(Module):
+    """Several processes, one device each: not there, so making one raises RuntimeError."""
+
+    def __init__(self, module: Module, *args: Any, **kwargs: Any) -> None:
+        from ..distributed import init_process_group
+
+        init_process_group()
+
+
+__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]

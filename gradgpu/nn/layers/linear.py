@@ -58,7 +58,7 @@ class Linear(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         # The table itself first: attributes that are not in __dict__ cost more than the rest of a small layer.
-        own = self._parameters
+        own: dict[str, Any] = self._parameters
         weight = own["weight"] if "weight" in own else self.weight
         return F.linear(input, weight, own["bias"] if "bias" in own else self.bias)
 
