@@ -48,6 +48,7 @@ from ..ops.pointwise import (
 from ..ops.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
+    adaptive_max_pool1d,
     adaptive_max_pool2d,
     avg_pool1d,
     avg_pool2d,
@@ -370,3 +371,42 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
         )
     x = input.reshape(-1, channels, height // r, r, width // r, r).permute(0, 1, 3, 5, 2, 4)
     return x.reshape(*lead, channels * r * r, height // r, width // r)
+
+
+# Where the functions are that few programs use; imported when asked for.
+_LAZY = {
+    "activations": (
+        "celu_ elu_ feature_alpha_dropout gumbel_softmax hardshrink hardtanh_ leaky_relu_ rrelu rrelu_ selu_ softshrink "
+        "threshold_"
+    ),
+    "ctc": "ctc_loss",
+    "losses": (
+        "cosine_embedding_loss hinge_embedding_loss margin_ranking_loss multi_margin_loss multilabel_margin_loss "
+        "multilabel_soft_margin_loss poisson_nll_loss soft_margin_loss triplet_margin_loss triplet_margin_with_distance_loss"
+    ),
+    "pooling": (
+        "adaptive_avg_pool3d adaptive_max_pool1d_with_indices adaptive_max_pool2d_with_indices adaptive_max_pool3d "
+        "adaptive_max_pool3d_with_indices avg_pool3d fractional_max_pool2d fractional_max_pool2d_with_indices "
+        "fractional_max_pool3d fractional_max_pool3d_with_indices local_response_norm lp_pool1d lp_pool2d lp_pool3d "
+        "max_pool1d_with_indices max_pool2d_with_indices max_pool3d max_pool3d_with_indices max_unpool1d max_unpool2d "
+        "max_unpool3d"
+    ),
+    "sampling": (
+        "affine_grid channel_shuffle conv_transpose3d embedding_bag grid_sample native_channel_shuffle pdist "
+        "upsample_bilinear upsample_nearest"
+    ),
+}
+_HOME = {name: home for home, names in _LAZY.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        from importlib import import_module
+
+        found = globals()[name] = getattr(import_module(f".functions.{_HOME[name]}", __package__), name)
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

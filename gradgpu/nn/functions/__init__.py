@@ -1,0 +1,1 @@
+"""Functions of :mod:`gradgpu.nn.functional` that few programs use: compositions of operations, imported when asked for."""
