@@ -459,3 +459,20 @@ def test_schedule_state_round_trip():
     other = lr_scheduler.ExponentialLR(optim.SGD([gg.nn.Parameter(gg.zeros(1))], lr=1.0), 0.1)
     other.load_state_dict(pickle.loads(pickle.dumps(schedule.state_dict())))
     assert (other.gamma, other.last_epoch, other.get_last_lr()) == (0.5, 1, [0.5])
+
+
+def test_parameters_whose_gradients_come_and_go(device: str) -> None:
+    """Each step changes exactly the parameters that have a gradient, however often that set changes."""
+    params = [gg.ones(2, device=device, requires_grad=True) for _ in range(4)]
+    optimizer = gg.optim.SGD(params, lr=0.125, momentum=0.5)
+    steps = [0] * 4
+    for chosen in [(0, 1), (1, 2), (2, 3), (0, 3), (1, 3), (0, 1, 2, 3), (2,), (2,), (2,), (0, 2), (0, 2)]:
+        optimizer.zero_grad()
+        sum(params[k].sum() for k in chosen).backward()
+        before = [p.detach().clone() for p in params]
+        optimizer.step()
+        for k, p in enumerate(params):
+            steps[k] += k in chosen
+            # Momentum of a constant gradient of one: 1, 1.5, 1.75, …
+            expected = before[k] - 0.125 * (2 - 0.5 ** (steps[k] - 1)) * (k in chosen)
+            assert gg.equal(p.detach(), expected), (chosen, k)

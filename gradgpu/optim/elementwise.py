@@ -150,8 +150,8 @@ class ElementwiseOptimizer(Optimizer):
 
     def _init_hooks(self) -> None:
         super()._init_hooks()
-        # group number → (parameters with gradients, their buckets, how often they had to be made)
-        self._plans: dict[int, tuple[list[Tensor], list[Bucket], int]] = {}
+        # group number → (parameters with gradients, their buckets, those of other parameters, how often they were made)
+        self._plans: dict[int, tuple[list[Tensor], list[Bucket], list[Bucket], int]] = {}
 
     def _initial_state(self, group: dict[str, Any]) -> dict[str, float]:
         raise NotImplementedError
@@ -200,7 +200,7 @@ class ElementwiseOptimizer(Optimizer):
 
     def _buckets(self, group: dict[str, Any], params: list[Tensor]) -> list[Bucket]:
         key = id(group)
-        known, buckets, made = self._plans.get(key, ([], [], 0))
+        known, buckets, idle, made = self._plans.get(key, ([], [], [], 0))
         state = self.state
         if (
             len(known) == len(params)
@@ -215,12 +215,10 @@ class ElementwiseOptimizer(Optimizer):
             buckets = [Bucket(self, group, part) for part in parts.values()]
         else:
             # The set of parameters with gradients keeps changing: one bucket for each needs no copies.
-            single = {id(b.params[0]): b for b in buckets if len(b.params) == 1 and b.valid(state)}
+            single = {id(b.params[0]): b for b in (*buckets, *idle) if len(b.params) == 1 and b.valid(state)}
             buckets = [single.pop(id(p)) if id(p) in single else self._alone(group, p) for p in params]
-            buckets += single.values()
-            self._plans[key] = (params, buckets, made)
-            return buckets[: len(params)]
-        self._plans[key] = (params, buckets, made + 1)
+            idle = list(single.values())
+        self._plans[key] = (params, buckets, idle, made + 1)
         return buckets
 
     def _alone(self, group: dict[str, Any], p: Tensor) -> Bucket:
