@@ -4,10 +4,13 @@ from . import module
 from .layers import *  # noqa: F403
 from .layers import (
     activation,
+    adaptive,
     attention,
     container,
     conv,
+    distance,
     dropout,
+    fold,
     linear,
     loss,
     normalization,
@@ -21,6 +24,6 @@ from .layers import normalization as batchnorm
 from .module import Module
 
 __all__ = [
-    "Module", "activation", "attention", "batchnorm", "container", "conv", "dropout", "linear", "loss", "module",
+    "Module", "activation", "adaptive", "attention", "batchnorm", "container", "conv", "distance", "dropout", "fold", "linear", "loss", "module",
     "normalization", "padding", "pooling", "rnn", "sparse", "upsampling",
 ]  # fmt: skip

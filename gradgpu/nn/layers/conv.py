@@ -13,8 +13,8 @@ from ..module import Module
 from ..parameter import LazyModule, Parameter, UninitializedParameter
 
 __all__ = [
-    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "LazyConv1d", "LazyConv2d",
-    "LazyConvTranspose2d",
+    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "LazyConv1d", "LazyConv2d",
+    "LazyConv3d", "LazyConvTranspose1d", "LazyConvTranspose2d", "LazyConvTranspose3d",
 ]  # fmt: skip
 
 
@@ -41,7 +41,6 @@ class _ConvNd(Module):
         padding_mode: str = "zeros",
         device: Any = None,
         dtype: Any = None,
-        output_padding: Any = 0,
     ) -> None:
         super().__init__()
         if groups <= 0:
@@ -70,7 +69,7 @@ class _ConvNd(Module):
             _tuple(stride, n),
             _tuple(dilation, n),
         )
-        self.output_padding = _tuple(output_padding, n)
+        self.output_padding = (0,) * n
         self.padding: Any = padding
         if isinstance(padding, str):
             if padding not in ("same", "valid"):
@@ -189,8 +188,8 @@ class _ConvTransposeNd(_ConvNd):
             )
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype,
-            output_padding,
         )  # fmt: skip
+        self.output_padding = _tuple(output_padding, self._dims)
 
     def _extra_size(self, input: Tensor, output_size: Any) -> tuple[int, ...]:
         """The output_padding that gives a wanted output size: a stride reaches several sizes."""
@@ -210,7 +209,7 @@ class _ConvTransposeNd(_ConvNd):
         return tuple(extra)
 
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
-        conv = (F.conv_transpose1d, F.conv_transpose2d)[self._dims - 1]
+        conv = getattr(F, f"conv_transpose{self._dims}d")
         extra = self._extra_size(input, output_size)
         return conv(
             input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
@@ -231,6 +230,12 @@ class ConvTranspose2d(_ConvTransposeNd):
     """
 
     _dims = 2
+
+
+class ConvTranspose3d(_ConvTransposeNd):
+    """3-D transposed convolution: (N, C_in, D, H, W) → (N, C_out, D_out, H_out, W_out)."""
+
+    _dims = 3
 
 
 class _LazyConv(LazyModule, _ConvNd):
@@ -260,6 +265,24 @@ class LazyConv2d(_LazyConv, Conv2d):
     """A :class:`Conv2d` that takes in_channels from its first input."""
 
     _becomes = Conv2d
+
+
+class LazyConv3d(_LazyConv, Conv3d):
+    """A :class:`Conv3d` that takes in_channels from its first input."""
+
+    _becomes = Conv3d
+
+
+class LazyConvTranspose1d(_LazyConv, ConvTranspose1d):
+    """A :class:`ConvTranspose1d` that takes in_channels from its first input."""
+
+    _becomes = ConvTranspose1d
+
+
+class LazyConvTranspose3d(_LazyConv, ConvTranspose3d):
+    """A :class:`ConvTranspose3d` that takes in_channels from its first input."""
+
+    _becomes = ConvTranspose3d
 
 
 class LazyConvTranspose2d(_LazyConv, ConvTranspose2d):

@@ -9,13 +9,14 @@ from .. import functional as F
 from ..module import Module
 
 __all__ = [
-    "CircularPad1d", "CircularPad2d", "ConstantPad1d", "ConstantPad2d", "ReflectionPad1d", "ReflectionPad2d",
-    "ReplicationPad1d", "ReplicationPad2d", "ZeroPad1d", "ZeroPad2d",
+    "CircularPad1d", "CircularPad2d", "CircularPad3d", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d",
+    "ReflectionPad1d", "ReflectionPad2d", "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d",
+    "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
 ]  # fmt: skip
 
 
 class _Pad(Module):
-    """padding: an int for every side, or (left, right[, top, bottom])."""
+    """padding: an int for every side, or (left, right[, top, bottom[, front, back]])."""
 
     _dims = 2
     _mode = "constant"
@@ -42,6 +43,12 @@ class ZeroPad2d(_Pad):
     """Zeros around the last two dimensions."""
 
 
+class ZeroPad3d(_Pad):
+    """Zeros around the last three dimensions."""
+
+    _dims = 3
+
+
 class _ConstantPad(_Pad):
     def __init__(self, padding: Any, value: float) -> None:
         super().__init__(padding)
@@ -61,6 +68,12 @@ class ConstantPad2d(_ConstantPad):
     """One value around the last two dimensions."""
 
 
+class ConstantPad3d(_ConstantPad):
+    """One value around the last three dimensions."""
+
+    _dims = 3
+
+
 class ReflectionPad1d(_Pad):
     """The last dimension mirrored at its ends (the end itself once)."""
 
@@ -71,6 +84,12 @@ class ReflectionPad2d(_Pad):
     """The last two dimensions mirrored at their ends (the end itself once)."""
 
     _mode = "reflect"
+
+
+class ReflectionPad3d(_Pad):
+    """The last three dimensions mirrored at their ends (the end itself once)."""
+
+    _dims, _mode = 3, "reflect"
 
 
 class ReplicationPad1d(_Pad):
@@ -85,6 +104,12 @@ class ReplicationPad2d(_Pad):
     _mode = "replicate"
 
 
+class ReplicationPad3d(_Pad):
+    """The ends of the last three dimensions repeated."""
+
+    _dims, _mode = 3, "replicate"
+
+
 class CircularPad1d(_Pad):
     """The last dimension continued from its other end."""
 
@@ -95,3 +120,9 @@ class CircularPad2d(_Pad):
     """The last two dimensions continued from their other ends."""
 
     _mode = "circular"
+
+
+class CircularPad3d(_Pad):
+    """The last three dimensions continued from their other ends."""
+
+    _dims, _mode = 3, "circular"
