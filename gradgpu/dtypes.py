@@ -103,7 +103,10 @@ def from_numpy_dtype(d: Any) -> dtype:
     """gradgpu's dtype for a numpy dtype; TypeError if there is none."""
     found = FROM_NUMPY.get(d)
     if found is None:
-        d = np.dtype(d)
+        try:
+            d = np.dtype(d)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"expected a dtype such as gradgpu.float32, got {d!r}") from error
         if d.name == "bfloat16":
             return FROM_NUMPY.setdefault(d, bfloat16)
         found = FROM_NUMPY.get(d.newbyteorder("="))

@@ -651,3 +651,18 @@ def test_old_tensor_types() -> None:
     assert not isinstance(gg.zeros(1), gg.LongTensor)
     with pytest.raises(TypeError, match="one sequence or several sizes"):
         gg.LongTensor([1], [2])
+
+
+def test_types_by_name(device: str) -> None:
+    module, prefix = (gg, "") if device == "cpu" else (gg.cuda, "cuda.")
+    x = module.FloatTensor([[1.5, -2]])
+    assert x.device.type == device and x.type() == f"gradgpu.{prefix}FloatTensor"
+    for kind in (module.LongTensor, f"torch.{prefix}LongTensor", gg.int64):
+        assert x.type(kind).tolist() == [[1, -2]] and x.type(kind).device == x.device
+    assert isinstance(x, module.FloatTensor) and not isinstance(x, module.LongTensor)
+    with pytest.raises(ValueError, match="invalid type: 'torch.NoTensor'"):
+        x.type("torch.NoTensor")
+    with pytest.raises(TypeError, match="no dtype for numpy's object"):
+        x.type(object)
+    with pytest.raises(AttributeError, match="NoTensor"):
+        gg.cuda.NoTensor  # noqa: B018

@@ -25,7 +25,6 @@ LEFT_OUT = {
     "torch.Tensor.record_stream": "not written yet: keep the tensor until the other stream has been waited for",
     "torch.autocast": "no mixed precision: a small net's time is not in its arithmetic",
     "torch.cuda.amp": "no mixed precision: a small net's time is not in its arithmetic",
-    "torch.cuda.FloatTensor": "deprecated in PyTorch; tensor(…, device='cuda')",
     "torch.cuda.memory_summary": "the pool's figures: cuda.memory_allocated, cuda.memory_reserved",
     "torch.linalg.eig": "complex results; linalg.eigh has the eigenvalues of symmetric matrices",
     "torch.distributions": "rarely used, and not written yet",

@@ -118,3 +118,13 @@ class device(on_device):
     """
 
     __slots__ = ()
+
+
+def __getattr__(name: str) -> Any:
+    # cuda.FloatTensor and its kin: what old scripts call, and nothing else needs.
+    if name.endswith("Tensor"):
+        from ..ops.legacy import TYPES
+
+        if f"cuda.{name}" in TYPES:
+            return TYPES[f"cuda.{name}"]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

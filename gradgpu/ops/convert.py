@@ -158,16 +158,6 @@ def type_as(self: Any, other: Any) -> Any:
     return to(self, other.dtype)
 
 
-@method("type")
-def type_(self: Any, dtype: Any = None) -> Any:
-    """The name of the tensor's type, or the tensor cast to `dtype`."""
-    if dtype is not None:
-        return to(self, dt.as_dtype(dtype))
-    names = {"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int64": "Long", "int32": "Int",
-             "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool"}  # fmt: skip
-    return f"gradgpu.{'cuda.' if self.is_cuda else ''}{names[self.dtype.name]}Tensor"
-
-
 @method
 def clone(input: Any, *, memory_format: Any = None) -> Any:
     """A copy with its own memory; the gradient flows through.

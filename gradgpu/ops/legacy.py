@@ -24,10 +24,11 @@ class TensorType:
     tensor([1, 2])
     """
 
-    def __init__(self, name: str, dtype: dt.dtype):
-        self.__name__, self.dtype = name, dtype
+    def __init__(self, name: str, dtype: dt.dtype, device: str = "cpu"):
+        self.__name__, self.dtype, self.device = name, dtype, device
 
     def __call__(self, *data: Any, device: Any = None) -> Tensor:
+        device = Device(self.device if device is None else device)
         if not data:
             return empty(0, dtype=self.dtype, device=device)
         if isinstance(data[0], int) or len(data) == 1 and isinstance(data[0], Size):
@@ -36,26 +37,52 @@ class TensorType:
             raise TypeError(
                 f"{self.__name__}(): expected one sequence or several sizes, got {len(data)} arguments"
             )
-        made = tensor(data[0], dtype=self.dtype)
-        return made if device is None else made.to(Device(device))
+        return tensor(data[0], dtype=self.dtype).to(device)
 
     def __instancecheck__(self, x: Any) -> bool:
-        return isinstance(x, Tensor) and x.dtype is self.dtype and x.is_cpu
+        return isinstance(x, Tensor) and x.dtype is self.dtype and x.device.type == self.device
 
     def __repr__(self) -> str:
         return f"<class 'gradgpu.{self.__name__}'>"
 
 
-FloatTensor = TensorType("FloatTensor", dt.float32)
-DoubleTensor = TensorType("DoubleTensor", dt.float64)
-HalfTensor = TensorType("HalfTensor", dt.float16)
-BFloat16Tensor = TensorType("BFloat16Tensor", dt.bfloat16)
-LongTensor = TensorType("LongTensor", dt.int64)
-IntTensor = TensorType("IntTensor", dt.int32)
-ShortTensor = TensorType("ShortTensor", dt.int16)
-CharTensor = TensorType("CharTensor", dt.int8)
-ByteTensor = TensorType("ByteTensor", dt.uint8)
-BoolTensor = TensorType("BoolTensor", dt.bool)
+_NAMES = {
+    "Float": dt.float32, "Double": dt.float64, "Half": dt.float16, "BFloat16": dt.bfloat16, "Long": dt.int64, "Int": dt.int32,
+    "Short": dt.int16, "Char": dt.int8, "Byte": dt.uint8, "Bool": dt.bool,
+}  # fmt: skip
+TYPES = {
+    prefix + name + "Tensor": TensorType(prefix + name + "Tensor", dtype, device)
+    for name, dtype in _NAMES.items()
+    for prefix, device in (("", "cpu"), ("cuda.", "cuda"))
+}
+FloatTensor, DoubleTensor, HalfTensor = TYPES["FloatTensor"], TYPES["DoubleTensor"], TYPES["HalfTensor"]
+BFloat16Tensor, LongTensor, IntTensor = TYPES["BFloat16Tensor"], TYPES["LongTensor"], TYPES["IntTensor"]
+ShortTensor, CharTensor, ByteTensor = TYPES["ShortTensor"], TYPES["CharTensor"], TYPES["ByteTensor"]
+BoolTensor = TYPES["BoolTensor"]
+
+
+@method("type")
+def type_(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """The name of the tensor's type, or the tensor cast to `dtype`: a dtype, `LongTensor` or its name.
+
+    Raises:
+        ValueError: a name that is none of a tensor type.
+
+    >>> import gradgpu as gg
+    >>> gg.ones(1).type(), gg.ones(1).type("gradgpu.LongTensor")
+    ('gradgpu.FloatTensor', tensor([1]))
+    """
+    if dtype is None:
+        name = next(name for name, d in _NAMES.items() if d is self.dtype)
+        return f"gradgpu.{'cuda.' if self.is_cuda else ''}{name}Tensor"
+    if isinstance(dtype, str):
+        kind = TYPES.get(dtype.removeprefix("gradgpu.").removeprefix("torch."))
+        if kind is None:
+            raise ValueError(f"type: invalid type: {dtype!r}; use a dtype such as gradgpu.float32")
+        dtype = kind
+    if isinstance(dtype, TensorType):
+        return self.to(device=Device(dtype.device), dtype=dtype.dtype, non_blocking=non_blocking)
+    return self.to(dt.as_dtype(dtype), non_blocking=non_blocking)
 
 
 @method
