@@ -97,6 +97,7 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
@@ -106,6 +107,7 @@ def grad(
     Args:
         grad_outputs: one weight tensor an output (may be None for scalars).
         retain_graph, create_graph: as in `Tensor.backward`.
+        only_inputs: has no effect, as in PyTorch; `backward` gives the gradients of all leaves.
         allow_unused: give None for inputs that outputs do not depend on, instead of raising.
         is_grads_batched: `grad_outputs` have a leading batch dimension; one gradient an entry, stacked.
         materialize_grads: give zeros instead of None.

@@ -55,7 +55,8 @@ from ..ops.pool import (
     max_pool1d,
     max_pool2d,
 )  # fmt: skip
-from ..ops.random import alpha_dropout, dropout, feature_dropout
+from ..ops.random import alpha_dropout as _alpha_dropout
+from ..ops.random import dropout, feature_dropout
 from ..ops.softmax import log_softmax, softmax, softmin
 from ..ops.unfold import fold, unfold
 from ..tensor import Tensor
@@ -141,13 +142,21 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _channel_dropout(input, p, training, inplace, 3)
 
 
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """Dropout to SELU's saturation value that keeps mean and variance (Klambauer et al., 2017)."""
+    result = _alpha_dropout(input, p, training)
+    return _write_inplace("alpha_dropout_", input, result) if inplace else result
+
+
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y_k = x₁ᵀ A_k x₂ + b_k: (*, in1), (*, in2), weight (out, in1, in2) → (*, out)."""
     outer = input1.unsqueeze(-1) * input2.unsqueeze(-2)
     return linear(outer.flatten(-2), weight.flatten(1), bias)
 
 
-def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+def normalize(
+    input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None
+) -> Tensor:
     """x divided by its p-norm along dim, or by eps where that is smaller.
 
     Example:
@@ -155,7 +164,8 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
         >>> gg.nn.functional.normalize(gg.tensor([[3., 4.]]))
         tensor([[0.6000, 0.8000]])
     """
-    return input / input.norm(p, dim, keepdim=True).clamp(min=eps)
+    scale = input.norm(p, dim, keepdim=True).clamp(min=eps)
+    return input / scale if out is None else _pointwise.div(input, scale, out=out)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from ..autograd.function import Function
@@ -46,12 +47,16 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def call_with_hooks(module: Any, args: tuple, kwargs: dict) -> Any:
-    """``module(*args, **kwargs)`` for a module that has hooks, in PyTorch's order.
+# Hooks of all modules: {id: (hook, flags)} of each kind.
+GLOBAL: dict[str, dict[int, Any]] = {"forward_pre": {}, "forward": {}, "backward_pre": {}, "backward": {}}
 
-    Forward pre-hooks, forward, forward hooks; full backward pre-hooks see the gradients of the
-    outputs, full backward hooks those of the inputs and of the outputs.
-    """
+
+def _changed_arguments(module: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    """What the forward pre-hooks make of the arguments."""
+    for hook, _ in list(GLOBAL["forward_pre"].values()):
+        changed = hook(module, args)
+        if changed is not None:
+            args = _as_tuple(changed)
     for key, hook in list(module._forward_pre_hooks.items()):
         if key in module._forward_pre_hooks_with_kwargs:
             changed = hook(module, args, kwargs)
@@ -65,40 +70,69 @@ def call_with_hooks(module: Any, args: tuple, kwargs: dict) -> Any:
             changed = hook(module, args)
             if changed is not None:
                 args = _as_tuple(changed)
+    return args, kwargs
 
-    wants_backward = module._backward_hooks or module._backward_pre_hooks
+
+def _forward_hooks(module: Any) -> list[tuple[Any, bool, bool]]:
+    """(hook, with kwargs, always called) of each forward hook, those of all modules first."""
+    common = [
+        (hook, flags["with_kwargs"], flags["always_call"]) for hook, flags in GLOBAL["forward"].values()
+    ]
+    with_kwargs, always = module._forward_hooks_with_kwargs, module._forward_hooks_always_called
+    return common + [(hook, key in with_kwargs, key in always) for key, hook in module._forward_hooks.items()]
+
+
+def _forward(module: Any, args: tuple, kwargs: dict) -> Any:
+    """Forward and its hooks; where one raises, the hooks that are always called are called before the error goes on."""
+    hooks = _forward_hooks(module)
+    result = None
+    called = 0
+    try:
+        result = module.forward(*args, **kwargs)
+        for hook, with_kwargs, _ in hooks:
+            called += 1
+            changed = hook(module, args, kwargs, result) if with_kwargs else hook(module, args, result)
+            if changed is not None:
+                result = changed
+    except Exception:
+        for hook, with_kwargs, always in hooks[called:]:
+            if always:
+                with suppress(Exception):  # the first error is the one to show
+                    hook(module, args, kwargs, result) if with_kwargs else hook(module, args, result)
+        raise
+    return result
+
+
+def call_with_hooks(module: Any, args: tuple, kwargs: dict) -> Any:
+    """``module(*args, **kwargs)`` for a module that has hooks, in PyTorch's order.
+
+    Forward pre-hooks, forward, forward hooks; full backward pre-hooks see the gradients of the
+    outputs, full backward hooks those of the inputs and of the outputs. Hooks of all modules come before a module's own.
+    """
+    args, kwargs = _changed_arguments(module, args, kwargs)
+    before = [hook for hook, _ in GLOBAL["backward_pre"].values()] + list(module._backward_pre_hooks.values())
+    after = [hook for hook, _ in GLOBAL["backward"].values()] + list(module._backward_hooks.values())
+    if not before and not after:
+        return _forward(module, args, kwargs)
     seen: dict[str, tuple] = {}  # the gradients of the outputs, for the hooks that run at the inputs
 
     def at_input(grads: tuple) -> tuple:
-        for hook in list(module._backward_hooks.values()):
+        for hook in after:
             changed = hook(module, grads, seen.get("grad_output", ()))
             if changed is not None:
                 grads = _as_tuple(changed)
         return grads
 
     def at_output(grads: tuple) -> tuple:
-        for hook in list(module._backward_pre_hooks.values()):
+        for hook in before:
             changed = hook(module, grads)
             if changed is not None:
                 grads = _as_tuple(changed)
         seen["grad_output"] = grads
         if not reaches_input:
-            for hook in list(module._backward_hooks.values()):
+            for hook in after:
                 hook(module, (None,) * len(args), grads)
         return grads
 
     reaches_input = any(isinstance(a, Tensor) and a.requires_grad for a in args)
-    if wants_backward:
-        args = _through(at_input, args)
-    result = module.forward(*args, **kwargs)
-    for key, hook in list(module._forward_hooks.items()):
-        changed = (
-            hook(module, args, kwargs, result)
-            if key in module._forward_hooks_with_kwargs
-            else hook(module, args, result)
-        )
-        if changed is not None:
-            result = changed
-    if wants_backward:
-        result = _through(at_output, result)
-    return result
+    return _through(at_output, _forward(module, _through(at_input, args), kwargs))

@@ -250,3 +250,4 @@ def _deprecated(name: str) -> Any:
 uniform, normal, constant = _deprecated("uniform"), _deprecated("normal"), _deprecated("constant")
 xavier_uniform, xavier_normal = _deprecated("xavier_uniform"), _deprecated("xavier_normal")
 kaiming_uniform, kaiming_normal = _deprecated("kaiming_uniform"), _deprecated("kaiming_normal")
+orthogonal, eye, dirac, sparse = (_deprecated(name) for name in ("orthogonal", "eye", "dirac", "sparse"))

@@ -60,9 +60,11 @@ class Module(StateDict):
             _forward_pre_hooks_with_kwargs=set(),
             _forward_hooks={},
             _forward_hooks_with_kwargs=set(),
+            _forward_hooks_always_called=set(),
             _backward_pre_hooks={},
             _backward_hooks={},
             _state_dict_hooks={},
+            _state_dict_pre_hooks={},
             _load_state_dict_pre_hooks={},
             _load_state_dict_post_hooks={},
         )
@@ -205,6 +207,23 @@ class Module(StateDict):
                 raise AttributeError(f"{type(module).__name__} has no attribute `{name}`")
             module = child
         return module
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Replace the module at a dotted path, ``net.set_submodule('block.0.conv', conv)``.
+
+        It may be a new name below a module that is there, unless ``strict``.
+        """
+        if target == "":
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not a Module, found {type(module)}")
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        if strict and name not in owner._modules:
+            raise AttributeError(f"{type(owner).__name__} has no attribute `{name}`")
+        if hasattr(owner, name) and name not in owner._modules:
+            raise AttributeError(f"`{name}` is not a Module")
+        owner._modules[name] = module
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a dotted path."""
@@ -424,6 +443,12 @@ class Module(StateDict):
 
         return self._apply(lambda t: empty_like(t, device=device), recurse=recurse)
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Not supported: there is no compiler; every operation has its kernel already."""
+        raise NotImplementedError(
+            "Module.compile: gradgpu has no compiler; leave the call out, the module runs as it is"
+        )
+
     def share_memory(self) -> Module:
         """Not supported: gradgpu trains in one process."""
         raise NotImplementedError(
@@ -463,13 +488,15 @@ class Module(StateDict):
     def register_forward_hook(
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
     ) -> RemovableHandle:
-        """``hook(module, args, output)`` after forward; it may return a new output."""
-        if always_call:
-            raise NotImplementedError(
-                "register_forward_hook: always_call=True is not supported; use try/finally in forward"
-            )
+        """``hook(module, args, output)`` after forward; it may return a new output.
+
+        ``always_call``: also, with output None, where forward raises.
+        """
         flags = "_forward_hooks_with_kwargs" if with_kwargs else None
-        return self._add_hook("_forward_hooks", hook, prepend, flags)
+        handle = self._add_hook("_forward_hooks", hook, prepend, flags)
+        if always_call:
+            self._forward_hooks_always_called.add(handle.id)
+        return handle
 
     def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """``hook(module, grad_output)`` before the module's backward; it may return a new grad_output."""
@@ -486,6 +513,10 @@ class Module(StateDict):
         return self._add_hook("_state_dict_hooks", hook)
 
     _register_state_dict_hook = register_state_dict_post_hook
+
+    def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
+        """``hook(module, prefix, keep_vars)`` before this module's ``state_dict``."""
+        return self._add_hook("_state_dict_pre_hooks", hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """``hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)`` before loading."""
@@ -513,6 +544,48 @@ class Module(StateDict):
         if len(extra_lines) == 1 and not children:
             return f"{self._get_name()}({extra})"
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+def _global_hook(table: str, hook: Callable, flags: dict[str, bool]) -> RemovableHandle:
+    """Adds a hook of all modules, and lets every module look for hooks as long as there is one."""
+    from .hooks import GLOBAL
+
+    handle = _GlobalHandle(GLOBAL[table], (hook, flags))
+    Module._has_hooks = True
+    return handle
+
+
+class _GlobalHandle(RemovableHandle):
+    def remove(self) -> None:
+        from .hooks import GLOBAL
+
+        super().remove()
+        Module._has_hooks = any(GLOBAL.values())
+
+
+def register_module_forward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """``hook(module, args)`` before the forward of every module; for debugging and profiling."""
+    return _global_hook("forward_pre", hook, {})
+
+
+def register_module_forward_hook(
+    hook: Callable[..., Any], *, with_kwargs: bool = False, always_call: bool = False
+) -> RemovableHandle:
+    """``hook(module, args, output)`` after the forward of every module, before its own hooks."""
+    return _global_hook("forward", hook, {"with_kwargs": with_kwargs, "always_call": always_call})
+
+
+def register_module_full_backward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """``hook(module, grad_output)`` before the backward of every module."""
+    return _global_hook("backward_pre", hook, {})
+
+
+def register_module_full_backward_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """``hook(module, grad_input, grad_output)`` after the backward of every module."""
+    return _global_hook("backward", hook, {})
+
+
+register_module_backward_hook = register_module_full_backward_hook
 
 
 def parameters_of(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:

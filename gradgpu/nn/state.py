@@ -32,6 +32,7 @@ class StateDict:
     _modules: dict[str, Any]
     _non_persistent_buffers_set: set[str]
     _state_dict_hooks: dict[int, Any]
+    _state_dict_pre_hooks: dict[int, Any]
     _load_state_dict_pre_hooks: dict[int, Any]
     _load_state_dict_post_hooks: dict[int, Any]
 
@@ -52,6 +53,8 @@ class StateDict:
         """An ordered dict of dotted name → tensor (detached, sharing memory) with parameters and persistent buffers."""
         if destination is None:
             destination = OrderedDict()
+        for hook in list(self._state_dict_pre_hooks.values()):
+            hook(self, prefix, keep_vars)
         for name, parameter in self._parameters.items():
             if parameter is not None:
                 destination[prefix + name] = parameter if keep_vars else parameter.detach()

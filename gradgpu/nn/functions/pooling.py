@@ -45,7 +45,7 @@ def _several(name: str, argument: str, value: Any, dims: int) -> tuple[Any, ...]
 def _volume(name: str, x: Tensor) -> tuple[int, int, int]:
     if x.ndim not in (4, 5):
         raise RuntimeError(f"{name}: Expected 4-D or 5-D input, got {x.ndim}-D of shape {tuple(x.shape)}")
-    return tuple(x.shape[-3:])  # type: ignore[return-value]
+    return tuple(x.shape[-3:])
 
 
 def _slices(x: Tensor) -> Tensor:

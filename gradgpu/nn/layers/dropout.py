@@ -52,7 +52,7 @@ class AlphaDropout(_Dropout):
     """Dropout that keeps the mean and variance of SELU activations (Klambauer et al., 2017)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.alpha_dropout(input, self.p, self.training)
+        return F.alpha_dropout(input, self.p, self.training, self.inplace)
 
 
 class FeatureAlphaDropout(_Dropout):
