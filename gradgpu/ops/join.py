@@ -361,7 +361,8 @@ def repeat(self: Any, *repeats: Any) -> Tensor:
     own = (1,) * lead + tuple(shape)
     between = tuple([k for n in own for k in (1, n)])
     wide = tuple([k for pair in zip(times, own) for k in pair])
-    return self.reshape(between).expand(wide).reshape(tuple([r * n for r, n in zip(times, own)])).contiguous()
+    made = self.reshape(between).expand(wide).reshape(tuple([r * n for r, n in zip(times, own)]))
+    return made.clone() if all(r == 1 for r in times) else made.contiguous()  # always memory of its own
 
 
 @method

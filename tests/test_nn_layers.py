@@ -1,0 +1,266 @@
+"""Layers that few nets use, options of others, lazy layers, and hooks of all modules."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradgpu as gg
+from gradgpu import nn
+from gradgpu.nn import functional as F
+from gradgpu.nn.modules import module as module_api
+
+# layer, shapes of its inputs, what it must be, PyTorch's text
+SAME: list[tuple[nn.Module, list[tuple[int, ...]], Any, str]] = [
+    (nn.Hardshrink(0.3), [(5,)], lambda x: F.hardshrink(x, 0.3), "Hardshrink(0.3)"),
+    (nn.Softshrink(0.3), [(5,)], lambda x: F.softshrink(x, 0.3), "Softshrink(0.3)"),
+    (nn.RReLU().eval(), [(5,)], F.rrelu, "RReLU(lower=0.125, upper=0.3333333333333333)"),
+    (nn.LocalResponseNorm(2), [(1, 4, 3)], lambda x: F.local_response_norm(x, 2), "LocalResponseNorm(2, alpha=0.0001, beta=0.75, k=1.0)"),
+    (nn.MaxPool3d(2), [(1, 1, 4, 4, 4)], lambda x: F.max_pool3d(x, 2), "MaxPool3d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)"),
+    (nn.AvgPool3d(2), [(1, 1, 4, 4, 4)], lambda x: F.avg_pool3d(x, 2), "AvgPool3d(kernel_size=2, stride=2, padding=0)"),
+    (nn.AdaptiveAvgPool3d(2), [(1, 1, 4, 4, 4)], lambda x: F.adaptive_avg_pool3d(x, 2), "AdaptiveAvgPool3d(output_size=2)"),
+    (nn.AdaptiveMaxPool1d(2), [(1, 1, 4)], lambda x: F.adaptive_max_pool1d(x, 2), "AdaptiveMaxPool1d(output_size=2)"),
+    (nn.AdaptiveMaxPool3d(2), [(1, 1, 4, 4, 4)], lambda x: F.adaptive_max_pool3d(x, 2), "AdaptiveMaxPool3d(output_size=2)"),
+    (nn.LPPool1d(2, 2), [(1, 1, 4)], lambda x: F.lp_pool1d(x, 2.0, 2), "LPPool1d(norm_type=2, kernel_size=2, stride=None, ceil_mode=False)"),
+    (nn.LPPool3d(2, 2), [(1, 1, 4, 4, 4)], lambda x: F.lp_pool3d(x, 2.0, 2), "LPPool3d(norm_type=2, kernel_size=2, stride=None, ceil_mode=False)"),
+    (nn.ZeroPad3d(1), [(1, 1, 2, 2, 2)], lambda x: F.pad(x, (1,) * 6), "ZeroPad3d((1, 1, 1, 1, 1, 1))"),
+    (nn.ConstantPad3d(1, 2.0), [(1, 1, 2, 2, 2)], lambda x: F.pad(x, (1,) * 6, value=2.0), "ConstantPad3d(padding=(1, 1, 1, 1, 1, 1), value=2.0)"),
+    (nn.ReflectionPad3d(1), [(1, 1, 2, 2, 2)], lambda x: F.pad(x, (1,) * 6, "reflect"), "ReflectionPad3d((1, 1, 1, 1, 1, 1))"),
+    (nn.ReplicationPad3d(1), [(1, 1, 2, 2, 2)], lambda x: F.pad(x, (1,) * 6, "replicate"), "ReplicationPad3d((1, 1, 1, 1, 1, 1))"),
+    (nn.CircularPad3d(1), [(1, 1, 2, 2, 2)], lambda x: F.pad(x, (1,) * 6, "circular"), "CircularPad3d((1, 1, 1, 1, 1, 1))"),
+    (nn.Unfold(2), [(1, 2, 3, 3)], lambda x: F.unfold(x, 2), "Unfold(kernel_size=2, dilation=1, padding=0, stride=1)"),
+    (nn.Fold((3, 3), 2), [(1, 8, 4)], lambda x: F.fold(x, (3, 3), 2), "Fold(output_size=(3, 3), kernel_size=2, dilation=1, padding=0, stride=1)"),
+    (nn.CosineSimilarity(), [(2, 3), (2, 3)], F.cosine_similarity, "CosineSimilarity()"),
+    (nn.PairwiseDistance(1.0), [(2, 3), (2, 3)], lambda a, b: F.pairwise_distance(a, b, 1.0), "PairwiseDistance()"),
+    (nn.ChannelShuffle(2), [(1, 4, 2)], lambda x: F.channel_shuffle(x, 2), "ChannelShuffle(groups=2)"),
+    (nn.TripletMarginLoss(swap=True), [(2, 3)] * 3, lambda a, p, n: F.triplet_margin_loss(a, p, n, swap=True), "TripletMarginLoss()"),
+    (nn.TripletMarginWithDistanceLoss(margin=0.5), [(2, 3)] * 3, lambda a, p, n: F.triplet_margin_with_distance_loss(a, p, n, margin=0.5), "TripletMarginWithDistanceLoss()"),
+    (nn.MarginRankingLoss(0.2), [(3,)] * 3, lambda a, b, t: F.margin_ranking_loss(a, b, t, 0.2), "MarginRankingLoss()"),
+    (nn.SoftMarginLoss(), [(3,)] * 2, F.soft_margin_loss, "SoftMarginLoss()"),
+    (nn.HingeEmbeddingLoss(0.5), [(3,)] * 2, lambda a, t: F.hinge_embedding_loss(a, t, 0.5), "HingeEmbeddingLoss()"),
+    (nn.PoissonNLLLoss(full=True), [(3,)] * 2, lambda a, t: F.poisson_nll_loss(a, t, full=True), "PoissonNLLLoss()"),
+    (nn.MultiLabelSoftMarginLoss(), [(2, 3)] * 2, F.multilabel_soft_margin_loss, "MultiLabelSoftMarginLoss()"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(SAME)), ids=lambda i: type(SAME[i][0]).__name__)
+def test_a_layer_is_its_function(number: int) -> None:
+    layer, shapes, function, text = SAME[number]
+    inputs = [gg.randn(*shape) for shape in shapes]
+    gg.testing.assert_close(layer(*inputs), function(*inputs))
+    assert repr(layer) == text
+
+
+def test_losses_with_classes_as_targets() -> None:
+    x, y = gg.randn(3, 4), gg.tensor([1, 0, 3])
+    gg.testing.assert_close(nn.MultiMarginLoss(2, 0.5)(x, y), F.multi_margin_loss(x, y, 2, 0.5))
+    labels = gg.tensor([[1, 2, -1, 0]] * 3)
+    gg.testing.assert_close(nn.MultiLabelMarginLoss()(x, labels), F.multilabel_margin_loss(x, labels))
+    log_probs = gg.randn(5, 3, 4).log_softmax(-1)
+    targets, used, long = gg.tensor([[1, 2], [3, 3], [2, 1]]), gg.tensor([5, 5, 4]), gg.tensor([2, 2, 1])
+    gg.testing.assert_close(
+        nn.CTCLoss(reduction="sum")(log_probs, targets, used, long),
+        F.ctc_loss(log_probs, targets, used, long, reduction="sum"),
+    )
+    one = gg.tensor([1.0, -1.0, 1.0])
+    gg.testing.assert_close(
+        nn.CosineEmbeddingLoss(0.1)(x, x * 2, one), F.cosine_embedding_loss(x, x * 2, one, 0.1)
+    )
+    with pytest.raises(ValueError, match="margin"):
+        nn.TripletMarginLoss(margin=0.0)
+
+
+def test_unpooling_layers_undo_pooling_layers() -> None:
+    x = gg.randn(1, 2, 4, 4, 4).abs() + 1
+    for dims, pool, unpool in ((1, nn.MaxPool1d, nn.MaxUnpool1d), (2, nn.MaxPool2d, nn.MaxUnpool2d), (3, nn.MaxPool3d, nn.MaxUnpool3d)):  # fmt: skip
+        part = x[(slice(None), slice(None), *[slice(None)] * dims, *[0] * (3 - dims))]
+        y, at = pool(2, return_indices=True)(part)
+        back = unpool(2)(y, at)
+        assert back.shape == part.shape and back.ne(0).sum().item() == y.numel()
+    assert repr(nn.MaxUnpool2d(2)) == "MaxUnpool2d(kernel_size=(2, 2), stride=(2, 2), padding=(0, 0))"
+    y, at = nn.AdaptiveMaxPool2d(2, return_indices=True)(x[0])
+    gg.testing.assert_close(x[0].flatten(2).gather(2, at.flatten(2)).reshape(y.shape), y)
+    y, at = nn.FractionalMaxPool2d(2, output_size=3, return_indices=True)(x[0])
+    gg.testing.assert_close(x[0].flatten(2).gather(2, at.flatten(2)).reshape(y.shape), y)
+    assert nn.FractionalMaxPool3d(2, output_ratio=0.5)(x).shape == (1, 2, 2, 2, 2)
+    with pytest.raises(ValueError, match="requires one of"):
+        nn.FractionalMaxPool2d(2)
+
+
+@pytest.mark.parametrize(
+    "make, shape",
+    [
+        (lambda **k: nn.BatchNorm1d(3, **k), (4, 3)),
+        (lambda **k: nn.GroupNorm(1, 3, **k), (4, 3, 2)),
+        (lambda **k: nn.InstanceNorm1d(3, affine=True, **k), (4, 3, 5)),
+        (lambda **k: nn.LayerNorm(3, **k), (4, 3)),
+        (lambda **k: nn.SyncBatchNorm(3, **k), (4, 3, 2)),
+    ],
+)
+def test_norms_without_a_bias(make: Any, shape: tuple[int, ...]) -> None:
+    with_bias, without = make(), make(bias=False)
+    assert without.bias is None and [n for n, _ in without.named_parameters()] == ["weight"]
+    x = gg.randn(*shape)
+    gg.testing.assert_close(with_bias(x), without(x))  # biases start at zero
+    without(x).square().sum().backward()
+    without.reset_parameters()
+
+
+def test_sync_batch_norm_takes_over_parameters() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Sequential(nn.BatchNorm2d(2)))
+    x = gg.randn(3, 1, 4, 4)
+    wanted = net.eval()(x)
+    made = nn.SyncBatchNorm.convert_sync_batchnorm(net)
+    assert [type(m).__name__ for m in made.modules()].count("SyncBatchNorm") == 2
+    gg.testing.assert_close(made(x), wanted)
+
+
+def test_hardtanh_takes_its_old_keywords() -> None:
+    with pytest.warns(FutureWarning, match="renamed to `min_val`"):
+        layer = nn.Hardtanh(min_value=-2.0)
+    assert layer(gg.tensor([-3.0, 3.0])).tolist() == [-2.0, 1.0]
+    with pytest.raises(AssertionError, match="above min_val"):
+        nn.Hardtanh(1.0, 1.0)
+
+
+LAZY = [
+    (nn.LazyConv3d(4, 2), nn.Conv3d, (2, 3, 4, 4, 4)),
+    (nn.LazyConvTranspose1d(4, 2, stride=2), nn.ConvTranspose1d, (2, 3, 4)),
+    (nn.LazyConvTranspose3d(4, 2, output_padding=1, stride=2), nn.ConvTranspose3d, (2, 3, 2, 2, 2)),
+    (nn.LazyBatchNorm3d(), nn.BatchNorm3d, (2, 3, 2, 2, 2)),
+    (nn.LazyBatchNorm1d(bias=False), nn.BatchNorm1d, (2, 3)),
+    (nn.LazyInstanceNorm1d(), nn.InstanceNorm1d, (3, 4)),
+    (nn.LazyInstanceNorm2d(), nn.InstanceNorm2d, (2, 3, 4, 4)),
+    (nn.LazyInstanceNorm3d(affine=False), nn.InstanceNorm3d, (2, 3, 2, 2, 2)),
+]
+
+
+@pytest.mark.parametrize("lazy, kind, shape", LAZY, ids=[type(row[0]).__name__ for row in LAZY])
+def test_lazy_layers_become_the_ordinary_ones(lazy: nn.Module, kind: type, shape: tuple[int, ...]) -> None:
+    assert all(isinstance(p, nn.UninitializedParameter) or n == "bias" for n, p in lazy.named_parameters())
+    y = lazy(gg.randn(*shape))
+    assert type(lazy) is kind and y.isfinite().all()
+    assert not any(isinstance(p, nn.UninitializedParameter) for p in lazy.parameters())
+
+
+def test_instance_norm_of_one_sample_moves_its_statistics(device: str) -> None:
+    layer = nn.InstanceNorm1d(2, track_running_stats=True, momentum=0.5).to(device)
+    layer(gg.tensor([[1.0, 3.0], [0.0, 0.0]], device=device))
+    assert layer.running_mean.tolist() == [1.0, 0.0] and layer.running_var.tolist() == [1.5, 0.5]
+    x = gg.zeros(3, device=device)
+    x.repeat(1).add_(1)  # memory of its own
+    assert x.tolist() == [0.0] * 3
+
+
+def test_embedding_bag_layer() -> None:
+    bags = nn.EmbeddingBag(5, 2, mode="max", padding_idx=0)
+    assert repr(bags) == "EmbeddingBag(5, 2, mode='max', padding_idx=0)"
+    assert bags.weight[0].tolist() == [0.0, 0.0]
+    x = gg.tensor([[1, 2, 0]])
+    gg.testing.assert_close(bags(x), bags.weight[1:3].amax(0, keepdim=True))
+    fixed = nn.EmbeddingBag.from_pretrained(gg.tensor([[1.0, 2.0], [3.0, 4.0]]), mode="sum")
+    assert fixed(gg.tensor([[0, 1]])).tolist() == [[4.0, 6.0]] and not fixed.weight.requires_grad
+    with pytest.raises(NotImplementedError, match="sparse"):
+        nn.EmbeddingBag(2, 2, sparse=True)
+
+
+def test_adaptive_softmax_is_a_softmax(device: str) -> None:
+    layer = nn.AdaptiveLogSoftmaxWithLoss(8, 12, [3, 7], div_value=2.0, head_bias=True).to(device)
+    assert [tuple(p.shape) for p in layer.parameters()] == [(5, 8), (5,), (4, 8), (4, 4), (2, 8), (5, 2)]
+    x, y = gg.randn(6, 8, device=device), gg.tensor([0, 2, 3, 6, 11, 7], device=device)
+    log_probs = layer.log_prob(x)
+    np.testing.assert_allclose(log_probs.exp().sum(1).tolist(), [1.0] * 6, rtol=1e-5)
+    output, loss = layer(x, y)
+    gg.testing.assert_close(output, log_probs.gather(1, y.unsqueeze(1)).squeeze(1))
+    gg.testing.assert_close(loss, -output.mean())
+    gg.testing.assert_close(layer.predict(x), log_probs.argmax(1))
+    loss.backward()
+    assert all(p.grad is not None for p in layer.parameters())
+    assert layer(x[0], y[0]).output.shape == ()
+    with pytest.raises(RuntimeError, match=r"should be in \[0, 11\]"):
+        layer(x, y + 6)
+    with pytest.raises(ValueError, match="cutoffs should be"):
+        nn.AdaptiveLogSoftmaxWithLoss(4, 5, [3, 2])
+
+
+# ---- Module ----
+
+
+def test_hooks_of_all_modules() -> None:
+    seen: list[str] = []
+    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    x = gg.randn(1, 2, requires_grad=True)
+    handles = [
+        module_api.register_module_forward_pre_hook(lambda m, a: seen.append(f"pre {type(m).__name__}")),
+        module_api.register_module_forward_hook(lambda m, a, y: seen.append(f"post {type(m).__name__}")),
+        module_api.register_module_full_backward_hook(
+            lambda m, i, o: seen.append(f"back {type(m).__name__}")
+        ),
+    ]
+    net(x).sum().backward()
+    assert seen == [
+        "pre Sequential", "pre Linear", "post Linear", "pre ReLU", "post ReLU", "post Sequential",
+        "back ReLU", "back Linear", "back Sequential",
+    ]  # fmt: skip
+    for handle in handles:
+        handle.remove()
+    assert not nn.Module._has_hooks
+    seen.clear()
+    net(x)
+    assert not seen
+
+
+def test_a_hook_of_all_modules_may_change_values() -> None:
+    with module_api.register_module_forward_hook(lambda m, a, y: y * 2):
+        assert nn.ReLU()(gg.ones(1)).item() == 2
+    with module_api.register_module_forward_pre_hook(lambda m, a: (a[0] + 1,)):
+        assert nn.ReLU()(gg.ones(1)).item() == 2
+    assert nn.ReLU()(gg.ones(1)).item() == 1
+
+
+def test_hooks_that_are_always_called() -> None:
+    class Fails(nn.Module):
+        def forward(self, x: Any) -> Any:
+            raise ValueError("no")
+
+    seen: list[Any] = []
+    net = Fails()
+    net.register_forward_hook(lambda m, a, y: seen.append(("usual", y)))
+    net.register_forward_hook(lambda m, a, y: seen.append(("always", y)), always_call=True)
+    with pytest.raises(ValueError, match="no"):
+        net(gg.ones(1))
+    assert seen == [("always", None)]
+
+
+def test_set_submodule_and_state_dict_pre_hook() -> None:
+    net = nn.Sequential(nn.Sequential(nn.Linear(2, 2)))
+    net.set_submodule("0.0", nn.Linear(2, 3))
+    assert net[0][0].out_features == 3
+    net.set_submodule("0.more", nn.ReLU())
+    assert isinstance(net.get_submodule("0.more"), nn.ReLU)
+    with pytest.raises(AttributeError, match="has no attribute `x`"):
+        net.set_submodule("0.x", nn.ReLU(), strict=True)
+    with pytest.raises(AttributeError, match="is not a Module"):
+        net.set_submodule("0.0.weight", nn.ReLU())
+    seen: list[tuple] = []
+    net.register_state_dict_pre_hook(lambda m, prefix, keep: seen.append((prefix, keep)))
+    net.state_dict(prefix="a.")
+    assert seen == [("a.", False)]
+
+
+def test_old_names_of_initialisers() -> None:
+    assert nn.init.orthogonal(gg.empty(2, 2)).det().abs().item() == pytest.approx(1, abs=1e-5)
+    assert nn.init.eye(gg.empty(2, 2)).tolist() == [[1, 0], [0, 1]]
+    assert math.isclose(nn.init.sparse(gg.empty(4, 2), 0.5).eq(0).float().mean().item(), 0.5)
+    assert nn.init.dirac(gg.empty(1, 1, 3)).tolist() == [[[0, 1, 0]]]
+
+
+def test_alpha_dropout_in_place() -> None:
+    x = gg.randn(10)
+    assert F.alpha_dropout(x, 0.5, True, True) is x
+    out = gg.empty(1, 2)
+    F.normalize(gg.tensor([[3.0, 4.0]]), out=out)
+    np.testing.assert_allclose(out.tolist(), [[0.6, 0.8]], rtol=1e-6)
