@@ -79,6 +79,8 @@ _LAZY = {
     "distributions": "distributions",
     "linalg": "linalg",
     "func": "func",
+    "multiprocessing": "multiprocessing",
+    "special": "special",
     "testing": "testing",
     "load": "serialization",
     "save": "serialization",

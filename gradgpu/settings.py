@@ -123,7 +123,48 @@ def get_float32_matmul_precision() -> str:
     return _precision
 
 
+def set_default_tensor_type(t: Any) -> None:
+    """PyTorch's old setting: `FloatTensor` or 'torch.DoubleTensor' sets the default dtype, `cuda.FloatTensor` the device too.
+
+    Raises:
+        TypeError: not a floating-point tensor type.
+
+    >>> import gradgpu as gg
+    >>> gg.set_default_tensor_type(gg.FloatTensor)
+    """
+    from .devices import set_default_device
+    from .dtypes import set_default_dtype
+    from .ops.legacy import TYPES, TensorType
+
+    kind = TYPES.get(t.removeprefix("gradgpu.").removeprefix("torch.")) if isinstance(t, str) else t
+    if not isinstance(kind, TensorType) or not kind.dtype.is_floating_point:
+        raise TypeError(f"set_default_tensor_type: only floating-point types are supported, got {t!r}")
+    set_default_dtype(kind.dtype)
+    set_default_device(kind.device)
+
+
+def compile(model: Any = None, **options: Any) -> Any:
+    """`model` as it is, with a warning: gradgpu has no compiler, each operation runs its kernel at once.
+
+    What PyTorch's `compile(model, backend="eager", mode=None)` gives. Also a decorator, with or without options.
+
+    >>> import warnings, gradgpu as gg
+    >>> net = gg.nn.Linear(1, 1)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     print(gg.compile(net) is net)
+    True
+    """
+    unknown = set(options) - {"fullgraph", "dynamic", "backend", "mode", "options", "disable", "name"}
+    if unknown:
+        raise TypeError(f"compile: got unexpected keyword arguments {sorted(unknown)}")
+    if model is None:
+        return lambda function: compile(function, **options)
+    warnings.warn("compile: gradgpu has no compiler; what you gave runs as it is", stacklevel=2)
+    return model
+
+
 __all__ = [
-    "are_deterministic_algorithms_enabled", "get_float32_matmul_precision", "get_num_threads", "set_float32_matmul_precision",
+    "are_deterministic_algorithms_enabled", "compile", "get_float32_matmul_precision", "get_num_threads", "set_default_tensor_type", "set_float32_matmul_precision",
     "set_num_threads", "use_deterministic_algorithms",
 ]  # fmt: skip

@@ -88,3 +88,58 @@ def test_distributed_says_that_there_is_one_process() -> None:
         gg.distributed.get_rank()
     with pytest.raises(RuntimeError, match="no process groups"):
         gg.nn.parallel.DistributedDataParallel(gg.nn.Linear(1, 1))
+
+
+def test_compile_gives_back_what_it_got() -> None:
+    net = nn.Linear(1, 1)
+    with pytest.warns(UserWarning, match="no compiler"):
+        assert gg.compile(net, mode="max-autotune") is net
+    with pytest.warns(UserWarning, match="no compiler"):
+        assert gg.compile(fullgraph=True)(abs) is abs
+    with pytest.warns(UserWarning, match="no compiler"):
+        net.compile()
+    with pytest.raises(TypeError, match="no_such_option"):
+        gg.compile(net, no_such_option=1)
+
+
+def _double(i: int, x: gg.Tensor) -> None:
+    x[i] = 2 * x[i]
+    if i == 2:
+        raise SystemExit(3)
+
+
+def test_processes_share_a_tensor() -> None:
+    x = gg.tensor([1.0, 2.0, 3.0])
+    assert not x.is_shared() and x.share_memory_() is x and x.is_shared() and x.tolist() == [1, 2, 3]
+    gg.multiprocessing.spawn(_double, (x,), nprocs=2, start_method="fork")
+    assert x.tolist() == [2, 4, 3]
+    with pytest.raises(RuntimeError, match="process 2 terminated with exit code 3"):
+        gg.multiprocessing.spawn(_double, (x,), nprocs=3, start_method="fork")
+    with pytest.raises(RuntimeError, match="a view"):
+        gg.ones(3)[1:].share_memory_()
+    net = nn.Linear(2, 2).share_memory()
+    assert net.weight.is_shared() and isinstance(net.weight, nn.Parameter)
+    with pytest.raises(ValueError, match="no_such_strategy"):
+        gg.multiprocessing.set_sharing_strategy("no_such_strategy")
+
+
+def test_default_tensor_type(device: str) -> None:
+    kind = gg.DoubleTensor if device == "cpu" else gg.cuda.DoubleTensor
+    try:
+        gg.set_default_tensor_type(kind)
+        x = gg.zeros(1)
+        assert x.dtype is gg.float64 and x.device.type == device
+    finally:
+        gg.set_default_tensor_type("torch.FloatTensor")
+    assert gg.zeros(1).dtype is gg.float32 and gg.zeros(1).is_cpu
+    with pytest.raises(TypeError, match="only floating-point"):
+        gg.set_default_tensor_type(gg.LongTensor)
+
+
+def test_choice_of_attention_kernels() -> None:
+    q = gg.ones(1, 2, 4)
+    choice = nn.attention.SDPBackend
+    with nn.attention.sdpa_kernel([choice.MATH, choice.FLASH_ATTENTION]), gg.backends.cuda.sdp_kernel():
+        assert nn.functional.scaled_dot_product_attention(q, q, q).shape == (1, 2, 4)
+    with pytest.raises(TypeError, match="got str"), nn.attention.sdpa_kernel(["MATH"]):
+        raise AssertionError

@@ -84,6 +84,16 @@ def get_device_properties(device: Any = None) -> dict[str, Any]:
     return dict(backend().properties(_index(device)))
 
 
+def is_bf16_supported(including_emulation: bool = True) -> bool:
+    """Whether the current device takes bfloat16: always (kernels compute in float32); natively from capability 8.0.
+
+    >>> import gradgpu as gg
+    >>> gg.cuda.is_bf16_supported() is gg.cuda.is_available()
+    True
+    """
+    return is_available() and (including_emulation or get_device_capability() >= (8, 0))
+
+
 def manual_seed(seed: int) -> None:
     """Seeds the generator of the current device; does nothing where there is no CUDA device, as in PyTorch.
 

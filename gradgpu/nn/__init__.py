@@ -1,7 +1,12 @@
 """Layers, losses, containers and initialisers (PyTorch's ``torch.nn``)."""
 
+from importlib import import_module as _import_module
+
 from . import functional, init, modules, parallel, utils
 from .layers import *
 from .module import Module
 from .parallel import DataParallel
 from .parameter import Buffer, Parameter, UninitializedParameter
+
+# `layers` has a module of this name too, which its star brings here.
+attention = _import_module(".attention", __name__)

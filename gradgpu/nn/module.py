@@ -443,17 +443,15 @@ class Module(StateDict):
 
         return self._apply(lambda t: empty_like(t, device=device), recurse=recurse)
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Not supported: there is no compiler; every operation has its kernel already."""
-        raise NotImplementedError(
-            "Module.compile: gradgpu has no compiler; leave the call out, the module runs as it is"
-        )
+    def compile(self, **options: Any) -> None:
+        """Changes nothing, with a warning; see `gradgpu.compile`."""
+        from ..settings import compile
+
+        compile(self, **options)
 
     def share_memory(self) -> Module:
-        """Not supported: gradgpu trains in one process."""
-        raise NotImplementedError(
-            "Module.share_memory: parameters cannot be shared between processes; send a state_dict instead"
-        )
+        """Moves parameters and buffers to memory that processes started by 'fork' share; see `Tensor.share_memory_`."""
+        return self._apply(lambda t: t.share_memory_())
 
     # ---- text and copies ----
     def __getstate__(self) -> dict[str, Any]:

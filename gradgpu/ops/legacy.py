@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from math import prod
 from typing import Any
 
@@ -112,6 +113,47 @@ def storage_offset(self: Any) -> int:
     while isinstance(base.base, np.ndarray):
         base = base.base
     return (a.ctypes.data - base.ctypes.data) // a.dtype.itemsize
+
+
+@method
+def share_memory_(self: Any) -> Tensor:
+    """Moves the tensor to memory that it shares with processes started by 'fork' from now on.
+
+    They all see what any of them writes. On cuda nothing changes. Sending a tensor through a queue copies it still.
+
+    Raises:
+        RuntimeError: a view, which would part from its base.
+
+    >>> import gradgpu as gg
+    >>> gg.ones(2).share_memory_().is_shared()
+    True
+    """
+    if self.is_cuda or is_shared(self):
+        return self
+    if self._base is not None:
+        raise RuntimeError(
+            "share_memory_: a view shares its base's memory: call it on the base, or on x.clone()"
+        )
+    self._materialise()
+    old = self._a
+    shared = np.ndarray(old.shape, old.dtype, buffer=mmap.mmap(-1, max(1, old.nbytes)))
+    shared[...] = old
+    self._a = shared
+    return self
+
+
+@method
+def is_shared(self: Any) -> bool:
+    """Whether the tensor lies in shared memory (`share_memory_`); always so on cuda.
+
+    >>> import gradgpu as gg
+    >>> gg.ones(2).is_shared()
+    False
+    """
+    base = self._a
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return self.is_cuda or isinstance(base, mmap.mmap)
 
 
 @method
