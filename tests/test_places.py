@@ -143,3 +143,12 @@ def test_choice_of_attention_kernels() -> None:
         assert nn.functional.scaled_dot_product_attention(q, q, q).shape == (1, 2, 4)
     with pytest.raises(TypeError, match="got str"), nn.attention.sdpa_kernel(["MATH"]):
         raise AssertionError
+
+
+def test_modules_are_importable_as_in_pytorch() -> None:
+    from gradgpu.nn.modules.conv import Conv2d
+    from gradgpu.nn.modules.loss import _Loss
+    from gradgpu.nn.modules.utils import _pair, _triple
+
+    assert Conv2d is nn.Conv2d and issubclass(nn.MSELoss, _Loss)
+    assert _pair(3) == (3, 3) and _pair([1, 2]) == (1, 2) and _triple(0) == (0, 0, 0)
