@@ -56,6 +56,7 @@ from .dtypes import (  # noqa: E402
     uint8,
 )
 from .ops import *  # noqa: E402
+from .ops import lazy as _lazy  # noqa: E402
 from .printing import set_printoptions  # noqa: E402
 from .random import *  # noqa: E402
 from .settings import *  # noqa: E402
@@ -70,6 +71,9 @@ contiguous_format = preserve_format = channels_last = None  # memory formats: ac
 
 if _TYPE_CHECKING:
     from . import accelerator, backends, distributions, func, linalg, testing
+    from .ops.calculus import *
+    from .ops.cumulative import *
+    from .ops.scatter_reduce import *
     from .serialization import load, save
 
 _LAZY = {
@@ -94,5 +98,8 @@ def __getattr__(name: str) -> object:
 
         module = import_module(f".{_LAZY[name]}", __name__)
         found = globals()[name] = module if _LAZY[name] == name else getattr(module, name)
+        return found
+    if name in _lazy.FUNCTIONS:
+        found = globals()[name] = _lazy.function(name)
         return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -155,3 +155,32 @@ KERNEL(linear_recurrence)(RecurrenceParams p) {
         }
     }
 }
+
+// ---- running maximum or minimum along a dimension, and the place of its last occurrence; one thread a line ----
+// NaN wins, and of several the last. Traffic: x once, y and the places once.
+struct ExtremumParams {
+    const T* x;
+    T* y;
+    int64* places;
+    int64 outer, n, inner;
+    int64 smallest;
+};
+KERNEL(running_extremum)(ExtremumParams p) {
+    const int64 lines = p.outer * p.inner;
+    for (int64 line = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; line < lines;
+         line += static_cast<int64>(gridDim.x) * blockDim.x) {
+        const int64 outer = line / p.inner, base = outer * p.n * p.inner + (line - outer * p.inner);
+        Compute<T> best = load(p.x[base]);
+        int64 place = 0;
+        for (int64 i = 0; i < p.n; ++i) {
+            const int64 at = base + i * p.inner;
+            const Compute<T> value = load(p.x[at]);
+            if (value != value || (best == best && (p.smallest ? value <= best : value >= best))) {
+                best = value;
+                place = i;
+            }
+            p.y[at] = store<T>(best);
+            p.places[at] = place;
+        }
+    }
+}

@@ -32,7 +32,10 @@ _ravel_index = Kernel("index.cu", "ravel_index", "8P8qPqPii", T=_LONG)
 _triangle = Kernel("index.cu", "triangle", "PP5q", T=_SIZES)
 _diagonal_embed = Kernel("index.cu", "diagonal_embed", "PP6q", T=_SIZES)
 _one_hot = Kernel("index.cu", "one_hot", "PPqqPii", T=_LONG)
-_segment_sum = Kernel("segment.cu", "segment_sum", "PPPP4q", T=dt.FLOATS + dt.INTS)
+_segment = {
+    name: Kernel("segment.cu", f"segment_{name}", "PPPP4q", T=dt.FLOATS + dt.INTS)
+    for name in ("sum", "prod", "amax", "amin")
+}
 _sort_tiles = Kernel("sort.cu", "sort_tiles", "PPP4q", T=dt.ALL)
 _merge_runs = Kernel("sort.cu", "merge_runs", "PPPP4q", T=dt.ALL)
 _search_sorted = Kernel("sort.cu", "search_sorted", "PPP5q", T=dt.FLOATS + dt.INTS)
@@ -42,6 +45,7 @@ _scan = {
     for shape in ("rows", "columns")
 }
 _linear_recurrence = Kernel("scan.cu", "linear_recurrence", "PPP4q", T=dt.FLOATS + dt.INTS)
+_running_extremum = Kernel("scan.cu", "running_extremum", "PPP4q", T=dt.FLOATS + dt.INTS)
 _nonzero_count = Kernel("scan.cu", "nonzero_count", "PPPq", T=dt.FLOATS + dt.INTS)
 _nonzero_write = Kernel("scan.cu", "nonzero_write", "PPPq", T=dt.FLOATS + dt.INTS)
 _unravel_index = Kernel("scan.cu", "unravel_index", "PP8qqq", T=_LONG)
@@ -156,14 +160,16 @@ def add_rows(op: str, y: Array, index: Array, source: Array, dim: int, negative:
         _index_keys[INT64](
             grid(count), _THREADS, index.ptr, keys.ptr, *_layout(op, total, n, count, after, negative, False)
         )
-        _sum_segments(y, keys, source, before, n, after)
+        _reduce_segments("sum", y, keys, source, before, n, after)
     return y
 
 
-def _sum_segments(y: Array, keys: Array, source: Array, before: int, n: int, after: int) -> None:
+def _reduce_segments(
+    name: str, y: Array, keys: Array, source: Array, before: int, n: int, after: int
+) -> None:
     keys, order = sort(keys)
     total = before * keys.size * after
-    _segment_sum[y.dtype](
+    _segment[name][y.dtype](
         grid(total), _THREADS, keys.ptr, order.ptr, source.ptr, y.ptr, total, keys.size, n, after
     )
 
@@ -189,9 +195,10 @@ def gather(op: str, x: Array, index: Array, dim: int) -> Array:
 
 
 def scatter(
-    op: str, x: Array, index: Array, source: Array, dim: int, add: bool, unique: bool = False
+    op: str, x: Array, index: Array, source: Array, dim: int, reduce: str = "", unique: bool = False
 ) -> Array:
-    """A copy of `x` in which `source` (an array, or one element) is written or added at `index`.
+    """A copy of `x` in which `source` (an array, or one element) is written at `index`, or reduced into what is there:
+    by 'sum', 'prod', 'amax' or 'amin'.
 
     `unique`: the caller knows that no place is addressed twice.
     """
@@ -199,7 +206,7 @@ def scatter(
     if not index.size:
         return y
     index = contiguous(index)
-    if source.ndim or add:
+    if source.ndim or reduce:
         source = contiguous(
             source if source.shape == index.shape else source.as_strided(index.shape, source.strides)
         )
@@ -210,7 +217,7 @@ def scatter(
         _no_rows(op, index)
     at = _layout(op, index.size, n, count, after, False, True)
     kind = element_type(x.layout.itemsize)
-    if not add:
+    if not reduce:
         winner = None if unique or count == 1 else _winners(op, index, part.size, at)
         scalar = source.ndim == 0
         _place[kind](
@@ -226,7 +233,7 @@ def scatter(
     else:
         keys = empty((index.size,), INT64)
         _index_keys[INT64](grid(index.size), _THREADS, index.ptr, keys.ptr, *at)
-        _sum_segments(part, keys, source, 1, part.size, 1)
+        _reduce_segments(reduce, part, keys, source, 1, part.size, 1)
     if part is not y:
         copy_into(corner, part)
     return y
@@ -381,6 +388,21 @@ def linear_recurrence(a: Array, b: Array, dim: int, reverse: bool) -> Array:
             grid(outer * inner), _THREADS, a.ptr, b.ptr, s.ptr, outer, n, inner, reverse
         )
     return s
+
+
+def running_extremum(x: Array, dim: int, smallest: bool) -> tuple[Array, Array]:
+    """The greatest (or smallest) of the entries so far along a dimension, and the place of its last occurrence."""
+    x = contiguous(x)
+    kind = x.dtype
+    if kind == np.bool_:
+        x = x.view_dtype(np.dtype(np.uint8))
+    y, places = empty(x.shape, x.dtype), empty(x.shape, INT64)
+    if x.size:
+        outer, n, inner = prod(x.shape[:dim]), x.shape[dim], prod(x.shape[dim + 1 :])
+        _running_extremum[x.dtype](
+            grid(outer * inner), _THREADS, x.ptr, y.ptr, places.ptr, outer, n, inner, smallest
+        )
+    return (y.view_dtype(kind) if y.dtype != kind else y), places
 
 
 def flat_nonzero(x: Array) -> Array:

@@ -206,8 +206,10 @@ def _scatter_add_cuda(x, index, source, *, dim, shape, unique=False):
 
     if x is None:  # one index a line, or different ones: nothing meets, so writing is adding
         unique = unique or index.shape[dim] == 1
-        return scatter("scatter_add", zeros(shape, source.dtype), index, source, dim, not unique, unique)
-    return scatter("scatter_add", x, index, source, dim, True)
+        return scatter(
+            "scatter_add", zeros(shape, source.dtype), index, source, dim, "" if unique else "sum", unique
+        )
+    return scatter("scatter_add", x, index, source, dim, "sum")
 
 
 # `unique`: no two elements of the index address the same place
@@ -244,7 +246,7 @@ def _scatter_cuda(x, index, source, *, dim, value):
 
     if source is None:
         source = full((), value, x.dtype, x.device)
-    return scatter("scatter", x, index, source, dim, False)
+    return scatter("scatter", x, index, source, dim)
 
 
 scatter_op = Op(
@@ -367,7 +369,7 @@ def scatter(
     """A copy of `input` with the elements of `src` (a tensor or a number) written at `index` along `dim`.
 
     out[index[i][j]][j] = src[i][j] for dim 0. Where an index occurs twice the last value stays; the gradient of
-    `src` is right only if none does (as in PyTorch). `reduce='add'` adds instead.
+    `src` is right only if none does (as in PyTorch). `reduce='add'` adds instead, 'multiply' multiplies.
 
     Raises:
         IndexError: an index outside [0, input.shape[dim]). RuntimeError: shapes or dtypes do not fit.
@@ -381,12 +383,17 @@ def scatter(
         src = value
     if src is None:
         raise TypeError("scatter(): missing the values to write: give src (a tensor) or value (a number)")
-    if reduce == "add":
-        return scatter_add(
-            input, dim, index, src if isinstance(src, Tensor) else input.new_full(tuple(index.shape), src)
-        )
     if reduce is not None:
-        raise ValueError(f"scatter: reduce={reduce!r} is not supported; use 'add' or None")
+        if reduce not in ("add", "multiply"):
+            raise RuntimeError(
+                f"scatter: reduce argument must be either add or multiply, got {reduce!r}; see also scatter_reduce"
+            )
+        values = src if isinstance(src, Tensor) else input.new_full(tuple(index.shape), src)
+        if reduce == "add":
+            return scatter_add(input, dim, index, values)
+        from .scatter_reduce import scatter_reduce
+
+        return scatter_reduce(input, dim, index, values, "prod")
     x, index, source, dim = _scatter_arguments("scatter", input, dim, index, src)
     y = scatter_op(x, index, source, dim=dim, value=src if source is None else 0)
     return y.reshape(tuple(input.shape)) if input.ndim == 0 else y

@@ -34,10 +34,12 @@ def install(functions: dict[str, Any]) -> None:
             and code is not None
             and "out" not in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         ):
-            functions[name] = _with_out(function)
+            functions[name] = with_out(function)
 
 
-def _with_out(function: Callable) -> Callable:
+def with_out(function: Callable) -> Callable:
+    """The function with the keyword `out`."""
+
     @functools.wraps(function)
     def wrapper(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         made = function(*args, **kwargs)
