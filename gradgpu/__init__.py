@@ -70,7 +70,7 @@ newaxis = None
 contiguous_format = preserve_format = channels_last = None  # memory formats: accepted, and all the same here
 
 if _TYPE_CHECKING:
-    from . import accelerator, backends, distributions, func, linalg, testing
+    from . import accelerator, amp, backends, distributions, func, linalg, testing
     from .ops.calculus import *
     from .ops.cumulative import *
     from .ops.scatter_reduce import *
@@ -78,6 +78,13 @@ if _TYPE_CHECKING:
 
 _LAZY = {
     "accelerator": "accelerator",
+    "amp": "amp",
+    "autocast": "amp",
+    "clear_autocast_cache": "amp",
+    "get_autocast_dtype": "amp",
+    "is_autocast_cache_enabled": "amp",
+    "is_autocast_enabled": "amp",
+    "set_autocast_dtype": "amp",
     "backends": "backends",
     "distributed": "distributed",
     "distributions": "distributions",

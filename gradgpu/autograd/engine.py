@@ -219,6 +219,9 @@ def run(
     """
     before = state.grad
     state.grad = create_graph
+    autocast = state.autocast
+    if autocast is not None:
+        state.autocast = None  # gradients have the dtypes of forward
     try:
         pending: dict[Any, Any] = {}
         owned: set[Any] = set()  # sums made here, which may be added to in place
@@ -301,6 +304,8 @@ def run(
         return [_as_tensor(captured.get(t), create_graph) for t in targets or ()]
     finally:
         state.grad = before
+        if autocast is not None:
+            state.autocast = autocast
 
 
 def _leading_to(order: list[Node], targets: Sequence[Any]) -> set:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .engine import Node, RemovableHandle
-from .modes import state
+from .modes import note_special, state
 
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -43,7 +43,7 @@ class saved_tensors_hooks:
 
     def __exit__(self, *exc: Any) -> None:
         state.saved_hooks = state.saved_hooks[:-1]
-        state.special = state.anomaly or bool(state.saved_hooks)
+        note_special()
 
 
 class save_on_cpu(saved_tensors_hooks):

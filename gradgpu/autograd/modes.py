@@ -14,10 +14,16 @@ class _State(threading.local):
     anomaly = False  # nodes remember where they were made; backward looks for NaN
     check_nan = True
     saved_hooks: tuple = ()  # (pack, unpack) pairs of saved_tensors_hooks, the innermost last
-    special = False  # anomaly mode or hooks on saved tensors: operations take the long way
+    autocast: Any = None  # what `amp.autocast` says here
+    special = False  # anomaly mode, hooks on saved tensors or autocast: operations take the long way
 
 
 state = _State()
+
+
+def note_special() -> None:
+    """Sets `state.special` after a change of what it depends on."""
+    state.special = state.anomaly or bool(state.saved_hooks) or state.autocast is not None
 
 
 def is_grad_enabled() -> bool:
@@ -155,7 +161,7 @@ class inference_mode(_Mode):
 
 def _set_anomaly(mode: bool, check_nan: bool) -> None:
     state.anomaly, state.check_nan = mode, check_nan
-    state.special = mode or bool(state.saved_hooks)
+    note_special()
 
 
 class set_detect_anomaly(_Mode):

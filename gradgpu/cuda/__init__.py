@@ -131,6 +131,10 @@ class device(on_device):
 
 
 def __getattr__(name: str) -> Any:
+    if name == "amp":
+        from importlib import import_module
+
+        return import_module(".amp", __name__)
     # cuda.FloatTensor and its kin: what old scripts call, and nothing else needs.
     if name.endswith("Tensor"):
         from ..ops.legacy import TYPES

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.modes import state
 from ..cuda.array import contiguous, empty, zeros
 from ..cuda.launch import Kernel
 from ..dtypes import FLOATS, int64
@@ -425,7 +426,7 @@ def _checked_target(op: str, input: Tensor, target: Tensor, weight: Tensor | Non
                 f"{op}: weight tensor should be defined either for all {classes} classes or no classes "
                 f"but got weight tensor of shape: {list(weight._a.shape)}"
             )
-        if weight.dtype is not input.dtype:
+        if weight.dtype is not input.dtype and state.autocast is None:  # which converts both
             raise RuntimeError(
                 f"{op}: weight has {weight.dtype}, input {input.dtype}; use weight.to(input.dtype)"
             )

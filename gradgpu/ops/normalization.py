@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autograd.modes import state
 from ..cuda.array import contiguous, empty, zeros
 from ..cuda.launch import Kernel
 from ..cuda.reduction import fast_division, reduce_cuda
@@ -385,7 +386,7 @@ batch_norm_op = Op(
 # ---- public functions ----
 def _same_dtype(op: str, input: Tensor, **others: Tensor | None) -> None:
     for name, v in others.items():
-        if v is not None and v.dtype is not input.dtype:
+        if v is not None and v.dtype is not input.dtype and state.autocast is None:  # which converts both
             raise RuntimeError(
                 f"{op}: {name} has {v.dtype}, input {input.dtype}; convert one, e.g. {name}.to(input.dtype)"
             )
