@@ -666,3 +666,20 @@ def test_types_by_name(device: str) -> None:
         x.type(object)
     with pytest.raises(AttributeError, match="NoTensor"):
         gg.cuda.NoTensor  # noqa: B018
+
+
+def test_size_as_keyword(device: str) -> None:
+    for make in (gg.zeros, gg.ones, gg.empty, gg.rand, gg.randn):
+        assert make(size=(2, 3), device=device).shape == make(2, 3, device=device).shape == (2, 3)
+        with pytest.raises(TypeError, match="multiple values for argument 'size'"):
+            make(2, size=(2, 3))
+
+
+def test_arithmetic_with_numpy_arrays() -> None:
+    x = gg.tensor([1.0, 2.0], requires_grad=True)
+    for y in (x * np.array([3.0, 4.0]), np.array([3.0, 4.0]) * x):
+        assert y.dtype is gg.float64 and y.tolist() == [3, 8]
+        (x.grad,) = gg.autograd.grad(y.sum(), x)
+        assert x.grad.tolist() == [3, 4]
+    assert (gg.ones(2, dtype=gg.int64) - np.array([1, 2], np.int32)).tolist() == [0, -1]
+    assert (gg.ones(2) > np.zeros(2, np.float32)).tolist() == [True, True]

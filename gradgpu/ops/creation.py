@@ -161,8 +161,12 @@ def from_dlpack(x: Any) -> Tensor:
     return from_numpy(np.from_dlpack(x))
 
 
-def _shape(size: tuple, name: str) -> tuple[int, ...]:
-    """`zeros(2, 3)` and `zeros((2, 3))`."""
+def _shape(size: tuple, name: str, keyword: Any = None) -> tuple[int, ...]:
+    """`zeros(2, 3)`, `zeros((2, 3))` and `zeros(size=(2, 3))`."""
+    if keyword is not None:
+        if size:
+            raise TypeError(f"{name}() got multiple values for argument 'size'")
+        size = (keyword,)
     if len(size) == 1 and isinstance(size[0], (tuple, list)):
         size = tuple(size[0])
     try:
@@ -201,7 +205,12 @@ def filled(shape: tuple, value: Any, dtype: Any, device: Any, requires_grad: boo
 
 
 def zeros(
-    *size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *sizes: Any,
+    size: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of zeros.
 
@@ -210,24 +219,29 @@ def zeros(
     tensor([[0., 0.],
             [0., 0.]])
     """
-    made = filled(_shape(size, "zeros"), 0, dtype, device, requires_grad)
+    made = filled(_shape(sizes, "zeros", size), 0, dtype, device, requires_grad)
     return made if out is None else _into("zeros", out, made)
 
 
 def ones(
-    *size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *sizes: Any,
+    size: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of ones."""
-    made = filled(_shape(size, "ones"), 1, dtype, device, requires_grad)
+    made = filled(_shape(sizes, "ones", size), 1, dtype, device, requires_grad)
     return made if out is None else _into("ones", out, made)
 
 
 def empty(
-    *size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    *sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
     pin_memory: bool = False, memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """An uninitialised tensor."""
-    made = filled(_shape(size, "empty"), None, dtype, device, requires_grad)
+    made = filled(_shape(sizes, "empty", size), None, dtype, device, requires_grad)
     return made if out is None else _into("empty", out, made)
 
 

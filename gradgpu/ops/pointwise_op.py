@@ -171,6 +171,7 @@ class Pointwise(Op):
 
     def _operands(self, inputs: Sequence[Any]) -> list:
         """Tensors of one dtype on one device, and Python numbers that fit them."""
+        inputs = [wrap(x) if isinstance(x, ndarray) else x for x in inputs]
         tensors = [x for x in inputs if isinstance(x, Tensor)]
         for x in inputs:
             if not isinstance(x, (Tensor, *_NUMBERS)):

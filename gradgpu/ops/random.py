@@ -114,7 +114,8 @@ def _factory(
 
 
 def rand(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
     device: Any = None,
@@ -127,11 +128,12 @@ def rand(
     >>> gg.rand(2, 3).shape
     gradgpu.Size([2, 3])
     """
-    return _factory("rand", "uniform", _shape(size, "rand"), dtype, device, requires_grad, generator)
+    return _factory("rand", "uniform", _shape(sizes, "rand", size), dtype, device, requires_grad, generator)
 
 
 def randn(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
     device: Any = None,
@@ -144,7 +146,7 @@ def randn(
     >>> gg.randn(4, dtype=gg.float64).dtype
     gradgpu.float64
     """
-    return _factory("randn", "normal", _shape(size, "randn"), dtype, device, requires_grad, generator)
+    return _factory("randn", "normal", _shape(sizes, "randn", size), dtype, device, requires_grad, generator)
 
 
 def randint(
