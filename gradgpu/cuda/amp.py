@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import amp
-from ..amp import autocast_mode
+from ..amp import autocast_mode, grad_scaler
 from ..dtypes import dtype as DType
 from ..dtypes import float16
 
-__all__ = ["GradScaler", "autocast", "autocast_mode", "custom_bwd", "custom_fwd"]
+__all__ = ["GradScaler", "autocast", "autocast_mode", "custom_bwd", "custom_fwd", "grad_scaler"]
 
 
 class autocast(amp.autocast):
