@@ -74,6 +74,7 @@ if _TYPE_CHECKING:
     from .ops.calculus import *
     from .ops.cumulative import *
     from .ops.scatter_reduce import *
+    from .ops.strided import *
     from .serialization import load, save
 
 _LAZY = {

@@ -30,6 +30,7 @@ def check_writable(name: str, target: Tensor) -> None:
     a = target._a
     if (
         not isinstance(a, generic)
+        and a.size
         and 0 in a.strides
         and any(n > 1 and s == 0 for n, s in zip(a.shape, a.strides))
     ):

@@ -25,6 +25,13 @@ FAMILIES = {
         "index_reduce scatter_reduce",
         "index_reduce index_reduce_ scatter_reduce scatter_reduce_",
     ),
+    "strided": (
+        "as_strided as_strided_copy as_strided_scatter detach_copy diagonal_copy diagonal_scatter expand_copy narrow_copy "
+        "permute_copy select_copy select_scatter slice_copy slice_scatter split_copy split_with_sizes_copy squeeze_copy t_copy "
+        "transpose_copy unbind_copy unfold_copy unsqueeze_copy view_copy",
+        "as_strided as_strided_ as_strided_scatter diagonal_scatter narrow_copy select_scatter slice_scatter squeeze_ "
+        "swapaxes_ swapdims_ t_ transpose_ unfold unsqueeze_",
+    ),
 }
 
 FUNCTIONS = {name: family for family, (functions, _) in FAMILIES.items() for name in functions.split()}

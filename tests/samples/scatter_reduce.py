@@ -46,9 +46,9 @@ def _index_reduce(x: Any, dim: int, index: Any, source: Any, reduce: str, includ
 def _samples(reduce: str, include_self: bool) -> list[Sample]:
     more = {"reduce": reduce, "include_self": include_self}
     numbers = {"low": 0.5, "high": 2.0} if reduce == "prod" else {}
-    x, src = (
-        (different(2, 9), different(2, 6)) if "am" in reduce else (In(2, 9, **numbers), In(2, 6, **numbers))
-    )
+    x, src = In(2, 9, **numbers), In(2, 6, **numbers)
+    if "am" in reduce:  # no two elements are equal
+        x, src = different(2, 9), In(values=different(2, 6).values + 1 / 16)
     return [
         Sample(x, 1, at(2, 6, high=4), src, **more),
         Sample(In(4, 5, **numbers), 0, at(3, 5, high=4), In(3, 6, **numbers), **more),
