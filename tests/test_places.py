@@ -152,3 +152,20 @@ def test_modules_are_importable_as_in_pytorch() -> None:
 
     assert Conv2d is nn.Conv2d and issubclass(nn.MSELoss, _Loss)
     assert _pair(3) == (3, 3) and _pair([1, 2]) == (1, 2) and _triple(0) == (0, 0, 0)
+
+
+def test_trees() -> None:
+    from collections import OrderedDict, namedtuple
+
+    from gradgpu.utils import _pytree as pytree
+
+    Point = namedtuple("Point", "x y")
+    tree = {"b": [1, (2,)], "a": Point(3, OrderedDict(k=4, l=[]))}
+    leaves, spec = pytree.tree_flatten(tree)
+    assert leaves == [1, 2, 3, 4] and pytree.tree_unflatten(leaves, spec) == tree
+    assert pytree.tree_map(lambda a, b: a + b, tree, tree)["a"] == Point(6, OrderedDict(k=8, l=[]))
+    assert pytree.tree_map_only(str, str.upper, ["a", 1]) == ["A", 1]
+    assert pytree.tree_leaves([(1, 2), 3], is_leaf=lambda x: isinstance(x, tuple)) == [(1, 2), 3]
+    assert pytree.tree_any(lambda x: x == 4, tree) and not pytree.tree_all(lambda x: x == 4, tree)
+    with pytest.raises(ValueError, match="4 leaves, got 3"):
+        pytree.tree_unflatten(leaves[:3], spec)
