@@ -26,12 +26,12 @@ PY   := .venv/bin/python
 need  = .venv/.has-$(subst $(space),+,$(strip $(1)))
 endif
 
-.PHONY: help demo test test-gpu lint kernels notebooks bench gpu-report clean
+.PHONY: help demo test test-gpu lint kernels notebooks bench bench-memory gpu-report clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@echo "make TARGET [DEVICE=cpu|cuda] [PYTHON=python3] [PY=interpreter used as it is] [CUDA=cuda12|cuda13]"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r t d; do printf '  %-11s %s\n' "$$t" "$$d"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r t d; do printf '  %-12s %s\n' "$$t" "$$d"; done
 
 .venv/bin/python:
 	@echo "== making .venv with $(PYTHON)"
@@ -69,6 +69,9 @@ notebooks: $(call need,test notebooks $(if $(GPU),$(CUPY))) ## run the notebooks
 
 bench: $(call need,bench) ## time per step and per op beside PyTorch and hand-written numpy
 	@$(PY) -m gradgpu._tools.bench $(BENCH_ARGS)
+
+bench-memory: $(call need,bench) ## peak memory of backward through a deep net beside PyTorch; docs/memory.md
+	@$(PY) -m gradgpu._tools.memory --output docs/memory.md $(BENCH_ARGS)
 
 gpu-report: $(call need,test demo $(CUPY)) ## tests and measurements on the GPU that is here; docs/gpu-report.md
 	@$(PY) -m gradgpu._tools.gpu_report $(REPORT_ARGS)
