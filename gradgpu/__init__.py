@@ -72,7 +72,10 @@ contiguous_format = preserve_format = channels_last = None  # memory formats: ac
 if _TYPE_CHECKING:
     from . import accelerator, amp, backends, distributions, func, linalg, testing
     from .ops.calculus import *
+    from .ops.combinatorics import *
     from .ops.cumulative import *
+    from .ops.quantiles import *
+    from .ops.rearrange import *
     from .ops.scatter_reduce import *
     from .ops.strided import *
     from .serialization import load, save

@@ -17,9 +17,21 @@ FAMILIES = {
         "cumulative_trapezoid diff gradient trapezoid trapz",
         "diff",
     ),
+    "combinatorics": (
+        "block_diag cartesian_prod combinations isin kron unique_consecutive unravel_index vander",
+        "kron unique_consecutive",
+    ),
     "cumulative": (
         "cummax cummin logcumsumexp",
         "cummax cummin logcumsumexp",
+    ),
+    "quantiles": (
+        "corrcoef histogram histogramdd mode nanmean nanmedian nanquantile quantile",
+        "corrcoef histogram mode nanmean nanmedian nanquantile quantile",
+    ),
+    "rearrange": (
+        "atleast_3d diagflat dsplit hsplit put renorm rot90 vsplit",
+        "diagflat dsplit fill_diagonal_ hsplit put put_ renorm renorm_ rot90 vsplit",
     ),
     "scatter_reduce": (
         "index_reduce scatter_reduce",
