@@ -22,7 +22,8 @@ def q(*values: float) -> In:
 
 def quietly(function: Any, *args: Any, **kwargs: Any) -> Any:
     """numpy warns of rows that hold nothing but NaN."""
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         return function(*args, **kwargs)
 
 
