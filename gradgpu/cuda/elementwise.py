@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -133,70 +134,47 @@ class _Plan:
         return made[0] if len(made) == 1 else tuple(made)
 
     def runner(self, scalars: int) -> Any:
-        """`run`, for small operations in few steps where there is one device, one output and 16-byte addresses."""
+        """`run`, in few steps where there is one device and all addresses are multiples of 16."""
         b = backend()
         if not self.grid or b.device_count() > 1:
             return self.run
-        run, free, pack, handle = self.run, self.free[0], self.head.pack_into, self.handle
-        alloc, launch, stream = b.alloc, b.launch, b.current_stream_ptr
-        (gx, gy, gz), (bx, by, bz), layout = self.grid, self.block, self.outs[0]
-        nbytes = layout.nbytes
-        new = object.__new__
+        make = _straight(self.inputs, len(self.outs), scalars)
+        launch = b.launch, self.handle, *self.grid, *self.block
+        return make(
+            self.run, self.free[0], self.head.pack_into, b.alloc, b.current_stream_ptr, self.outs, *launch
+        )
 
-        def run_one(x: Array, scalar: Any = 0) -> Array:
-            a = x.ptr
-            if a & 15 or not free:
-                return run(x, scalar) if scalars else run(x)
-            mem = alloc(nbytes)
-            made = new(Array)
-            made.mem, made.layout = mem, layout
-            made.ptr = p = mem.ptr
-            buffer = free.pop()
-            pack(buffer.bytes, 0, a, p, scalar)
-            launch(handle, gx, gy, gz, bx, by, bz, 0, stream(), buffer.address, 0)
-            free.append(buffer)
-            return made
 
-        def run_two(x: Array, y: Array) -> Array:
-            a, c = x.ptr, y.ptr
-            if (a | c) & 15 or not free:
-                return run(x, y)
-            mem = alloc(nbytes)
-            made = new(Array)
-            made.mem, made.layout = mem, layout
-            made.ptr = p = mem.ptr
-            buffer = free.pop()
-            pack(buffer.bytes, 0, a, c, p, 0)
-            launch(handle, gx, gy, gz, bx, by, bz, 0, stream(), buffer.address, 0)
-            free.append(buffer)
-            return made
-
-        n, outs = self.inputs, [(each, each.nbytes) for each in self.outs]
-
-        def run_many(*operands: Any) -> Any:
-            pointers = [x.ptr for x in operands[:n]]
-            bits = 0
-            for a in pointers:
-                bits |= a
-            if bits & 15 or not free:
-                return run(*operands)
-            made = []
-            for each, size in outs:
-                mem = alloc(size)
-                out = new(Array)
-                out.mem, out.layout = mem, each
-                out.ptr = p = mem.ptr
-                made.append(out)
-                pointers.append(p)
-            buffer = free.pop()
-            pack(buffer.bytes, 0, *pointers, *(operands[n:] or (0,)))
-            launch(handle, gx, gy, gz, bx, by, bz, 0, stream(), buffer.address, 0)
-            free.append(buffer)
-            return made[0] if len(made) == 1 else tuple(made)
-
-        if len(outs) == 1 and (n, scalars) in ((1, 0), (1, 1)):
-            return run_one
-        return run_two if len(outs) == 1 and (n, scalars) == (2, 0) else run_many
+@functools.cache
+def _straight(inputs: int, outputs: int, scalars: int) -> Any:
+    """Makes `run` of a plan with these numbers of operands, without loops: they would cost more than the launch."""
+    xs, ys = [f"x{k}" for k in range(inputs)], [f"y{k}" for k in range(outputs)]
+    operands = ", ".join([*xs, *[f"s{k}" for k in range(scalars)]])
+    pointers = [f"{x}_ptr" for x in xs] or ["0"]
+    packed = ", ".join([*pointers, *[f"{y}_ptr" for y in ys], *([f"s{k}" for k in range(scalars)] or ["0"])])
+    lines = [
+        "def make(run, free, pack, alloc, stream, outs, launch, handle, gx, gy, gz, bx, by, bz):",
+        *[f"  {y}_layout = outs[{k}]; {y}_bytes = {y}_layout.nbytes" for k, y in enumerate(ys)],
+        f"  def run_straight({operands}):",
+        *[f"    {x}_ptr = {x}.ptr" for x in xs],
+        f"    if ({' | '.join(pointers)}) & 15 or not free: return run({operands})",
+    ]
+    for y in ys:
+        lines += [
+            f"    {y} = new(Array); {y}.layout = {y}_layout; {y}.mem = mem = alloc({y}_bytes)",
+            f"    {y}.ptr = {y}_ptr = mem.ptr",
+        ]
+    lines += [
+        "    buffer = free.pop()",
+        f"    pack(buffer.bytes, 0, {packed})",
+        "    launch(handle, gx, gy, gz, bx, by, bz, 0, stream(), buffer.address, 0)",
+        "    free.append(buffer)",
+        f"    return {', '.join(ys)}",
+        "  return run_straight",
+    ]
+    names: dict[str, Any] = {"Array": Array, "new": object.__new__}
+    exec("\n".join(lines), names)
+    return names["make"]
 
 
 def _new_array(mem: Any, layout: Layout) -> Array:
@@ -233,7 +211,7 @@ class Elementwise:
         self.compute = compute
         self.suffix = (self.inputs or self.outputs)[0].suffix
         # Integers travel as int64, so that they keep all bits.
-        self.scalar_code = "d" if compute.is_floating_point else "q"
+        self.scalar_code = "q" if compute.category < dt.FLOAT else "d"
         self.vector = 16 // max(d.itemsize for d in (*self.inputs, *self.outputs))
         count = max(len(self.inputs), 1) + len(self.outputs)
         self.head = struct.Struct(f"@{count}Q{max(scalars, 1)}{self.scalar_code}")
@@ -401,10 +379,11 @@ def cast_kernel(source: dt.dtype, target: dt.dtype) -> Elementwise:
     if target is dt.bool:
         body, compute = (
             f"out0 = in0 != ({'float' if source.itemsize == 2 and source.is_floating_point else source.cname})0;",
-            source,
+            source.to_real(),
         )
     else:
-        body, compute = f"out0 = store<{target.cname}>(in0);", target
+        value = "in0.re" if source.is_complex and not target.is_complex else "in0"
+        body, compute = f"out0 = store<{target.cname}>({value});", target.to_real()
     if source is dt.bool and target is dt.bool:
         body = "out0 = in0;"
     return elementwise(f"cast_{target.suffix}", (source,), (target,), 0, body, compute)
@@ -430,6 +409,11 @@ def copy_into(target: Array, values: Array) -> None:
 def fill(target: Array, value: Any) -> None:
     """Writes one number into every element of `target`."""
     d = dt.from_numpy_dtype(target.dtype)
+    if d.is_complex:
+        number = complex(value)
+        kernel = elementwise("fill", (), (d,), 2, f"out0 = {d.cname}(s0, s1);", d.to_real())
+        kernel((), (number.real, number.imag), (target,))
+        return
     number = float(value) if d.is_floating_point else int(value)
     elementwise("fill", (), (d,), 1, f"out0 = store<{d.cname}>(s0);", d)((), (number,), (target,))
 
@@ -470,4 +454,12 @@ def all_kernels() -> Iterator[Elementwise]:
         elementwise("fill", (), (a,), 1, f"out0 = store<{a.cname}>(s0);", a)
         for b in dt.ALL:
             cast_kernel(a, b)
+    for c in dt.COMPLEXES:
+        elementwise("fill", (), (c,), 2, f"out0 = {c.cname}(s0, s1);", c.to_real())
+        for b in (*dt.ALL, *dt.COMPLEXES):
+            cast_kernel(b, c)
+            cast_kernel(c, b)
+    from .complex import all_kernels as complex_kernels
+
+    complex_kernels()
     yield from ELEMENTWISE.values()
