@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 # Categories of PyTorch's promotion lattice: a higher category wins over a lower one.
-BOOL, INTEGER, FLOAT = 0, 1, 2
+BOOL, INTEGER, FLOAT, COMPLEX = 0, 1, 2, 3
 
 
 class dtype:
@@ -35,14 +35,12 @@ class dtype:
             itemsize,
             category,
         )
-        self._np: np.dtype | None = None if name == "bfloat16" else np.dtype(name)
+        self._np: np.dtype | None = np.dtype(name) if name not in _LATE else None
 
     @property
     def np(self) -> np.dtype:
-        if self._np is None:  # bfloat16: the import costs time and is needed by few
-            import ml_dtypes
-
-            self._np = np.dtype(ml_dtypes.bfloat16)
+        if self._np is None:
+            self._np = _numpy_of(self)
             FROM_NUMPY[self._np] = self
         return self._np
 
@@ -52,7 +50,17 @@ class dtype:
 
     @property
     def is_complex(self) -> builtins.bool:
-        return False
+        return self.category == COMPLEX
+
+    def to_real(self) -> dtype:
+        """The dtype of the real part; itself if it is not complex."""
+        return {"complex64": float32, "complex128": float64}.get(self.name, self)
+
+    def to_complex(self) -> dtype:
+        """The complex dtype with such a real part, complex64 for the half types."""
+        if self.category < FLOAT:
+            raise TypeError(f"to_complex: {self!r} is neither floating-point nor complex")
+        return self if self.is_complex else complex128 if self is float64 else complex64
 
     @property
     def is_signed(self) -> builtins.bool:
@@ -65,6 +73,23 @@ class dtype:
         return self.name
 
 
+# Known to numpy's dtypes when first used: bfloat16 because its import costs time, the complex ones so that
+# no operation need look for complex numbers in a program that has none.
+_LATE = ("bfloat16", "complex64", "complex128")
+complex_seen = False  # whether this program has used a complex dtype
+
+
+def _numpy_of(d: dtype) -> np.dtype:
+    """The numpy dtype of a dtype that is used for the first time."""
+    global complex_seen
+    if d.is_complex:
+        complex_seen = True
+        return np.dtype(d.name)
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16)
+
+
 float32 = dtype("float32", "float", "f32", 4, FLOAT)
 float64 = dtype("float64", "double", "f64", 8, FLOAT)
 float16 = dtype("float16", "__half", "f16", 2, FLOAT)
@@ -75,12 +100,17 @@ int32 = dtype("int32", "int", "i32", 4, INTEGER)
 int64 = dtype("int64", "int64", "i64", 8, INTEGER)
 uint8 = dtype("uint8", "uint8", "u8", 1, INTEGER)
 bool = dtype("bool", "bool", "b8", 1, BOOL)
+complex64 = dtype("complex64", "c64", "c64", 8, COMPLEX)
+complex128 = dtype("complex128", "c128", "c128", 16, COMPLEX)
 float, double, half = float32, float64, float16
 short, int, long = int16, int32, int64
+cfloat, cdouble = complex64, complex128
 
+# Every dtype but the complex ones, which only the operations of ops/complex.py and ops/fft.py know.
 ALL = (float32, float64, float16, bfloat16, int8, int16, int32, int64, uint8, bool)
 FLOATS = (float32, float64, float16, bfloat16)
 INTS = (int64, int32, int16, int8, uint8)
+COMPLEXES = (complex64, complex128)
 FROM_NUMPY: dict[np.dtype, dtype] = {d.np: d for d in ALL if d is not bfloat16}
 
 _default = float32
@@ -107,11 +137,12 @@ def from_numpy_dtype(d: Any) -> dtype:
             d = np.dtype(d)
         except (TypeError, ValueError) as error:
             raise TypeError(f"expected a dtype such as gradgpu.float32, got {d!r}") from error
-        if d.name == "bfloat16":
-            return FROM_NUMPY.setdefault(d, bfloat16)
+        late = next((x for x in (bfloat16, *COMPLEXES) if x.name == d.name and d.isnative), None)
+        if late is not None:
+            return FROM_NUMPY.setdefault(late.np, late)
         found = FROM_NUMPY.get(d.newbyteorder("="))
         if found is None:
-            names = ", ".join(x.name for x in ALL)
+            names = ", ".join(x.name for x in (*ALL, *COMPLEXES))
             raise TypeError(
                 f"gradgpu has no dtype for numpy's {d}; convert the array first, e.g. "
                 f"array.astype('float32'); supported: {names}"
@@ -120,7 +151,7 @@ def from_numpy_dtype(d: Any) -> dtype:
 
 
 def as_dtype(d: Any) -> dtype:
-    """Accepts a gradgpu dtype, a numpy dtype, or Python's float, int, bool."""
+    """Accepts a gradgpu dtype, a numpy dtype, or Python's float, int, bool, complex."""
     if isinstance(d, dtype):
         return d
     if d is _py_float:
@@ -129,6 +160,8 @@ def as_dtype(d: Any) -> dtype:
         return int64
     if d is _py_bool:
         return bool
+    if d is builtins.complex:
+        return _default.to_complex()
     if isinstance(d, str):
         raise TypeError(f"dtype must be a gradgpu dtype such as gradgpu.{d}, got the string {d!r}")
     return from_numpy_dtype(d)
@@ -144,7 +177,8 @@ def promote_types(a: dtype, b: dtype) -> dtype:
     if a is b:
         return a
     if a.category != b.category:
-        return a if a.category > b.category else b
+        high, low = (a, b) if a.category > b.category else (b, a)
+        return complex128 if high is complex64 and low is float64 else high
     if a.category == FLOAT:
         return float32 if a.itemsize == b.itemsize else (a if a.itemsize > b.itemsize else b)
     if a is uint8 or b is uint8:
@@ -157,6 +191,8 @@ def _combine(high: dtype | None, low: dtype | None) -> dtype | None:
     """Joins a result of higher priority with one of lower, which counts only if its category is higher."""
     if high is None or low is None:
         return high or low
+    if low.category == COMPLEX and high.category == FLOAT:
+        return high.to_complex()  # which keeps the precision of the tensor with dimensions
     return promote_types(high, low) if low.category > high.category else high
 
 
@@ -164,7 +200,7 @@ def result_type(*operands: Any) -> dtype:
     """The dtype of arithmetic between tensors, dtypes and Python scalars, as PyTorch has it.
 
     Tensors with dimensions decide; a 0-dim tensor counts only if its category (bool < integer <
-    floating point) is higher, a Python scalar likewise after those.
+    floating point < complex) is higher, a Python scalar likewise after those.
     """
     dims = zero = scalar = None
     for x in operands:
@@ -176,6 +212,8 @@ def result_type(*operands: Any) -> dtype:
             scalar = int64 if scalar is None else promote_types(scalar, int64)
         elif isinstance(x, _py_float):
             scalar = _default if scalar is None else promote_types(scalar, _default)
+        elif isinstance(x, builtins.complex):
+            scalar = _default.to_complex()
         elif x.ndim:
             dims = x.dtype if dims is None else promote_types(dims, x.dtype)
         else:
@@ -187,7 +225,7 @@ def result_type(*operands: Any) -> dtype:
 
 
 class finfo:
-    """Machine limits of a floating-point dtype: `eps`, `max`, `min`, `tiny`, `smallest_normal`, `bits`, `resolution`.
+    """Machine limits of a floating-point dtype (of a complex one, those of its parts): `eps`, `max`, `min`, `tiny`, `smallest_normal`, `bits`, `resolution`.
 
     >>> import gradgpu as gg
     >>> gg.finfo(gg.float16).max
@@ -195,7 +233,7 @@ class finfo:
     """
 
     def __init__(self, d: dtype | None = None):
-        d = d or _default
+        d = (d or _default).to_real()
         if not d.is_floating_point:
             raise TypeError(f"finfo: needs a floating-point dtype, got {d!r}; use iinfo for integers")
         if d is bfloat16:

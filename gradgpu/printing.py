@@ -32,6 +32,21 @@ def set_printoptions(
     _options["sci_mode"] = sci_mode
 
 
+class _ComplexFormatter:
+    """The real and the imaginary parts each have a format of their own, as in PyTorch."""
+
+    def __init__(self, values: np.ndarray):
+        self.real, self.imag = _Formatter(values.real), _Formatter(values.imag)
+        self.width = self.real.width + self.imag.width + 1
+
+    def __call__(self, value: complex, pad: bool = False) -> str:
+        real, imag = self.real(value.real), self.imag(value.imag)
+        if pad:
+            real, imag = real.rjust(self.real.width), imag.rjust(self.imag.width)
+        imag = imag.lstrip() + "j"
+        return real + (imag if imag[0] in "+-" else "+" + imag)
+
+
 class _Formatter:
     """Chooses one format for all shown numbers, as PyTorch does."""
 
@@ -49,7 +64,7 @@ class _Formatter:
         largest, smallest = max(map(abs, numbers), default=0.0), min(map(abs, numbers), default=0.0)
         wide = bool(numbers) and (largest / smallest > 1000.0 or largest > 1e8 or smallest < 1e-4)
         if whole and bool(numbers):
-            wide = largest / smallest > 1000.0 and largest > 1e8 or largest > 1e8
+            wide = largest / smallest > 1000.0 or largest > 1e8
         scientific = _options["sci_mode"] if _options["sci_mode"] is not None else wide
         if scientific:
             self.spec = f".{precision}e"
@@ -78,16 +93,24 @@ def _summary(values: np.ndarray, edge: int) -> np.ndarray:
     return values
 
 
-def _text(values: np.ndarray, indent: int, form: _Formatter, summarise: bool) -> str:
+def _padded(form: Any) -> Any:
+    """Texts of one width; in complex numbers each part has its own."""
+    if isinstance(form, _ComplexFormatter):
+        return lambda v: form(v, pad=True)
+    return lambda v: form(v).rjust(form.width)
+
+
+def _text(values: np.ndarray, indent: int, form: Any, summarise: bool) -> str:
     edge: Any = _options["edgeitems"]
     if values.ndim == 0:
         return form(values.item())
+    show = _padded(form)
     count = values.shape[0]
     cut = summarise and count > 2 * edge
     if values.ndim == 1:
-        shown = [form(v).rjust(form.width) for v in (values[:edge].tolist() if cut else values.tolist())]
+        shown = [show(v) for v in (values[:edge].tolist() if cut else values.tolist())]
         if cut:
-            shown += [" ..."] + [form(v).rjust(form.width) for v in values[-edge:].tolist()]
+            shown += [" ..."] + [show(v) for v in values[-edge:].tolist()]
         per_line = max(1, (_options["linewidth"] - indent) // (form.width + 2))  # type: ignore[operator]
         lines = [", ".join(shown[i : i + per_line]) for i in range(0, len(shown), per_line)]
         return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
@@ -107,7 +130,7 @@ def tensor_text(t: Any) -> str:
         tail.append(f"device='{t.device}'")
     if values.size == 0 and values.ndim != 1:
         tail.append(f"size={tuple(t.shape)}")
-    plain = {dt.get_default_dtype(), dt.int64, dt.bool}
+    plain = {dt.get_default_dtype(), dt.get_default_dtype().to_complex(), dt.int64, dt.bool}
     if t.dtype not in plain or values.size == 0 and t.dtype is not dt.get_default_dtype():
         tail.append(f"dtype={t.dtype}")
     if t.grad_fn is not None:
@@ -118,7 +141,8 @@ def tensor_text(t: Any) -> str:
         body = "[]"
     else:
         summarise = values.size > _options["threshold"]  # type: ignore[operator]
-        form = _Formatter(_summary(values, _options["edgeitems"]) if summarise else values)  # type: ignore[arg-type]
+        kind = _ComplexFormatter if t.dtype.is_complex else _Formatter
+        form = kind(_summary(values, _options["edgeitems"]) if summarise else values)  # type: ignore[arg-type]
         body = _text(values, len("tensor("), form, summarise)
     text = f"{name}({body}"
     last = len(text) - text.rfind("\n")

@@ -22,6 +22,8 @@ _TOLERANCES = {
     dt.bfloat16: (1.6e-2, 1e-5),
     dt.float32: (1.3e-6, 1e-5),
     dt.float64: (1e-7, 1e-7),
+    dt.complex64: (1.3e-6, 1e-5),
+    dt.complex128: (1e-7, 1e-7),
 }
 
 
@@ -86,7 +88,7 @@ def _compare(
     default = _TOLERANCES.get(common, (0.0, 0.0))
     r, t = (default[0], default[1]) if rtol is None else (rtol, atol)
     # Compared on the CPU in float64: the tolerances are not to be rounded.
-    x64, y64 = (v.detach().cpu().to(dt.float64) for v in (x, y))
+    x64, y64 = (v.detach().cpu().to(dt.complex128 if common.is_complex else dt.float64) for v in (x, y))
     close = isclose(x64, y64, r, t, equal_nan)
     bad = x.numel() - int(close.sum().item())
     if not bad:

@@ -38,6 +38,11 @@ def _root_gradients(tensors: Sequence[Tensor], gradients: Sequence[Any]) -> list
                     f"grad can be implicitly created only for scalar outputs; this one has shape {tuple(t.shape)}: "
                     "pass gradient=..., or reduce it first, e.g. with .sum()"
                 )
+            if t.dtype.is_complex:
+                raise RuntimeError(
+                    f"grad can be implicitly created only for real scalar outputs but got {t.dtype}: pass gradient=..., "
+                    "or make a real number of it first, e.g. with .abs()"
+                )
             g = _ones_like(t)
         elif not isinstance(g, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")

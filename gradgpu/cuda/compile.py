@@ -47,7 +47,8 @@ def _inline(file: str, seen: set[str]) -> str:
 
 
 def dtype_macros(**types: dt.dtype) -> dict[str, str]:
-    """`T=float32` gives the macros T and T_NAME, and GG_USE_F16 / GG_USE_BF16 where headers are needed."""
+    """`T=float32` gives the macros T and T_NAME, and GG_USE_F16, GG_USE_BF16 and GG_USE_COMPLEX where
+    headers are needed."""
     macros: dict[str, str] = {}
     for name, d in types.items():
         macros[name] = d.cname
@@ -56,11 +57,15 @@ def dtype_macros(**types: dt.dtype) -> dict[str, str]:
             macros["GG_USE_F16"] = "1"
         elif d is dt.bfloat16:
             macros["GG_USE_BF16"] = "1"
+        elif d.is_complex:
+            macros["GG_USE_COMPLEX"] = "1"
     return macros
 
 
 def source(file: str, macros: dict[str, str], before: str = "") -> str:
     """The whole text handed to the compiler."""
+    if "GG_USE_COMPLEX" in macros:
+        before = f"{inlined('complex.cuh')}\n{before}"
     lines = "".join(f"#define {name} {value}\n" for name, value in macros.items())
     return f"{lines}{before}\n{inlined(file)}"
 

@@ -4,6 +4,7 @@ import typing as _typing
 from types import ModuleType as _Module
 
 from .compare import *
+from .complex import *
 from .conv import *
 from .convert import *
 from .creation import *

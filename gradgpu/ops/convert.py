@@ -16,6 +16,8 @@ from .registry import Op, method
 def _cast_cpu(x: Any, *, dtype: Any) -> Any:
     if dtype.kind in "iub" and x.dtype.kind == "V":  # bfloat16 has no direct way to some integers
         x = x.astype(np.float32)
+    if x.dtype.kind == "c" and dtype.kind not in "cb":
+        x = x.real
     return x.astype(dtype)
 
 
@@ -77,7 +79,7 @@ def _target(args: tuple, kwargs: dict) -> tuple[Any, Any]:
     for x in args:
         if isinstance(x, Tensor):
             where, what = x.device, x.dtype
-        elif isinstance(x, dt.dtype) or x in (float, int, bool):
+        elif isinstance(x, dt.dtype) or x in (float, int, bool, complex):
             what = dt.as_dtype(x)
         elif isinstance(x, (str, Device, int)) and not isinstance(x, bool):
             where = Device(x)
@@ -110,8 +112,14 @@ def to(self: Any, *args: Any, **kwargs: Any) -> Any:
     where, what = _target(tuple(a for a in args if not isinstance(a, bool)), kwargs)
     t = self
     if what is not None and t.dtype is not what:
+        if t.dtype.is_complex and what.category in (dt.INTEGER, dt.FLOAT):
+            import warnings
+
+            warnings.warn(
+                "Casting complex values to real discards the imaginary part", UserWarning, stacklevel=2
+            )
         # No gradient flows through integers.
-        t = cast_op(t if what.is_floating_point else t.detach(), dtype=what.np)
+        t = cast_op(t if what.category >= dt.FLOAT else t.detach(), dtype=what.np)
     if where is not None:
         here = t.device
         if (
@@ -150,6 +158,8 @@ for _name in ("float", "double", "half", "bfloat16", "short", "int", "long", "bo
     _caster(_name, getattr(dt, _name))
 _caster("char", dt.int8)
 _caster("byte", dt.uint8)
+for _name in ("cfloat", "cdouble"):
+    _caster(_name, getattr(dt, _name))
 
 
 @method

@@ -65,6 +65,8 @@ def host_array(data: Any, dtype: dt.dtype | None) -> np.ndarray:
         )
     if dtype is None and numeric and a.dtype == np.float64:
         return a.astype(dt.get_default_dtype().np)
+    if dtype is None and numeric and a.dtype == np.complex128:
+        return a.astype(dt.get_default_dtype().to_complex().np)
     dt.from_numpy_dtype(a.dtype)
     return a.astype(a.dtype.newbyteorder("="), copy=False)
 

@@ -194,7 +194,9 @@ def isneginf(input: Any) -> Any:
 
 
 def isreal(input: Any) -> Any:
-    """True everywhere: the elements are real numbers."""
+    """Where the imaginary part is zero: everywhere in a tensor that is not complex."""
+    if input.dtype.is_complex:
+        return input.imag == 0
     return input == input if not input.dtype.is_floating_point else (input == input) | (input != input)
 
 
@@ -204,7 +206,11 @@ def fix(input: Any) -> Any:
 
 
 def sgn(input: Any) -> Any:
-    """`sign` of real numbers."""
+    """`sign` of real numbers; z / |z| of complex ones (0 of 0)."""
+    if input.dtype.is_complex:
+        from .complex import sgn_op
+
+        return sgn_op(input)
     return sign(input)
 
 

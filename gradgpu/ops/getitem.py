@@ -234,7 +234,7 @@ def _value(self: Any, value: Any) -> Any:
     """The value to store, as a tensor of this tensor's dtype and device."""
     if not isinstance(value, Tensor):
         made = value if isinstance(value, _ndarray) else np.asarray(value)
-        if made.dtype.kind not in "biuf":
+        if made.dtype.kind not in "biufc":
             raise TypeError(f"index_put_: can't assign a {type(value).__name__} to a {self.dtype} tensor")
         return tensor(
             made.astype(np.float32) if self.dtype is dt.bfloat16 else made,
@@ -310,7 +310,7 @@ def _put_copy(view: Any, advanced: list, value: Any, accumulate: bool) -> Any:
     shape = tuple(view.shape)
     folded, at, dim, order = _fold(view, advanced)
     target = (*folded.shape[:dim], *at.shape, *folded.shape[dim + 1 :])
-    plain = isinstance(value, (int, float)) and not accumulate
+    plain = isinstance(value, (int, float)) and not accumulate and not view.dtype.is_complex
     source = None if plain else _fit(_value(view, value), target)
     if accumulate:
         made = index_add_op(

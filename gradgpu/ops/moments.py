@@ -87,7 +87,7 @@ def mean(
     require_tensor("mean", input)
     if dtype is not None and input.dtype is not dtype:
         input = input.to(dtype)
-    if input._a.dtype.kind not in "fV":
+    if input._a.dtype.kind not in "fVc":
         raise RuntimeError(
             "mean: could not infer output dtype. Input dtype must be a floating point dtype. "
             f"Got: {input.dtype}; pass dtype=gradgpu.float32 or convert with x.float()"

@@ -472,7 +472,7 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
             return input * 1
         if exponent == 0.5 and input.dtype.is_floating_point:
             return sqrt(input, out=out)
-        if exponent < 0 and not input.dtype.is_floating_point and isinstance(exponent, int):
+        if exponent < 0 and input.dtype.category < dt.FLOAT and isinstance(exponent, int):
             raise RuntimeError("pow: Integers to negative integer powers are not allowed; use x.float()")
     return pow_op(input, exponent, out=out)
 
@@ -754,7 +754,7 @@ def _operator(function: Any) -> Any:
 
 def _comparison(function: Any) -> Any:
     """An operator that leaves foreign objects to them: `x == None` is False."""
-    operands = (Tensor, int, float, np.generic)
+    operands = (Tensor, int, float, complex, np.generic)
 
     def checked(self: Any, other: Any) -> Any:
         if isinstance(other, operands):

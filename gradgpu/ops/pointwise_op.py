@@ -143,6 +143,8 @@ class Pointwise(Op):
                 tensors = True
             elif type(x) is Expr:
                 return self._expr(inputs, attrs)
+            elif type(x) is complex:
+                dt.complex64.np  # noqa: B018  (a complex number may come before any complex tensor)
         if not tensors:
             for x in inputs:
                 if isinstance(x, ndarray):
@@ -153,6 +155,8 @@ class Pointwise(Op):
                 return self.cpu(*inputs, **attrs)
             seen = ", ".join(type(x).__name__ for x in inputs)
             raise TypeError(f"{self.name}: expected a Tensor, got {seen}; make one with gradgpu.tensor(...)")
+        if dt.complex_seen and any(_is_complex(x) for x in inputs):
+            return self._complex(inputs, out, attrs)
         operands = self._operands(inputs)
         values = [t._a if isinstance(t, Tensor) else t for t in operands]
         made = (
@@ -163,6 +167,16 @@ class Pointwise(Op):
         output = wrap(made)
         if self.has_gradient and state.grad:
             self.record(operands, values, output, attrs or None)
+        if out is not None:
+            from .inplace import write_out
+
+            return write_out(self.name, out, output)
+        return output
+
+    def _complex(self, inputs: Sequence[Any], out: Any, attrs: dict) -> Any:
+        from .complex import pointwise
+
+        output = pointwise(self, inputs, attrs)
         if out is not None:
             from .inplace import write_out
 
@@ -463,6 +477,10 @@ def _wrapped(n: int, d: dt.dtype) -> int:
     span = 1 << (8 * d.itemsize)
     n %= span
     return n - span if d.is_signed and n >= span // 2 else n
+
+
+def _is_complex(x: Any) -> bool:
+    return x._a.dtype.kind == "c" if isinstance(x, Tensor) else isinstance(x, (complex, np.complexfloating))
 
 
 def _is_half(d: Any) -> bool:

@@ -94,6 +94,8 @@ def _sum_cpu(x, *, dims, keepdim):
         return np.add.reduce(x, axis=axis, keepdims=keepdim)
     if kind in "biu":
         return np.add.reduce(x, axis=axis, keepdims=keepdim, dtype=np.int64)
+    if kind == "c":
+        return np.add.reduce(x, axis=axis, keepdims=keepdim)
     return np.add.reduce(x, axis=axis, keepdims=keepdim, dtype=np.float32).astype(dtype)
 
 

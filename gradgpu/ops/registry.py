@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import dtypes as dt
 from ..autograd.engine import LEAF, Node, new_node, next_sequence, note_trace, select_node
 from ..autograd.modes import state
 from ..cuda.array import Array, on_device
@@ -103,6 +104,10 @@ class Op:
         # Which inputs can get a gradient; None if one rule serves them all.
         self.has_rule = None if grads is not None else [rule is not None for rule in self.rules]
         self._plans: dict[tuple, Plan | None] = {}
+        # Complex inputs are refused unless ops/complex.py says how: numpy and cuda code for them, or a function of
+        # Tensors that does it by other ops.
+        self.complex: tuple[Callable, Callable] | None = None
+        self.composite: Callable | None = None
         OPS[name] = self
 
     def __repr__(self) -> str:
@@ -151,15 +156,20 @@ class Op:
             arrays[0] = first._a
         if tensors and (mixed or cuda):
             self._check(inputs, arrays, cuda)
+        cpu_code, cuda_code = self.cpu, self.cuda
+        if dt.complex_seen and any(a is not None and a.dtype.kind == "c" for a in arrays):
+            if self.composite is not None:
+                return self.composite(*inputs, **attrs)
+            cpu_code, cuda_code = self._complex_code(arrays)
         if cuda:
-            if self.cuda is None:
+            if cuda_code is None:
                 raise NotImplementedError(
                     f"{self.name} has no cuda implementation; move its inputs with .to('cpu')"
                 )
             with on_device(next(a for a in arrays if a is not None).layout.device):
-                made = self.cuda(*arrays, **attrs)
+                made = cuda_code(*arrays, **attrs)
         else:
-            made = self.cpu(*arrays, **attrs)
+            made = cpu_code(*arrays, **attrs)
         if not tensors:
             return made
         if type(made) is tuple:
@@ -173,6 +183,12 @@ class Op:
         if self.view:
             output._view_of(first, self, attrs)
         return output
+
+    def _complex_code(self, arrays: Sequence[Any]) -> tuple[Callable, Callable]:
+        if self.complex is None:
+            seen = next(a.dtype for a in arrays if a is not None and a.dtype.kind == "c")
+            raise complex_refused(self.name, seen)
+        return self.complex
 
     def _check(self, inputs: Sequence[Any], arrays: Sequence[Any], cuda: bool) -> None:
         """Every input is a tensor (or None) and all live on one device."""
@@ -239,7 +255,7 @@ class Op:
                 outputs[0]._edge = node
             return
         for k, output in enumerate(outputs):
-            if (flags is True or flags is not False and flags[k]) and output._a.dtype.kind in "fV":
+            if (flags is True or flags is not False and flags[k]) and output._a.dtype.kind in "fVc":
                 output._edge = select_node(node, k)
 
     @staticmethod
@@ -302,6 +318,14 @@ class Op:
         if kind == "ins":
             return tuple([from_saved(a, e) for a, e in zip(value, node.edges)])
         return from_saved(value, select_node(node, which) if node.plan.outputs > 1 else node)
+
+
+def complex_refused(name: str, d: Any) -> RuntimeError:
+    """What an operation raises that has no complex form."""
+    return RuntimeError(
+        f"{name}: not implemented for {dt.from_numpy_dtype(d) if isinstance(d, np.dtype) else d} tensors; use it on "
+        "x.real and x.imag, on x.abs(), or on gradgpu.view_as_real(x)"
+    )
 
 
 def _caller(rule: Rule, saves: Sequence[tuple], outputs: int) -> Callable:
