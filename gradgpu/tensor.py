@@ -195,8 +195,8 @@ class Tensor:
         return self.dtype.is_floating_point
 
     def is_complex(self) -> bool:
-        """False: gradgpu has no complex dtypes."""
-        return False
+        """Whether the dtype is a complex one."""
+        return self.dtype.is_complex
 
     def is_signed(self) -> bool:
         """Whether the dtype can hold negative numbers."""
@@ -262,9 +262,9 @@ class Tensor:
                     "a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
                 )
             return
-        if flag and not self.dtype.is_floating_point:
+        if flag and self.dtype.category < dt.FLOAT:
             raise RuntimeError(
-                f"only Tensors of floating point dtype can require gradients, this one is {self.dtype}"
+                f"only Tensors of floating point and complex dtype can require gradients, this one is {self.dtype}"
             )
         self._edge = LEAF if flag else None
 
@@ -348,7 +348,7 @@ class Tensor:
             g = None
             if isinstance(a, (ndarray, generic)):
                 if gradient is None:
-                    g = wrap(a.dtype.type(1)) if a.shape == () else None
+                    g = wrap(a.dtype.type(1)) if a.shape == () and a.dtype.kind != "c" else None
                 elif isinstance(gradient, Tensor):
                     b = gradient._a
                     if b.dtype is a.dtype and b.shape == a.shape and isinstance(b, (ndarray, generic)):
@@ -519,11 +519,14 @@ class Tensor:
     def __float__(self) -> float:
         return float(self.item())
 
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
     def __int__(self) -> int:
         return int(self.item())
 
     def __index__(self) -> int:
-        if self._a.size != 1 or self.dtype.is_floating_point or self.dtype is dt.bool:
+        if self._a.size != 1 or self.dtype.category != dt.INTEGER:
             raise TypeError("only integer tensors of a single element can be converted to an index")
         return int(self.item())
 
