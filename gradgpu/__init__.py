@@ -75,9 +75,14 @@ contiguous_format = preserve_format = channels_last = None  # memory formats: ac
 
 if _TYPE_CHECKING:
     from . import accelerator, amp, backends, distributions, func, linalg, testing
+    from .nn.functions.namespace import *
     from .ops.calculus import *
     from .ops.combinatorics import *
     from .ops.cumulative import *
+    from .ops.distances import *
+    from .ops.factories import *
+    from .ops.methods import *
+    from .ops.products import *
     from .ops.quantiles import *
     from .ops.rearrange import *
     from .ops.scatter_reduce import *

@@ -8,21 +8,33 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..tensor import Tensor
+from .convert import cast_op
 from .index import check_bounds, index_add_op, index_put_op, index_tensor, take_op
+from .pointwise import eq
 from .registry import Op
 
 
 # ---- embedding ----
-def _embedding_cpu(index, weight, *, padding):
+def _embedding_cpu(index, weight, *, padding, by_freq=False):
     check_bounds("embedding", index, weight.shape[0], False, 0)
     return weight.take(index, 0, mode="clip")
 
 
-def _embedding_cuda(index, weight, *, padding):
+def _embedding_cuda(index, weight, *, padding, by_freq=False):
     return take_op.cuda(weight, index, dim=0, negative=False, op="embedding")
 
 
-def _embedding_grad(g, index, weight_shape, *, padding):
+def _frequencies(index, size, dtype):
+    """How often each position of `index` occurs in it, to divide gradients by."""
+    flat = index.reshape((-1,))
+    ones = cast_op(eq(flat, flat), dtype=dtype)
+    counts = index_add_op(None, flat, ones, dim=0, negative=False, op="embedding", size=size)
+    return take_op(counts, index, dim=0, negative=False, op="embedding").reshape((*index.shape, 1))
+
+
+def _embedding_grad(g, index, weight_shape, weight_dtype, *, padding, by_freq):
+    if by_freq:
+        g = g / _frequencies(index, weight_shape[0], weight_dtype)
     made = index_add_op(None, index, g, dim=0, negative=False, op="embedding", size=weight_shape[0])
     return made if padding is None else _without_row_op(made, row=padding)
 
@@ -61,11 +73,16 @@ def embedding(
     """The rows of a table `weight` (entries, features) at the integer positions in `input`: (*input.shape, features).
 
     The gradients of a row that is looked up more than once are added in the order of the positions, without
-    atomics: reproducible. The row `padding_idx` gets none.
+    atomics: reproducible. The row `padding_idx` gets none. With `scale_grad_by_freq` the gradient of a row is divided by how
+    often it is looked up.
+
+    Args:
+        max_norm, norm_type: the rows looked up are first scaled, in place, to at most this norm.
+        sparse: accepted; gradients are dense.
 
     Raises:
         IndexError: a position outside [0, entries) (on cuda when the host next waits for the device).
-        RuntimeError: `weight` is no matrix. NotImplementedError: max_norm, scale_grad_by_freq.
+        RuntimeError: `weight` is no matrix.
 
     >>> import gradgpu as gg
     >>> from gradgpu.ops.embedding import embedding
@@ -78,16 +95,34 @@ def embedding(
         raise RuntimeError(
             f"embedding: 'weight' must be 2-D (entries, features), got shape {tuple(weight.shape)}"
         )
-    if max_norm is not None or scale_grad_by_freq:
-        raise NotImplementedError(
-            "embedding: max_norm and scale_grad_by_freq are not supported; renormalise the weight yourself"
-        )
     padding = padding_idx
     if padding is not None:
         if not -weight.shape[0] <= padding < weight.shape[0]:
             raise ValueError(f"embedding: padding_idx {padding} must be within the {weight.shape[0]} entries")
         padding %= weight.shape[0]
+    if max_norm is not None:
+        embedding_renorm_(weight.detach(), index, max_norm, norm_type)
+    if scale_grad_by_freq:
+        return embedding_op(index, weight, padding=padding, by_freq=True)
     return embedding_op(index, weight, padding=padding)
+
+
+def embedding_renorm_(input: Tensor, indices: Tensor, max_norm: float, norm_type: float = 2.0) -> Tensor:
+    """Scales, in place, the rows of the table `input` at `indices` whose `norm_type`-norm exceeds `max_norm` down to it.
+
+    >>> import gradgpu as gg
+    >>> table = gg.tensor([[3., 4.], [6., 8.]])
+    >>> gg.embedding_renorm_(table, gg.tensor([1]), 5.)
+    tensor([[3., 4.],
+            [3., 4.]])
+    """
+    from .rearrange import renorm
+
+    flat = index_tensor("embedding_renorm_", indices).reshape((-1,))
+    rows = take_op(input.detach(), flat, dim=0, negative=False, op="embedding")
+    if rows.numel():
+        input.index_copy_(0, flat, renorm(rows, norm_type, 0, max_norm))
+    return input
 
 
 # ---- one-hot ----

@@ -11,8 +11,29 @@ from typing import Any
 from ..tensor import Tensor
 from . import out
 
+_ELEMENTARY = (
+    "abs acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh ceil clamp clamp_max clamp_min clip cos "
+    "cosh deg2rad erf erfc exp exp2 expm1 fix floor frac ldexp log log10 log1p log2 logit nan_to_num neg negative rad2deg "
+    "reciprocal round rsqrt sigmoid sin sinc sinh sqrt square tan tanh trunc xlogy zero addmv fill detach as_strided resize_as "
+    "index_put"
+)
+# Methods that the gradgpu namespace has as functions.
+OF_METHODS = frozenset(
+    [name + "_" for name in _ELEMENTARY.split()]
+    + "detach get_device is_nonzero is_same_size is_signed numel split_with_sizes".split()
+)
+
 # family: (functions of the gradgpu namespace, methods of Tensor)
 FAMILIES = {
+    ".nn.functions.namespace": (
+        "affine_grid_generator alpha_dropout alpha_dropout_ batch_norm bilinear binary_cross_entropy_with_logits celu celu_ "
+        "channel_shuffle constant_pad_nd conv_transpose3d cosine_embedding_loss cosine_similarity ctc_loss dropout dropout_ "
+        "embedding embedding_renorm_ feature_alpha_dropout feature_alpha_dropout_ feature_dropout feature_dropout_ grid_sampler "
+        "grid_sampler_2d grid_sampler_3d group_norm hardshrink hinge_embedding_loss instance_norm kl_div layer_norm "
+        "margin_ranking_loss max_pool1d_with_indices max_pool3d native_channel_shuffle pairwise_distance pdist pixel_shuffle "
+        "pixel_unshuffle poisson_nll_loss prelu relu_ rms_norm rrelu rrelu_ selu selu_ threshold threshold_ triplet_margin_loss",
+        "hardshrink",
+    ),
     "calculus": (
         "cumulative_trapezoid diff gradient trapezoid trapz",
         "diff",
@@ -24,6 +45,22 @@ FAMILIES = {
     "cumulative": (
         "cummax cummin logcumsumexp",
         "cummax cummin logcumsumexp",
+    ),
+    "distances": ("cdist", ""),
+    "factories": (
+        "bartlett_window blackman_window empty_permuted empty_strided frombuffer hamming_window hann_window kaiser_window range",
+        "",
+    ),
+    "methods": (
+        "fill is_storage nonzero_static typename unsafe_chunk unsafe_split unsafe_split_with_sizes",
+        "absolute_ acosh_ apply_ arccos arccos_ arccosh arccosh_ arcsin arcsin_ arcsinh arcsinh_ arctan arctan2 arctan2_ arctan_ "
+        "arctanh arctanh_ asinh_ atan2_ atanh_ bitwise_left_shift_ bitwise_not_ bitwise_right_shift_ erfc_ greater_ "
+        "greater_equal_ is_pinned is_set_to less_ less_equal_ logical_xor_ map2_ map_ negative_ new_empty_strided nonzero_static "
+        "not_equal_ pin_memory prelu resize_as_ set_ true_divide_ unsafe_chunk unsafe_split unsafe_split_with_sizes where",
+    ),
+    "products": (
+        "addbmm addr adjoint chain_matmul cross frobenius_norm ger norm_except_dim nuclear_norm",
+        "addbmm addbmm_ addmm_ addmv_ addr addr_ adjoint baddbmm_ cross",
     ),
     "quantiles": (
         "corrcoef histogram histogramdd mode nanmean nanmedian nanquantile quantile",
@@ -46,7 +83,9 @@ FAMILIES = {
     ),
 }
 
-FUNCTIONS = {name: family for family, (functions, _) in FAMILIES.items() for name in functions.split()}
+FUNCTIONS = dict.fromkeys(OF_METHODS, "") | {
+    name: family for family, (functions, _) in FAMILIES.items() for name in functions.split()
+}
 METHODS = {name: family for family, (_, methods) in FAMILIES.items() for name in methods.split()}
 
 
@@ -59,7 +98,7 @@ class Later:
         self.family, self.name = family, name
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        import_module(f"{__package__}.{self.family}")  # its `@method`s take the places of these descriptors
+        import_module("." + self.family, __package__)  # its `@method`s take the places of these descriptors
         found = vars(Tensor)[self.name]
         if found is self:
             raise AttributeError(f"ops/{self.family}.py does not define the method {self.name!r}")
@@ -68,7 +107,9 @@ class Later:
 
 def function(name: str) -> Any:
     """The function of that name, with `out=` where it has one."""
-    found = getattr(import_module(f"{__package__}.{FUNCTIONS[name]}"), name)
+    if name in OF_METHODS:
+        return getattr(Tensor, name)
+    found = getattr(import_module("." + FUNCTIONS[name], __package__), name)
     return out.with_out(found) if name in out.NAMES else found
 
 

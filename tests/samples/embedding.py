@@ -57,6 +57,29 @@ OPS = [
         errors=[Bad(In(5, 3), at(2, n=5), padding_idx=-6, raises=ValueError, match="padding_idx")],
     ),
     OpSamples(
+        "embedding scaled by frequency",
+        lambda weight, index: embedding(index, weight, scale_grad_by_freq=True),
+        samples=[
+            Sample(In(5, 4), at(60, n=5)),
+            Sample(In(5, 4), at(2, 3, n=5)),
+            Sample(In(5, 4), at(0, n=5)),
+        ],
+        reference=lambda weight, index: weight[index],
+        finite_differences=False,  # its gradient is no derivative
+        errors=[Bad(In(5), at(2, n=5), raises=RuntimeError, match="2-D")],
+    ),
+    OpSamples(
+        "embedding with max_norm",
+        lambda weight, index: embedding(index, weight * 1, max_norm=0.5, norm_type=1.0),
+        samples=[Sample(In(5, 4, grad=False), at(7, n=5)), Sample(In(5, 4, grad=False), at(0, n=5))],
+        reference=lambda weight, index: (weight * np.minimum(1, 0.5 / np.abs(weight).sum(1, keepdims=True)))[
+            index
+        ],
+        differentiable=False,
+        tolerance={"float64": (1e-6, 1e-6)},
+        errors=[Bad(In(5), at(2, n=5), raises=RuntimeError, match="2-D")],
+    ),
+    OpSamples(
         "one_hot",
         one_hot,
         samples=[Sample(at(3, n=4), 4), Sample(at(2, 3, n=5)), Sample(at(n=3), 3), Sample(at(0, n=3), 3)],
