@@ -61,11 +61,15 @@ OPS = [
     _extremum("cummin", np.less_equal),
     OpSamples(
         "cummax_nan",
-        lambda x: (gg.cummax(x, 0), gg.cummin(x, 0)),
-        samples=[Sample(In(values=[1.0, np.nan, 2.0, np.nan, 0.0, np.inf], grad=False))],
-        reference=lambda x: (*_running(np.greater_equal)(x, 0), *_running(np.less_equal)(x, 0)),
+        lambda x, dim: (gg.cummax(x, dim), gg.cummin(x, dim)),
+        samples=[
+            Sample(In(values=[1.0, np.nan, 2.0, np.nan, 0.0, np.inf], grad=False), 0),
+            Sample(In(0, grad=False), 0),
+        ],
+        reference=lambda x, dim: (*_running(np.greater_equal)(x, dim), *_running(np.less_equal)(x, dim)),
         differentiable=False,
         layouts=False,
+        errors=[Bad(In(3), 1, raises=IndexError, match="out of range")],
     ),
     OpSamples(
         "logcumsumexp",

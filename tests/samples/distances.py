@@ -56,7 +56,7 @@ OPS = [
     OpSamples(
         "cdist_zero",
         lambda x: gg.cdist(x, x.detach(), 2.0, MM),
-        samples=[Sample(SAME)],
+        samples=[Sample(SAME), Sample(In(0, 2))],
         reference=lambda x: _cdist(x, x),
         finite_differences=False,  # the subgradient at 0 is 0
         second_order=False,

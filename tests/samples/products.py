@@ -66,7 +66,8 @@ OPS = [
     OpSamples(
         "addmm_",
         lambda x, a, b, v, c, d: ((x * 1).addmm_(a, b, beta=0.5), (v * 1).addmv_(a, d), (c * 1).baddbmm_(c, c)),
-        samples=[Sample(In(2, 3), In(2, 4), In(4, 3), In(2), In(1, 2, 2), In(4))],
+        samples=[Sample(In(2, 3), In(2, 4), In(4, 3), In(2), In(1, 2, 2), In(4)),
+            Sample(In(0, 3), In(0, 4), In(4, 3), In(0), In(0, 2, 2), In(4))],
         reference=lambda x, a, b, v, c, d: (0.5 * x + a @ b, v + a @ d, c + c @ c),
         tolerance=LOOSE,
         errors=[Bad(In(2, 3), In(2, 4), In(3, 3), In(2), In(1, 2, 2), In(4), raises=RuntimeError, match="multiplied")],

@@ -87,7 +87,10 @@ OPS = [
     OpSamples(
         "scatter_reduce_zeros",
         lambda x, index, src: gg.scatter_reduce(x, 0, index, src, "prod"),
-        samples=[Sample(ZEROS, values(0, 1, 2, 2, 3, 4, 4), In(values=[1.5, 2.0, 0.0, 4.0, 0.0, 0.0, 0.0]))],
+        samples=[
+            Sample(ZEROS, values(0, 1, 2, 2, 3, 4, 4), In(values=[1.5, 2.0, 0.0, 4.0, 0.0, 0.0, 0.0])),
+            Sample(In(3), values(), In(0)),
+        ],
         reference=lambda x, index, src: _scatter_reduce(x, 0, index, src, "prod"),
         second_order=False,  # documented: exact where no element is zero
         errors=[Bad(In(3), values(3), In(1), **OUT_OF_BOUNDS)],

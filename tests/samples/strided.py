@@ -187,7 +187,14 @@ OPS = [
     ],
     OpSamples(
         "view_copies",
-        _copies,
+        lambda x: (gg.squeeze_copy(x), gg.unsqueeze_copy(x, 0), gg.view_copy(x, -1)),
+        samples=[Sample(In()), Sample(In(0))],
+        reference=lambda x: (x, x[None], x.reshape(-1)),
+        errors=[Bad("x", raises=(TypeError, AttributeError), match="str")],
+    ),
+    OpSamples(
+        "view_copies",
+        lambda x: _copies(x),
         samples=[Sample(In(3, 4))],
         reference=_copies_reference,
         layouts=False,  # view_copy needs contiguous memory
