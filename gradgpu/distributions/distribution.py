@@ -192,3 +192,7 @@ class Distribution:
                 value = getattr(self, name)
                 shown.append(f"{name}: {value.item() if value.numel() == 1 else tuple(value.shape)}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class ExponentialFamily(Distribution):
+    """The base of the exponential family's distributions, by PyTorch's name; it adds nothing."""

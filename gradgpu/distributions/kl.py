@@ -6,16 +6,25 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .. import linalg
 from ..ops.pointwise import where
+from ..ops.shape import broadcast_shapes
 from ..tensor import Tensor
 from .bernoulli import Bernoulli
 from .categorical import Categorical
+from .counts import Binomial, Geometric, Poisson
+from .dirichlet import Beta, Dirichlet
 from .distribution import Distribution
 from .exponential import Exponential
+from .gamma import Gamma
 from .independent import Independent, sum_rightmost
 from .laplace import Laplace
+from .location_scale import EULER, Cauchy, Gumbel, HalfNormal
+from .multivariate_normal import MultivariateNormal, half_log_det, mahalanobis
 from .normal import Normal
 from .one_hot_categorical import OneHotCategorical
+from .power_law import Pareto
+from .transformed_distribution import LogNormal, TransformedDistribution
 from .uniform import Uniform
 
 Formula = TypeVar("Formula", bound=Callable[..., Tensor])
@@ -129,6 +138,121 @@ def _uniform_normal(p: Any, q: Any) -> Tensor:
     return (q.scale * math.sqrt(2 * math.pi) / width).log() + (width * width / 12 + shift * shift) / (
         q.scale * q.scale
     ) * 0.5
+
+
+@register_kl(Beta, Beta)
+def _beta_beta(p: Any, q: Any) -> Tensor:
+    return _dirichlet_kl(p._pair(), q._pair())
+
+
+@register_kl(Dirichlet, Dirichlet)
+def _dirichlet_dirichlet(p: Any, q: Any) -> Tensor:
+    return _dirichlet_kl(p.concentration, q.concentration)
+
+
+def _dirichlet_kl(a: Tensor, b: Tensor) -> Tensor:
+    total = a.sum(-1)
+    expected = a.digamma() - total.digamma().unsqueeze(-1)  # of log x
+    constants = total.lgamma() - b.sum(-1).lgamma() - (a.lgamma() - b.lgamma()).sum(-1)
+    return constants + ((a - b) * expected).sum(-1)
+
+
+@register_kl(Gamma, Gamma)
+def _gamma_gamma(p: Any, q: Any) -> Tensor:
+    a, b, ratio = p.concentration, q.concentration, p.rate / q.rate
+    return b * ratio.log() + b.lgamma() - a.lgamma() + (a - b) * a.digamma() + a * (1 / ratio - 1)
+
+
+@register_kl(Exponential, Gamma)
+def _exponential_gamma(p: Any, q: Any) -> Tensor:
+    ratio, b = q.rate / p.rate, q.concentration
+    return ratio - b * ratio.log() + b.lgamma() + b * EULER - (1 + EULER)
+
+
+@register_kl(Gamma, Exponential)
+def _gamma_exponential(p: Any, q: Any) -> Tensor:
+    return -p.entropy() - q.rate.log() + q.rate * p.concentration / p.rate
+
+
+@register_kl(Poisson, Poisson)
+def _poisson_poisson(p: Any, q: Any) -> Tensor:
+    return p.rate * (p.rate.log() - q.rate.log()) - (p.rate - q.rate)
+
+
+@register_kl(Geometric, Geometric)
+def _geometric_geometric(p: Any, q: Any) -> Tensor:
+    return -p.entropy() - (-q.probs).log1p() / p.probs - q.logits
+
+
+@register_kl(Binomial, Binomial)
+def _binomial_binomial(p: Any, q: Any) -> Tensor:
+    if bool((p.total_count < q.total_count).any()):
+        raise NotImplementedError(
+            "KL between Binomials where q.total_count > p.total_count is not implemented"
+        )
+    each = p.probs * (p.logits - q.logits) + (-p.probs).log1p() - (-q.probs).log1p()
+    return where(p.total_count > q.total_count, math.inf, p.total_count * each)
+
+
+@register_kl(Gumbel, Gumbel)
+def _gumbel_gumbel(p: Any, q: Any) -> Tensor:
+    ratio, mine, theirs = p.scale / q.scale, p.loc / q.scale, q.loc / q.scale
+    moment = (theirs + (1 + ratio).lgamma() - mine).exp()
+    return -ratio.log() - theirs + mine + ratio * EULER + moment - (1 + EULER)
+
+
+@register_kl(Cauchy, Cauchy)
+def _cauchy_cauchy(p: Any, q: Any) -> Tensor:
+    apart = (p.scale + q.scale).square() + (p.loc - q.loc).square()
+    return apart.log() - (4 * p.scale * q.scale).log()
+
+
+@register_kl(HalfNormal, HalfNormal)
+def _half_normal_half_normal(p: Any, q: Any) -> Tensor:
+    ratio = p.scale / q.scale
+    return (ratio * ratio - 1) * 0.5 - ratio.log()
+
+
+@register_kl(Pareto, Pareto)
+def _pareto_pareto(p: Any, q: Any) -> Tensor:
+    ratio = q.alpha / p.alpha
+    result = q.alpha * (p.scale / q.scale).log() - ratio.log() + ratio - 1
+    return where((p.scale < q.scale).detach(), math.inf, result)
+
+
+@register_kl(Laplace, Normal)
+def _laplace_normal(p: Any, q: Any) -> Tensor:
+    ratio = (p.scale / q.scale).square()
+    return -0.5 * (2 * ratio / math.pi).log() + ratio + 0.5 * ((p.loc - q.loc) / q.scale).square() - 1
+
+
+@register_kl(MultivariateNormal, MultivariateNormal)
+def _multivariate_multivariate(p: Any, q: Any) -> Tensor:
+    if p.event_shape != q.event_shape:
+        raise ValueError(
+            f"kl_divergence: KL-divergence between two Multivariate Normals with different event shapes cannot be computed: "
+            f"{tuple(p.event_shape)} and {tuple(q.event_shape)}"
+        )
+    n = p.event_shape[0]
+    batch = tuple(broadcast_shapes(p.batch_shape, q.batch_shape))
+    mine, theirs = p._scale.expand((*batch, n, n)), q._scale.expand((*batch, n, n))
+    trace = linalg.solve_triangular(theirs, mine, upper=False).square().sum((-2, -1))
+    distance = mahalanobis(theirs, q.loc - p.loc)
+    return half_log_det(theirs) - half_log_det(mine) + 0.5 * (trace + distance - n)
+
+
+@register_kl(TransformedDistribution, TransformedDistribution)
+def _transformed_transformed(p: Any, q: Any) -> Tensor:
+    if p.transforms != q.transforms or p.event_shape != q.event_shape:
+        raise NotImplementedError(
+            "kl_divergence: two transformed distributions need the same transforms and event shapes"
+        )
+    return kl_divergence(p.base_dist, q.base_dist)
+
+
+@register_kl(LogNormal, LogNormal)
+def _log_normal_log_normal(p: Any, q: Any) -> Tensor:
+    return kl_divergence(p.base_dist, q.base_dist)
 
 
 @register_kl(Independent, Independent)
