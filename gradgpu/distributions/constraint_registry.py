@@ -93,6 +93,6 @@ for _registry in (biject_to, transform_to):
         constraints.half_open_interval(0, 1),
     ):
         _registry.register(_constraint, _between)
-    _registry.register(constraints.lower_cholesky, lambda c: LowerCholeskyTransform())
 biject_to.register(constraints.simplex, lambda c: StickBreakingTransform())
+transform_to.register(constraints.lower_cholesky, lambda c: LowerCholeskyTransform())
 transform_to.register(constraints.simplex, lambda c: SoftmaxTransform())

@@ -155,16 +155,16 @@ def _incomplete(a: np.ndarray, x: np.ndarray) -> np.ndarray:
 class _GammaInc(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, x: Tensor) -> Tensor:
-        if ctx.needs_input_grad[0]:
-            raise NotImplementedError(
-                "Gamma.cdf: no gradient with respect to the concentration; use detach(), or log_prob"
-            )
         ctx.save_for_backward(a, x)
         return _back(_incomplete(*np.broadcast_arrays(_host(a), _host(x))), x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple:
+        if ctx.needs_input_grad[0]:
+            raise NotImplementedError(
+                "Gamma.cdf: no gradient with respect to the concentration; detach() it, or use log_prob"
+            )
         a, x = ctx.saved_tensors
         return None, g * ((a - 1) * x.log() - x - a.lgamma()).exp()
 

@@ -142,6 +142,12 @@ class InverseGamma(Distribution):
         a = self.concentration
         return a * self.rate.log() - (a + 1) * value.log() - self.rate / value - a.lgamma()
 
+    def cdf(self, value: Any) -> Tensor:
+        """1 - P(a, rate / value); see `Gamma.cdf`."""
+        self._validate_sample(value)
+        a, x = broadcast_all(self.concentration, self.rate / value)
+        return 1 - gammainc(a, x)
+
     def entropy(self) -> Tensor:
         """a + log rate + log Γ(a) - (1 + a) ψ(a)."""
         a = self.concentration

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..ops.elementary import erfinv
 from ..ops.pointwise import erf
 from ..ops.random import randn
 from ..tensor import Tensor
@@ -70,6 +71,10 @@ class Normal(Distribution):
         """½ (1 + erf((value - loc) / (scale √2)))."""
         self._validate_sample(value)
         return (erf((value - self.loc) / (self.scale * math.sqrt(2))) + 1) * 0.5
+
+    def icdf(self, value: Any) -> Tensor:
+        """loc + scale √2 · erfinv(2 value - 1)."""
+        return self.loc + self.scale * erfinv(2 * value - 1) * math.sqrt(2)
 
     def entropy(self) -> Tensor:
         """½ + ½ log 2π + log scale."""
