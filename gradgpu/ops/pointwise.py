@@ -15,7 +15,8 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..tensor import Tensor
-from .inplace import inplace
+from .expr import Expr
+from .inplace import check_overlap, inplace
 from .pointwise_op import Pointwise, binary_door, unary_door
 
 _PI = math.pi
@@ -26,9 +27,38 @@ def _unary(name: str, cuda: str, cpu: Any, grad: Any = None, **more: Any) -> Any
     return unary_door(Pointwise(name, cuda, cpu, grad, parameters="x", **more))
 
 
-def _binary(name: str, cuda: str, cpu: Any, a: Any = None, b: Any = None, **more: Any) -> Any:
+def _binary(name: str, cuda: str, cpu: Any, a: Any = None, b: Any = None, kind: Any = Pointwise, **more: Any) -> Any:
     grad = {k: v for k, v in (("a", a), ("b", b)) if v is not None}
-    return binary_door(Pointwise(name, cuda, cpu, grad or None, parameters="a, b", **more))
+    return binary_door(kind(name, cuda, cpu, grad or None, parameters="a, b", **more))
+
+
+# ---- zeros in gradients: 0 · ∞ would be NaN ----
+def _flat(g: Any) -> Any:
+    """The gradient of what is constant around almost every point: zeros."""
+    if type(g) is np.ndarray:
+        return np.zeros(g.shape, g.dtype)
+    if type(g) is Expr:
+        return Expr("C(0)")
+    if isinstance(g, Tensor):
+        return Tensor.new_zeros(g, g.shape)
+    return type(g)(0)
+
+
+_BITS = {4: np.int32, 8: np.int64}
+
+
+def _only(g: Any, mask: Any) -> Any:
+    """`g` where `mask` holds, zero elsewhere."""
+    if type(g) is np.ndarray:
+        if g.size > 512 and g.dtype.itemsize > 2:
+            d = g.dtype  # an integer product of the bits: several times faster than np.where, and no NaN
+            return np.multiply(g.view(_BITS[d.itemsize]), mask).view(d)
+        h = g.copy()
+        np.putmask(h, np.logical_not(mask), 0)
+        return h
+    if isinstance(g, np.generic):
+        return g if mask else type(g)(0)
+    return where_op(mask, g, 0.0)
 
 
 # ---- comparison, logic, bits ----
@@ -73,9 +103,38 @@ def _where_cpu(cond: Any, a: Any, b: Any) -> Any:
 where_op.cpu = where_op.ufunc = _where_cpu
 
 # ---- arithmetic ----
-neg = _unary("neg", "-x", np.negative, lambda g: -g, inputs="number")
+class _Difference(Pointwise):
+    """`-`, which PyTorch refuses to bool tensors."""
+
+    def _operands(self, inputs: Any) -> list:
+        bools = [x for x in inputs if isinstance(x, (bool, np.bool)) or isinstance(x, Tensor) and x.dtype is dt.bool]
+        if len(bools) == 2:
+            raise RuntimeError(
+                "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
+                "operator instead."
+            )
+        if bools:
+            raise RuntimeError(
+                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use "
+                "the `~` or `logical_not()` operator instead."
+            )
+        return super()._operands(inputs)
+
+
+class _Negation(Pointwise):
+    """Unary `-`; see `_Difference`."""
+
+    def _accept(self, d: dt.dtype) -> None:
+        if d is dt.bool:
+            raise RuntimeError(
+                "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the "
+                "`~` or `logical_not()` operator instead."
+            )
+
+
+neg = unary_door(_Negation("neg", "-x", np.negative, lambda g: -g, parameters="x", inputs="number"))
 add = _binary("add", "a + b", np.add, lambda g: g, lambda g: g)
-sub = _binary("sub", "a - b", np.subtract, lambda g: g, lambda g: -g, inputs="number")
+sub = _binary("sub", "a - b", np.subtract, lambda g: g, lambda g: -g, kind=_Difference, inputs="number")
 mul = _binary("mul", "a * b", np.multiply, lambda g, b: g * b, lambda g, a: g * a)
 div = _binary("div", "a / b", np.divide, lambda g, b: g / b, lambda g, a, b: -g * (a / b) / b, result="float")
 floor_divide = _binary(
@@ -122,8 +181,8 @@ def _pow_cpu(a: Any, b: Any) -> Any:
 
 def _pow_grad(g: Any, a: Any, b: Any) -> Any:
     if type(b) is float:
-        return g * (a * 2.0) if b == 2 else g * (b * pow_op(a, b - 1.0)) if b else g * 0.0
-    return g * where_op(b == 0.0, 0.0, b * pow_op(a, b - 1.0))
+        return g * (a * 2.0) if b == 2 else g * (b * pow_op(a, b - 1.0)) if b else _flat(g)
+    return where_op(b == 0.0, 0.0, g * (b * pow_op(a, b - 1.0)))
 
 
 pow_op = Pointwise(
@@ -132,7 +191,7 @@ pow_op = Pointwise(
     _pow_cpu,
     {
         "a": _pow_grad,
-        "b": lambda g, a, b, y: g * where_op((a == 0.0) & (b >= 0.0), 0.0, y * _log(a)),
+        "b": lambda g, a, b, y: where_op((a == 0.0) & (b >= 0.0), 0.0, g * (y * _log(a))),
     },
     cuda_int="int_pow(a, b)",
     inputs="number",
@@ -142,15 +201,15 @@ maximum = _binary(
     "maximum",
     "Max::apply(a, b)",
     np.maximum,
-    lambda g, a, b: where_op(a > b, g, where_op(a == b, g * 0.5, 0.0)),
-    lambda g, a, b: where_op(a < b, g, where_op(a == b, g * 0.5, 0.0)),
+    lambda g, a, b: where_op(a < b, 0.0, where_op(a == b, g * 0.5, g)),
+    lambda g, a, b: where_op(a > b, 0.0, where_op(a == b, g * 0.5, g)),
 )
 minimum = _binary(
     "minimum",
     "Min::apply(a, b)",
     np.minimum,
-    lambda g, a, b: where_op(a < b, g, where_op(a == b, g * 0.5, 0.0)),
-    lambda g, a, b: where_op(a > b, g, where_op(a == b, g * 0.5, 0.0)),
+    lambda g, a, b: where_op(a > b, 0.0, where_op(a == b, g * 0.5, g)),
+    lambda g, a, b: where_op(a < b, 0.0, where_op(a == b, g * 0.5, g)),
 )
 atan2 = _binary(
     "atan2",
@@ -164,11 +223,23 @@ atan2 = _binary(
 abs = _unary(
     "abs", "fabs(x)", np.abs, lambda g, x: g * sign(x), cuda_int="x < C(0) ? -x : x", inputs="number"
 )
+
+
+def _sign_cpu(x: Any) -> Any:
+    y = np.sign(x)
+    if y.dtype.kind not in "fV":
+        return y
+    if isinstance(y, np.ndarray):
+        np.putmask(y, x != x, 0)  # the sign of NaN is 0
+        return y
+    return y if x == x else type(x)(0)
+
+
 sign = _unary(
     "sign",
     "C((x > C(0)) - (x < C(0)))",
-    np.sign,
-    lambda g: g * 0.0,
+    _sign_cpu,
+    _flat,
     cuda_int="C((x > C(0)) - (x < C(0)))",
     inputs="number",
 )
@@ -183,9 +254,9 @@ lerp_op = Pointwise(
 )
 
 # ---- rounding: flat almost everywhere ----
-floor = _unary("floor", "floor(x)", np.floor, lambda g: g * 0.0, cuda_int="x")
-ceil = _unary("ceil", "ceil(x)", np.ceil, lambda g: g * 0.0, cuda_int="x")
-trunc = _unary("trunc", "trunc(x)", np.trunc, lambda g: g * 0.0, cuda_int="x")
+floor = _unary("floor", "floor(x)", np.floor, _flat, cuda_int="x")
+ceil = _unary("ceil", "ceil(x)", np.ceil, _flat, cuda_int="x")
+trunc = _unary("trunc", "trunc(x)", np.trunc, _flat, cuda_int="x")
 frac = _unary("frac", "x - trunc(x)", lambda x: x - np.trunc(x), lambda g: g, inputs="float")
 
 
@@ -193,7 +264,7 @@ def _round_cpu(x: Any) -> Any:
     return np.positive(x) if x.dtype.kind in "iu" else np.rint(x)  # rint would make floats of integers
 
 
-_round = _unary("round", "rint(x)", _round_cpu, lambda g: g * 0.0, cuda_int="x", inputs="number")
+_round = _unary("round", "rint(x)", _round_cpu, _flat, cuda_int="x", inputs="number")
 
 # ---- exponentials, logarithms, roots ----
 _F = {"result": "float", "half": "float32"}
@@ -225,7 +296,17 @@ acos = _unary("acos", "acos(x)", np.arccos, lambda g, x: -g * rsqrt(1.0 - x * x)
 atan = _unary("atan", "atan(x)", np.arctan, lambda g, x: g / (x * x + 1.0), **_F)
 sinh = _unary("sinh", "sinh(x)", np.sinh, lambda g, x: g * cosh(x), **_F)
 cosh = _unary("cosh", "cosh(x)", np.cosh, lambda g, x: g * sinh(x), **_F)
-tanh = _unary("tanh", "tanh(x)", np.tanh, lambda g, y: g - g * y * y, **_F)
+
+
+def _tanh_grad(g: Any, y: Any) -> Any:
+    if type(g) is not np.ndarray or not g.ndim:
+        return g * (1.0 - y * y)
+    h = np.multiply(y, y)
+    np.subtract(_ONE[g.dtype], h, h)
+    return np.multiply(g, h, h)
+
+
+tanh = _unary("tanh", "tanh(x)", np.tanh, _tanh_grad, **_F)
 asinh = _unary("asinh", "asinh(x)", np.arcsinh, lambda g, x: g * rsqrt(x * x + 1.0), **_F)
 acosh = _unary("acosh", "acosh(x)", np.arccosh, lambda g, x: g * rsqrt(x * x - 1.0), **_F)
 atanh = _unary("atanh", "atanh(x)", np.arctanh, lambda g, x: g / (1.0 - x * x), **_F)
@@ -297,8 +378,11 @@ def _sigmoid_cpu(x: Any) -> Any:
 
 
 def _sigmoid_grad(g: Any, y: Any) -> Any:
-    h = g * y
-    return h - h * y
+    if type(g) is not np.ndarray or not g.ndim:
+        return g * (1.0 - y) * y
+    h = np.subtract(_ONE[g.dtype], y)
+    np.multiply(h, g, h)
+    return np.multiply(h, y, h)
 
 
 sigmoid = _unary("sigmoid", "1 / (1 + exp(-x))", _sigmoid_cpu, _sigmoid_grad, **_F)
@@ -312,8 +396,16 @@ def _relu_cpu(x: Any) -> Any:
     return np.maximum(x, _ZERO[d])
 
 
-# y is not negative, so its sign is 1 where the gradient passes.
-relu = _unary("relu", "x < C(0) ? C(0) : x", _relu_cpu, lambda g, y: g * sign(y), inputs="number")
+def _relu_grad(g: Any, y: Any) -> Any:
+    if type(g) is np.ndarray and g.size <= 512:
+        d = g.dtype
+        h = g.copy()
+        np.putmask(h, np.equal(y, _ZERO[d]), _ZERO[d])
+        return h
+    return _only(g, y != 0.0)  # y is not negative; where it is NaN the gradient passes, as in PyTorch
+
+
+relu = _unary("relu", "x < C(0) ? C(0) : x", _relu_cpu, _relu_grad, inputs="number")
 
 
 def _softplus_cpu(x: Any) -> Any:
@@ -396,7 +488,7 @@ elu_op = Pointwise(
     lambda g, x, *, alpha, scale, input_scale: (
         g
         * where_op(
-            x > 0.0, scale, exp(where_op(x > 0.0, 0.0, x) * input_scale) * (alpha * scale * input_scale)
+            x <= 0.0, exp(where_op(x > 0.0, 0.0, x) * input_scale) * (alpha * scale * input_scale), scale
         )
     ),
     inputs="float",
@@ -413,15 +505,31 @@ threshold_op = Pointwise(
     "threshold",
     "x <= threshold ? value : x",
     lambda x, *, threshold, value: np.asarray(np.where(x <= threshold, value, x)).astype(x.dtype, copy=False),
-    lambda g, x, *, threshold, value: g * (x > threshold),
+    lambda g, x, *, threshold, value: where_op(x <= threshold, 0.0, g),
     inputs="number",
 )
 clamp_op = Pointwise(
     "clamp",
     "Min::apply(Max::apply(x, C(low)), C(high))",
     lambda x, *, low, high: np.clip(x, x.dtype.type(low), x.dtype.type(high)),
-    lambda g, x, *, low, high: g * ((x >= low) & (x <= high)),
+    lambda g, x, *, low, high: _only(g, (x >= low) & (x <= high)),
     inputs="number",
+)
+hardtanh_op = Pointwise(  # clamp whose gradient is 0 at the limits
+    "hardtanh",
+    "Min::apply(Max::apply(x, C(low)), C(high))",
+    lambda x, *, low, high: np.clip(x, x.dtype.type(low), x.dtype.type(high)),
+    lambda g, x, *, low, high: where_op((x <= low) | (x >= high), 0.0, g),
+    inputs="number",
+)
+
+hardswish_op = Pointwise(
+    "hardswish",
+    "x * Min::apply(Max::apply(x + C(3), C(0)), C(6)) / C(6)",
+    lambda x: x * np.clip(x + x.dtype.type(3), x.dtype.type(0), x.dtype.type(6)) / x.dtype.type(6),
+    lambda g, x: where_op(x <= -3.0, 0.0, where_op(x < 3.0, g * (x / 3.0 + 0.5), g)),
+    inputs="float",
+    half="float32",
 )
 
 
@@ -600,7 +708,7 @@ def selu(input: Any, inplace: bool = False) -> Any:
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """x limited to [min_val, max_val]."""
-    return _maybe_inplace(input, clamp_op(input, low=min_val, high=max_val), inplace)
+    return _maybe_inplace(input, hardtanh_op(input, low=min_val, high=max_val), inplace)
 
 
 def relu6(input: Any, inplace: bool = False) -> Any:
@@ -615,7 +723,7 @@ def hardsigmoid(input: Any, inplace: bool = False) -> Any:
 
 def hardswish(input: Any, inplace: bool = False) -> Any:
     """x · hardsigmoid(x) (Howard et al., 2019)."""
-    return _maybe_inplace(input, input * relu6(input + 3.0) / 6.0, inplace)
+    return _maybe_inplace(input, hardswish_op(input), inplace)
 
 
 def softsign(input: Any) -> Any:
@@ -706,7 +814,7 @@ _METHODS = (
 )  # fmt: skip
 _INPLACE = (
     "logical_and logical_or logical_not bitwise_and bitwise_or bitwise_xor neg mul floor_divide remainder fmod pow abs sign "
-    "reciprocal square floor ceil trunc frac round exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos atan "
+    "bitwise_left_shift bitwise_right_shift reciprocal square floor ceil trunc frac round exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos atan "
     "sinh cosh tanh erf sigmoid relu clamp clamp_min clamp_max lerp addcmul addcdiv nan_to_num add sub div eq ne lt le gt ge"
 ).split()
 
@@ -735,7 +843,7 @@ def _install() -> None:
         commutes = name in ("add", "mul", "and", "or", "xor")
         setattr(Tensor, f"__r{name}__", _operator(function if commutes else swapped(function)))
         inplace_name = {"truediv": "div", "floordiv": "floor_divide", "mod": "remainder", "and": "bitwise_and", "or": "bitwise_or",
-                        "xor": "bitwise_xor"}.get(name, name)  # fmt: skip
+                        "xor": "bitwise_xor", "lshift": "bitwise_left_shift", "rshift": "bitwise_right_shift"}.get(name, name)  # fmt: skip
         if hasattr(Tensor, inplace_name + "_"):
             setattr(Tensor, f"__i{name}__", getattr(Tensor, inplace_name + "_"))
     for name, function in {"eq": eq, "ne": ne, "lt": lt, "le": le, "gt": gt, "ge": ge}.items():
@@ -770,6 +878,9 @@ def _comparison(function: Any) -> Any:
 
 def _inplace_method(name: str, function: Any) -> Any:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        for x in args:
+            if x is not self and isinstance(x, Tensor) and x._cell is self._cell and x._cell is not None:
+                check_overlap(name + "_", self._a, x._a)  # a view of this tensor, or its base
         return inplace(name + "_", self, function(self, *args, **kwargs))
 
     method.__name__ = method.__qualname__ = name + "_"
