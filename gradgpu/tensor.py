@@ -15,6 +15,7 @@ import numpy as np
 from . import dtypes as dt
 from .autograd import engine
 from .autograd.engine import LEAF, SELECT, Node, RemovableHandle, run
+from .autograd.modes import INFERENCE, INFERRING, state
 from .devices import CPU, device
 
 ndarray = np.ndarray
@@ -72,6 +73,7 @@ class Tensor:
     _base: Tensor | None = None  # the tensor whose memory this view shares
     _chain: tuple | None = None  # (chain of the view it came from, op, attrs)
     _views: Any = None  # weak references to the views of this base
+    _origin: Any = None  # of a view that gradients cannot follow when it changes in place: what it came from
     name: str | None = None
     is_sparse = is_quantized = is_meta = is_nested = is_mkldnn = is_mps = is_xpu = is_xla = (
         False  # kinds there are none of
@@ -115,6 +117,8 @@ class Tensor:
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = _new(cls)
         self._a = self._edge = self._grad = self._cell = None
+        if INFERRING and state.inference:
+            self._cell = INFERENCE
         return self
 
     def __init__(self, *data: Any, device: Any = None):
@@ -266,6 +270,10 @@ class Tensor:
             raise RuntimeError(
                 f"only Tensors of floating point and complex dtype can require gradients, this one is {self.dtype}"
             )
+        if flag and self._cell is INFERENCE and not state.inference:
+            raise RuntimeError(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed."
+            )
         self._edge = LEAF if flag else None
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -343,16 +351,23 @@ class Tensor:
         tensor([3., 3., 3.])
         """
         if inputs is None and self._edge is not None:
-            # The usual case, in few steps: on the CPU, with a gradient that fits.
+            # The usual case, in few steps: a gradient that fits, or a scalar on the CPU.
             a = self._a
             g = None
-            if isinstance(a, (ndarray, generic)):
-                if gradient is None:
-                    g = wrap(a.dtype.type(1)) if a.shape == () and a.dtype.kind != "c" else None
-                elif isinstance(gradient, Tensor):
-                    b = gradient._a
-                    if b.dtype is a.dtype and b.shape == a.shape and isinstance(b, (ndarray, generic)):
+            if isinstance(gradient, Tensor):
+                b = gradient._a
+                if isinstance(a, (ndarray, generic)):
+                    if isinstance(b, (ndarray, generic)) and b.dtype is a.dtype and b.shape == a.shape:
                         g = gradient
+                elif getattr(b, "layout", None) is a.layout:
+                    g = gradient
+            elif (
+                gradient is None
+                and a.shape == ()
+                and isinstance(a, (ndarray, generic))
+                and a.dtype.kind != "c"
+            ):
+                g = wrap(a.dtype.type(1))
             if g is not None:
                 keep = create_graph if retain_graph is None else retain_graph
                 run((_edge_of(self),), (g,), keep=keep, create_graph=create_graph)
@@ -383,7 +398,9 @@ class Tensor:
     def data(self) -> Tensor:
         """The same memory without history; writes through it are not seen by version checks."""
         self._materialise()
-        return wrap(self._a)
+        t = wrap(self._a)
+        t._cell = INFERENCE if self._cell is INFERENCE else None
+        return t
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -394,7 +411,13 @@ class Tensor:
 
     @property
     def _version(self) -> int:
+        if self._cell is INFERENCE:
+            raise RuntimeError("Inference tensors do not track version counter.")
         return 0 if self._cell is None else self._cell[0]
+
+    def is_inference(self) -> bool:
+        """Whether this tensor was made in inference mode (or is a view of one that was)."""
+        return self._cell is INFERENCE
 
     def _version_cell(self) -> list[int]:
         cell = self._cell
@@ -404,7 +427,9 @@ class Tensor:
 
     def _bump(self) -> None:
         """Counts a change of the memory; called after writing into `_a`."""
-        self._version_cell()[0] += 1
+        cell = self._version_cell()
+        if cell is not INFERENCE:
+            cell[0] += 1
 
     def _materialise(self) -> None:
         """Makes a 0-dim numpy scalar a real array, so that its memory can be shared or written."""
@@ -416,6 +441,12 @@ class Tensor:
         base = parent if parent._base is None else parent._base
         self._cell = parent._version_cell()
         self._base, self._chain = base, (parent._chain, op, attrs)
+        if state.inference or parent._origin == "inference_mode":
+            self._origin = "inference_mode"
+        elif not state.grad:
+            self._origin = "no_grad"
+        elif parent._origin is not None:
+            self._origin = parent._origin
         if base._views is None:
             base._views = []
         elif len(base._views) & 63 == 63:
@@ -432,7 +463,7 @@ class Tensor:
         a += g
         self._a = a
         if self._cell is not None:
-            self._cell[0] += 1
+            self._bump()
 
     def register_hook(self, hook: Any) -> RemovableHandle:
         """`hook(grad)` runs when the gradient of this tensor is computed and may return another one."""
@@ -605,6 +636,8 @@ def wrap(array: Any) -> Tensor:
     t = _new(Tensor)
     t._a = array
     t._edge = t._grad = t._cell = None
+    if INFERRING and state.inference:
+        t._cell = INFERENCE
     return t
 
 
@@ -618,6 +651,11 @@ def _python_number(value: Any) -> Any:
 def is_tensor(x: Any) -> bool:
     """Whether `x` is a gradgpu Tensor."""
     return isinstance(x, Tensor)
+
+
+def is_inference(x: Tensor) -> bool:
+    """Whether `x` was made in inference mode; see `Tensor.is_inference`."""
+    return x.is_inference()
 
 
 def run_backward(
@@ -638,4 +676,4 @@ def _edge_of(t: Tensor) -> Any:
     return t if t._edge is LEAF else t._edge
 
 
-__all__ = ["Size", "Tensor", "is_tensor"]
+__all__ = ["Size", "Tensor", "is_inference", "is_tensor"]

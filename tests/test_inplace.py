@@ -83,7 +83,7 @@ def same_tensor_twice(a: Any, b: Any) -> Any:
 
 def self_and_its_view(a: Any, b: Any) -> Any:
     y = a * b
-    y.add_(y[0])
+    y.add_(y[0].clone())
     return y
 
 

@@ -19,6 +19,21 @@ class _State(threading.local):
 
 
 state = _State()
+INFERRING: list[None] = []  # not empty while some thread is in inference mode; then `state.inference` tells
+
+
+class _InferenceCell:
+    """The version of tensors made in inference mode: they have none, so nothing can be saved with it."""
+
+    def __getitem__(self, index: int) -> int:
+        raise RuntimeError(
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
+            "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use "
+            "it in autograd, or use `gradgpu.no_grad()` instead of `gradgpu.inference_mode()`."
+        )
+
+
+INFERENCE: Any = _InferenceCell()
 
 
 def note_special() -> None:
@@ -135,7 +150,15 @@ class set_grad_enabled(_Mode):
 
 
 class inference_mode(_Mode):
-    """Like `no_grad`; `inference_mode(False)` does nothing. Its tensors may be used in autograd later."""
+    """Like `no_grad`, and what is made inside is marked: an inference tensor has no version, cannot be saved for
+    backward and cannot be changed in place outside. `inference_mode(False)` is normal mode inside inference mode.
+
+    >>> import gradgpu as gg
+    >>> with gg.inference_mode():
+    ...     x = gg.ones(2)
+    >>> x.is_inference(), x.clone().is_inference()
+    (True, False)
+    """
 
     def __new__(cls, mode: Any = True) -> Any:
         self = super().__new__(cls)
@@ -145,14 +168,15 @@ class inference_mode(_Mode):
         return self
 
     def __init__(self, mode: bool = True):
-        self.mode = mode
+        self.mode = bool(mode)
 
     def __enter__(self) -> None:
         self.before = state.grad, state.inference
-        if self.mode:
-            state.grad, state.inference = False, True
+        state.grad, state.inference = not self.mode, self.mode
+        INFERRING.append(None)
 
     def __exit__(self, *exc: Any) -> None:
+        INFERRING.pop()
         state.grad, state.inference = self.before
 
     def clone(self) -> Any:

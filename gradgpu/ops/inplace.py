@@ -8,16 +8,23 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autograd.engine import LEAF, Node, new_node
-from ..autograd.modes import enable_grad, state
+from ..autograd.modes import INFERENCE, enable_grad, state
 from ..tensor import Tensor, _edge_of, wrap
-from .registry import pack
+from .registry import method, pack
 
 ndarray, generic = np.ndarray, np.generic
 
 
-def check_writable(name: str, target: Tensor) -> None:
-    """Raises where PyTorch refuses to change a tensor in place."""
+def check_writable(name: str, target: Tensor, result: Tensor | None = None) -> None:
+    """Raises where PyTorch refuses to change a tensor in place (to hold `result`)."""
+    if target._cell is INFERENCE and not state.inference:
+        raise RuntimeError(
+            f"{name}: Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get "
+            "a normal tensor before doing inplace update."
+        )
     if state.grad:
+        if target._origin is not None:
+            _refuse_view(name, target, result)
         if target._edge is LEAF:
             raise RuntimeError(
                 f"{name}: a leaf Variable that requires grad is being used in an in-place operation. "
@@ -42,9 +49,33 @@ def check_writable(name: str, target: Tensor) -> None:
         a.flags.writeable = True  # a part of an expanded view: numpy makes those read-only
 
 
+_MODES = (
+    "{name}: A view was created in {mode} mode and is being modified inplace {where}. Given that this use case is ambiguous "
+    "and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both "
+    "inside the {mode} block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be "
+    "tracked)."
+)
+_MANY = (
+    "{name}: Output {number} of {function} is a view and is being modified inplace. This view is the output of a function "
+    "that returns multiple views. Such functions do not allow the output views to be modified inplace. You should replace "
+    "the inplace operation by an out-of-place one."
+)
+
+
+def _refuse_view(name: str, target: Tensor, result: Tensor | None) -> None:
+    """Raises if a gradient would have to follow the change of a view to its base, and cannot."""
+    if target._edge is None and target._base._edge is None and (result is None or result._edge is None):  # type: ignore[union-attr]
+        return
+    origin = target._origin
+    if type(origin) is tuple:
+        raise RuntimeError(_MANY.format(name=name, function=origin[0], number=origin[1]))
+    where = "with grad mode enabled" if origin == "no_grad" else "in normal mode"
+    raise RuntimeError(_MODES.format(name=name, mode=origin.removesuffix("_mode"), where=where))
+
+
 def inplace(name: str, target: Tensor, result: Tensor) -> Tensor:
     """Makes `target` hold `result` (with its history); returns `target`."""
-    check_writable(name, target)
+    check_writable(name, target, result)
     if result._a.shape != target._a.shape:
         raise RuntimeError(
             f"{name}: output with shape {list(target._a.shape)} doesn't match the broadcast shape {list(result._a.shape)}"
@@ -58,6 +89,8 @@ def inplace(name: str, target: Tensor, result: Tensor) -> Tensor:
         result = result.to(target.dtype)
     if type(result._edge) is Node:
         keep_original(target, result._edge)
+    if result._cell is target._cell and result._cell is not None:
+        check_overlap(name, target._a, result._a)
     write(target, result._a)
     target._bump()
     if state.grad:
@@ -86,6 +119,28 @@ def _shares(v: Any, a: Any) -> bool:
     return hasattr(v, "mem") and v.mem is getattr(a, "mem", None)
 
 
+def _memory_of(a: Any) -> tuple[int, int] | None:
+    """(address of the first byte, of the byte after the last) of an array without gaps; None if there are some."""
+    if isinstance(a, ndarray):
+        return (a.ctypes.data, a.ctypes.data + a.nbytes) if a.flags.c_contiguous else None
+    return (a.ptr, a.ptr + a.size * a.itemsize) if a.layout.contiguous else None
+
+
+def check_overlap(name: str, a: Any, values: Any) -> None:
+    """Raises if `values`, needed while the array `a` is written, are in part the same memory. As in PyTorch, arrays with
+    gaps are not looked at."""
+    if values is a or not _shares(values, a):
+        return
+    written, read = _memory_of(a), _memory_of(values)
+    if written is None or read is None or written == read:
+        return
+    if written[0] < read[1] and read[0] < written[1]:
+        raise RuntimeError(
+            f"{name}: unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
+            "memory location. Please clone() the tensor before performing the operation."
+        )
+
+
 def write(target: Tensor, values: Any) -> None:
     """Copies an array of the same shape and device into the tensor's memory."""
     target._materialise()
@@ -95,7 +150,7 @@ def write(target: Tensor, values: Any) -> None:
     else:
         from ..cuda.elementwise import copy_into
 
-        copy_into(a, values)
+        copy_into(a, values.copy() if _shares(values, a) else values)
 
 
 def rebase(target: Tensor, edge: Any) -> None:
@@ -223,3 +278,54 @@ def write_out(name: str, out: Tensor, result: Tensor) -> Tensor:
         write(out, result._a)
     out._bump()
     return out
+
+
+class _SetOp:
+    """A tensor that took over another one's memory: no gradient leads through it, as in PyTorch."""
+
+    node_name = "NotImplemented"
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        raise RuntimeError("derivative for set_ is not implemented; use copy_, or x.data = y")
+
+
+@method
+def set_(self: Tensor, source: Tensor | None = None) -> Tensor:
+    """Makes this tensor see the memory of `source`, with its shape; without `source`, an empty tensor.
+
+    Raises:
+        RuntimeError: this is a leaf that requires grad, or `source` has another dtype or device.
+
+    >>> import gradgpu as gg
+    >>> x, y = gg.zeros(3), gg.ones(2)
+    >>> x.set_(y).add_(1)
+    tensor([2., 2.])
+    >>> y
+    tensor([2., 2.])
+    """
+    if source is not None and not isinstance(source, Tensor):
+        raise TypeError(f"set_: argument 'source' must be Tensor, not {type(source).__name__}")
+    check_writable("set_", self, source)
+    if source is None:
+        from .creation import empty
+
+        source = empty(0, dtype=self.dtype, device=self.device)
+    if source.dtype is not self.dtype or source.device != self.device:
+        raise RuntimeError(
+            f"Could not set tensor of type {source.dtype} on {source.device} to a tensor of type {self.dtype} on {self.device}"
+        )
+    source._materialise()
+    if self._views:
+        # The views keep the old memory: a hidden tensor stays what this one was.
+        old = wrap(self._a)
+        old._edge, old._cell, old._views = self._edge, self._cell, self._views
+        for ref in old._views:
+            view = ref()
+            if view is not None:
+                view._base = old
+        self._cell = [old._version_cell()[0]]
+    self._a, self._base, self._chain, self._views, self._origin = source._a, None, None, None, None
+    self._bump()
+    if state.grad and (self._edge is not None or source._edge is not None):
+        self._edge = new_node(_SetOp(), ())
+    return self

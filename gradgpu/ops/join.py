@@ -118,9 +118,12 @@ def _unbind_cuda(x, *, dim):
 unbind_op = Op("unbind", _unbind_cpu, _unbind_cuda, {"x": lambda gs, *, dim: stack_op(*gs, dim=dim)})
 
 
-def _note_views(x: Any, views: tuple, indices: Sequence[tuple]) -> tuple:
-    for view, index in zip(views, indices):
+def _note_views(x: Any, views: tuple, indices: Sequence[tuple], kept: str = "") -> tuple:
+    """`kept`: the name of a function whose many views may not be changed in place where gradients are wanted."""
+    for k, (view, index) in enumerate(zip(views, indices)):
         view._view_of(x, _shape.basic_index_op, {"index": index})
+        if kept and view._origin is None:
+            view._origin = (kept, k)
     return views
 
 
@@ -273,7 +276,7 @@ def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
             raise RuntimeError(
                 f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {d}), but got {list(sizes)}"
             )
-    return _note_views(tensor, split_op(tensor, dim=d, sizes=sizes), _parts(sizes, d))
+    return _note_views(tensor, split_op(tensor, dim=d, sizes=sizes), _parts(sizes, d), "Split")
 
 
 @method
@@ -310,7 +313,8 @@ def tensor_split(input: Any, indices_or_sections: int | Sequence[int], dim: int 
         k = indices_or_sections
         if k <= 0:
             raise RuntimeError(f"tensor_split: number of sections must be larger than 0, got {k}")
-        return split(input, [n // k + (i < n % k) for i in range(k)], d)
+        sizes = tuple([n // k + (i < n % k) for i in range(k)])
+        return _note_views(input, split_op(input, dim=d, sizes=sizes), _parts(sizes, d))
     starts = [0, *[slice(None, i).indices(n)[1] for i in indices_or_sections]]
     stops = [*starts[1:], n]
     return tuple([input[span(d, a, max(a, b))] for a, b in zip(starts, stops)])
@@ -330,7 +334,7 @@ def unbind(input: Any, dim: int = 0) -> tuple:
     d = _shape.canonical_dim(dim, len(shape), "unbind")
     if not shape[d]:
         return ()
-    return _note_views(input, unbind_op(input, dim=d), [(*(_ALL,) * d, k) for k in range(shape[d])])
+    return _note_views(input, unbind_op(input, dim=d), [(*(_ALL,) * d, k) for k in range(shape[d])], "Unbind")
 
 
 # ---- repeating ----

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autograd.engine import LEAF, Node, new_node, next_sequence
-from ..autograd.modes import state
+from ..autograd.modes import INFERENCE, INFERRING, state
 from ..cuda.array import Array
 from ..cuda.elementwise import broadcast_shapes, elementwise
 from ..scalars import zero_dim
@@ -243,7 +243,7 @@ class Pointwise(Op):
                 if self.accepts == "integer"
                 else "x.int()"
             )
-            raise RuntimeError(
+            raise NotImplementedError(
                 f"{self.name}: not implemented for {d} tensors; convert them first, e.g. {hint}"
             )
 
@@ -367,35 +367,19 @@ class Pointwise(Op):
 
     def _fused_vjp(self, g: Any, saved: tuple, edges: tuple, attrs: dict | None) -> list:
         """All gradients by one kernel whose body the rules write."""
-        arrays = [g]
-        scalars = []
-        key: list = [g.layout, *[e is None for e in edges]]
-        for v in saved[:-1]:
-            if v is None:
-                key.append(None)
-            elif type(v) is Array:
-                key.append(v.layout)
-                arrays.append(v)
-            else:
-                key.append(float)
-                scalars.append(v)
-        if attrs:
-            scalars += [attrs[name] for name in self.attribute_names]
-        found = self._fused.get(tuple(key))
+        key = _fused_key(g, saved, edges)
+        found = self._fused.get(key)
         if found is None:
-            kinds = [
-                None if v is None else v.layout.dtype if type(v) is Array else "number" for v in saved[:-1]
-            ]
-            kernel, where = self.backward_kernel(
-                tuple([e is not None for e in edges]), g.layout.dtype, *kinds
-            )
             if len(self._fused) > 4096:
                 self._fused.clear()
-            found = self._fused[tuple(key)] = (kernel and kernel.plan(arrays).runner(len(scalars)), where)
-        run, where = found
+            found = self._fused[key] = self._fused_plan(g, saved, edges)
+        run, operands, where = found
         made: Any = ()
         if run is not None:
-            made = run(*arrays, *scalars)
+            if attrs:
+                made = run(*operands((g, *saved)), *[attrs[name] for name in self.attribute_names])
+            else:
+                made = run(*operands((g, *saved)))
             if type(made) is not tuple:
                 made = (made,)
         shapes = saved[-1]
@@ -406,6 +390,21 @@ class Pointwise(Op):
                 h = sum_to_size_op(h, shape=shapes[k])
             grads.append(h)
         return grads
+
+    def _fused_plan(self, g: Any, saved: tuple, edges: tuple) -> tuple:
+        """The launch, what picks its operands from (g, *saved), and which of its outputs is the gradient of which input."""
+        kinds = [None if v is None else v.layout.dtype if type(v) is Array else "number" for v in saved[:-1]]
+        kernel, where = self.backward_kernel(tuple([e is not None for e in edges]), g.layout.dtype, *kinds)
+        arrays = [0, *[k + 1 for k, v in enumerate(saved[:-1]) if type(v) is Array]]
+        numbers = [k + 1 for k, kind in enumerate(kinds) if kind == "number"]
+        values = (g, *saved)
+        run = kernel and kernel.plan([values[k] for k in arrays]).runner(
+            len(numbers) + len(self.attribute_names)
+        )
+        picked = (*arrays, *numbers)
+        if len(picked) == 1:
+            return run, _first, where
+        return run, operator.itemgetter(*picked), where
 
     def backward_kernel(self, needs: tuple, g_dtype: Any, *kinds: Any) -> tuple:
         """The fused kernel and, for each input, which of its outputs is the gradient (-1: `g` itself)."""
@@ -470,6 +469,20 @@ class Pointwise(Op):
                     ]
                     if any(needs):
                         self.backward_kernel(needs, d.np, *kinds)
+
+
+def _fused_key(g: Any, saved: tuple, edges: tuple) -> tuple:
+    """What a fused backward launch depends on: layouts, which values are numbers, which gradients are wanted."""
+    key: list = [g.layout]
+    for v in saved[:-1]:
+        key.append(v.layout if type(v) is Array else None if v is None else float)
+    for e in edges:
+        key.append(e is None)
+    return tuple(key)
+
+
+def _first(values: tuple) -> tuple:
+    return values[:1]
 
 
 def _wrapped(n: int, d: dt.dtype) -> int:
@@ -548,6 +561,8 @@ def unary_door(op: Pointwise) -> Callable:
         t = _new(Tensor)
         t._a = y
         t._edge = t._grad = t._cell = None
+        if INFERRING and state.inference:
+            t._cell = INFERENCE
         edge = input._edge
         if edge is not None and has_gradient and state.grad:
             if state.special:
@@ -580,11 +595,16 @@ def unary_door(op: Pointwise) -> Callable:
 def _unary_vjp(op: Pointwise) -> Callable:
     """`Pointwise.vjp` of a one-input op, with the common case (numpy, first order) in few steps."""
     runner = op.runners[0]
-    general = op.vjp
+    general, fused = op.vjp, op._fused_vjp
 
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         saved = node.saved
-        if create_graph or type(saved) is not tuple or type(g) is Array or g.itemsize == 2:
+        if create_graph or type(saved) is not tuple:
+            return general(node, g, edges, create_graph)
+        kind = type(g)
+        if kind is Array:
+            return fused(g, unpack(node), edges, None)
+        if kind is not float32 and kind is not float64 and g.itemsize == 2:
             return general(node, g, edges, create_graph)
         if node.checks is not None:
             for cell, version in node.checks:
@@ -629,7 +649,11 @@ def binary_door(op: Pointwise) -> Callable:
             return op(input, other, out=out)
         if out is not None:
             return op(input, other, out=out)
-        if type(x) is Array:
+        kind = type(x)
+        scalars = (kind is float32 or kind is float64) and (number is float or type(y) is kind)
+        if scalars:
+            r = scalar(x, y)
+        elif kind is Array:
             run = runs.get((x.layout, number if y is other else y.layout if type(y) is Array else None))
             if run is None:
                 return op(input, other)
@@ -648,7 +672,7 @@ def binary_door(op: Pointwise) -> Callable:
             ):
                 return op(input, other)
             try:
-                if type(x) is ndarray:
+                if kind is ndarray:
                     if number is float and arithmetic:
                         y = zero_dim(y, d)
                     r = cpu(x, y)
@@ -660,6 +684,8 @@ def binary_door(op: Pointwise) -> Callable:
         t = _new(Tensor)
         t._a = r
         t._edge = t._grad = t._cell = None
+        if INFERRING and state.inference:
+            t._cell = INFERENCE
         edge = input._edge
         if (edge is not None or other_edge is not None) and has_gradient and state.grad:
             if state.special:
@@ -680,16 +706,19 @@ def binary_door(op: Pointwise) -> Callable:
                     cell = input._cell = [0]
                 checks = ((cell, cell[0]),)
             else:
-                shape, x = x.shape, None
+                shape, x = None if scalars else x.shape, None
             if number is float or number is int:
                 if not keep_y:
                     y = None
                 shapes: Any = None
             else:
-                other_shape = y.shape
-                if keep_x:
-                    shape = x.shape
-                shapes = None if shape == other_shape else (shape, other_shape)
+                if scalars:
+                    shapes = None
+                else:
+                    other_shape = y.shape
+                    if keep_x:
+                        shape = x.shape
+                    shapes = None if shape == other_shape else (shape, other_shape)
                 if keep_y:
                     cell = other._cell
                     if cell is None:
@@ -710,11 +739,16 @@ def binary_door(op: Pointwise) -> Callable:
 def _binary_vjp(op: Pointwise) -> Callable:
     """`Pointwise.vjp` of a two-input op; see `_unary_vjp`."""
     first, second = op.runners
-    general = op.vjp
+    general, fused = op.vjp, op._fused_vjp
 
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         saved = node.saved
-        if create_graph or type(saved) is not tuple or type(g) is Array or g.itemsize == 2:
+        if create_graph or type(saved) is not tuple:
+            return general(node, g, edges, create_graph)
+        kind = type(g)
+        if kind is Array:
+            return fused(g, unpack(node), edges, None)
+        if kind is not float32 and kind is not float64 and g.itemsize == 2:
             return general(node, g, edges, create_graph)
         if node.checks is not None:
             for cell, version in node.checks:
