@@ -56,10 +56,17 @@ def test_batches_hold_every_unit_once_and_no_name_twice() -> None:
         assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("case", ["mlp-sgd", "mlp-adam"])
+@pytest.mark.parametrize("case", [name for name, case in bench_cases.CASES.items() if case.numpy])
 def test_benchmark_computes_what_hand_written_numpy_computes(case: str) -> None:
     (_, ours), (_, by_hand) = bench_cases.build("gradgpu", case), bench_cases.build("numpy", case)
     np.testing.assert_allclose(ours(), by_hand(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("case", ["mlp-sgd", "mlp-adam", "cnn", "lstm", "lstm-ops", "gpt"])
+def test_benchmark_of_a_training_step_trains(case: str) -> None:
+    _, losses = bench_cases.build("gradgpu", case)
+    first, *_, last = losses()
+    assert 0 < last < first
 
 
 @pytest.mark.parametrize("case", ["add", "mul", "matmul", "relu"])

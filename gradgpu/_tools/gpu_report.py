@@ -288,7 +288,7 @@ def training(sizes: _Sizes) -> Lines:
         with_torch = torch.cuda.is_available()
         note = "PyTorch finds no CUDA device here, so it was not compared."
     lines = ["| case | gradgpu µs | PyTorch µs | gradgpu / PyTorch |", "|---|---|---|---|"]
-    for case, (title, _) in CASES.items():
+    for case, (title, *_) in CASES.items():
         mine = _timed_steps("gradgpu", case, sizes.steps)
         if not with_torch:
             lines.append(f"| {title} | {mine[0]:.1f} | – | – |")

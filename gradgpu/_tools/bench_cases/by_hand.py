@@ -1,0 +1,185 @@
+"""The same steps by hand in numpy: what the arithmetic alone costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .common import Step, chain_data, classifier_data, indexing_data, layer_shapes, regression_data, weights
+
+__all__ = ["chain", "indexing", "mlp_classifier", "mlp_regression", "scalars"]
+
+
+def mlp_classifier() -> tuple[Step, Step]:
+    x, target = classifier_data()
+    w1, b1, w2, b2 = weights(layer_shapes(784, 128, 10))
+    rows, lr = np.arange(len(x)), np.float32(0.1)
+
+    def step() -> Any:
+        h = np.dot(x, w1.T)
+        h += b1
+        np.maximum(h, 0, out=h)
+        z = np.dot(h, w2.T)
+        z += b2
+        z -= np.maximum.reduce(z, axis=1, keepdims=True)
+        p = np.exp(z)
+        total = np.add.reduce(p, axis=1, keepdims=True)
+        loss = (np.add.reduce(np.log(total)) - np.add.reduce(z[rows, target])) / len(x)
+        p /= total
+        p[rows, target] -= 1
+        p *= np.float32(1 / len(x))
+        dh = np.dot(p, w2)
+        dh *= h > 0
+        for parameter, gradient in (
+            (w2, np.dot(p.T, h)),
+            (b2, np.add.reduce(p, axis=0)),
+            (w1, np.dot(dh.T, x)),
+            (b1, np.add.reduce(dh, axis=0)),
+        ):
+            gradient *= lr
+            parameter -= gradient
+        return loss
+
+    return step, lambda: [float(step()[0]) for _ in range(5)]
+
+
+def mlp_regression() -> tuple[Step, Step]:
+    """Parameters and moments live in one flat buffer each, so that Adam is a dozen calls in all."""
+    x, target = regression_data()
+    arrays = weights(layer_shapes(64, 64, 64, 1))
+    flat = np.concatenate([a.ravel() for a in arrays])
+    grad, m, v, scratch = (np.zeros_like(flat) for _ in range(4))
+    ends = np.cumsum([a.size for a in arrays])
+    p = [part.reshape(a.shape) for part, a in zip(np.split(flat, ends[:-1]), arrays)]
+    d = [part.reshape(a.shape) for part, a in zip(np.split(grad, ends[:-1]), arrays)]
+    count = 0
+
+    def step() -> Any:
+        nonlocal count
+        h1 = np.dot(x, p[0].T)
+        h1 += p[1]
+        np.maximum(h1, 0, out=h1)
+        h2 = np.dot(h1, p[2].T)
+        h2 += p[3]
+        np.maximum(h2, 0, out=h2)
+        error = np.dot(h2, p[4].T)
+        error += p[5]
+        error -= target
+        loss = np.dot(error.ravel(), error.ravel()) / error.size
+        error *= np.float32(2 / error.size)
+        np.dot(error.T, h2, out=d[4])
+        np.add.reduce(error, axis=0, out=d[5])
+        d2 = np.dot(error, p[4])
+        d2 *= h2 > 0
+        np.dot(d2.T, h1, out=d[2])
+        np.add.reduce(d2, axis=0, out=d[3])
+        d1 = np.dot(d2, p[2])
+        d1 *= h1 > 0
+        np.dot(d1.T, x, out=d[0])
+        np.add.reduce(d1, axis=0, out=d[1])
+        count += 1
+        np.multiply(m, np.float32(0.9), out=m)
+        np.multiply(grad, np.float32(0.1), out=scratch)
+        np.add(m, scratch, out=m)
+        np.multiply(v, np.float32(0.999), out=v)
+        np.multiply(grad, grad, out=scratch)
+        np.multiply(scratch, np.float32(0.001), out=scratch)
+        np.add(v, scratch, out=v)
+        np.sqrt(v, out=scratch)
+        np.multiply(scratch, np.float32((1 - 0.999**count) ** -0.5), out=scratch)
+        np.add(scratch, np.float32(1e-8), out=scratch)
+        np.divide(m, scratch, out=scratch)
+        np.multiply(scratch, np.float32(1e-3 / (1 - 0.9**count)), out=scratch)
+        np.subtract(flat, scratch, out=flat)
+        return loss
+
+    return step, lambda: [float(step()) for _ in range(5)]
+
+
+def chain() -> tuple[Step, Step]:
+    """Every array of forward that backward needs has its own memory, made once."""
+    x, w = chain_data()
+    products, tanhs = np.empty((5, x.size), np.float32), np.empty((5, x.size), np.float32)
+    g, t, dx, dw = (np.empty_like(x) for _ in range(4))
+    factor, one = np.float32(0.9), np.float32(1)
+
+    def step() -> list[Any]:
+        y = x
+        for product, tanh in zip(products, tanhs):  # products[k] is what the k-th product multiplied with w
+            product[...] = y
+            np.multiply(y, w, out=tanh)
+            tanh += x
+            np.tanh(tanh, out=tanh)
+            np.multiply(tanh, factor, out=t)
+            y = t
+        mean = np.add.reduce(y) / y.size
+        g.fill(1 / y.size)
+        dx.fill(0)
+        dw.fill(0)
+        for product, tanh in zip(products[::-1], tanhs[::-1]):
+            np.multiply(g, factor, out=g)
+            np.multiply(tanh, tanh, out=t)
+            np.subtract(one, t, out=t)
+            np.multiply(g, t, out=g)
+            np.add(dx, g, out=dx)
+            np.multiply(g, product, out=t)
+            np.add(dw, t, out=dw)
+            np.multiply(g, w, out=g)
+        np.add(dx, g, out=dx)
+        return [mean, np.add.reduce(dx) / dx.size, np.add.reduce(dw) / dw.size]
+
+    return step, lambda: [float(v) for v in step()]
+
+
+def scalars() -> tuple[Step, Step]:
+    a, b, half = np.float32(0.5), np.float32(0.25), np.float32(0.5)
+
+    def step() -> list[Any]:
+        y = a
+        factors = []
+        for _ in range(2500):
+            factors.append(y)
+            y = (y * a + b) * half - a
+        g, da, db = np.float32(1), np.float32(0), np.float32(0)
+        for factor in reversed(factors):
+            da -= g
+            g *= half
+            db += g
+            da += g * factor
+            g *= a
+        return [y, da + g, db]
+
+    return step, lambda: [float(v) for v in step()]
+
+
+def indexing() -> tuple[Step, Step]:
+    table, rows, columns = indexing_data()
+    flat = rows.reshape(-1)
+    n, m, _ = columns.shape
+    places = (columns + np.arange(n * m).reshape(n, m, 1) * 64).reshape(-1)
+    order = np.argsort(flat, kind="stable")
+    starts = np.flatnonzero(np.diff(flat[order], prepend=-1))
+    distinct = flat[order][starts]
+
+    def step() -> list[Any]:
+        x = table.take(flat, axis=0).reshape(32, 32, 64)
+        total = np.add.accumulate(x, axis=1)
+        steps = total[:, 1:] * x[:, :-1]
+        even = np.add.reduce(steps[..., ::2], axis=1)
+        result = np.add.reduce(steps.reshape(-1).take(places)) + np.vdot(even, x[:, -1, :32])
+        d = np.bincount(places, minlength=steps.size).astype(np.float32).reshape(steps.shape)
+        d[..., ::2] += x[:, -1:, :32]
+        dx = np.empty_like(x)
+        np.multiply(d, total[:, 1:], out=dx[:, :-1])
+        dx[:, -1] = 0
+        dx[:, -1, :32] = even
+        d *= x[:, :-1]
+        after = np.add.accumulate(d[:, ::-1], axis=1)[:, ::-1]
+        dx[:, 1:] += after
+        dx[:, 0] += after[:, 0]
+        gradient = np.zeros_like(table)
+        gradient[distinct] = np.add.reduceat(dx.reshape(-1, 64).take(order, axis=0), starts, axis=0)
+        return [result, np.add.reduce(gradient, axis=None) / gradient.size]
+
+    return step, lambda: [float(v) for v in step()]

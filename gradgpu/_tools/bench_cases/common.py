@@ -1,0 +1,65 @@
+"""Inputs that all implementations of a case share."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "Step",
+    "chain_data",
+    "classifier_data",
+    "indexing_data",
+    "layer_shapes",
+    "regression_data",
+    "weights",
+]
+
+Step = Callable[[], Any]
+
+
+def weights(shapes: Iterable[tuple[int, ...]]) -> list[np.ndarray]:
+    """An array for every shape: U(-k, k), k = 1/√fan-in; vectors (biases, scales of normalisations) U(0, 1)/2."""
+    rng = np.random.default_rng(0)
+    arrays = []
+    for shape in shapes:
+        if len(shape) == 1:
+            arrays.append(rng.random(shape, dtype=np.float32) / 2)
+        else:
+            bound = math.prod(shape[1:]) ** -0.5
+            arrays.append(rng.uniform(-bound, bound, shape).astype(np.float32))
+    return arrays
+
+
+def layer_shapes(*sizes: int) -> list[tuple[int, ...]]:
+    """The shapes of weight and bias of each Linear layer of an MLP, as PyTorch lays them out."""
+    return [shape for i, o in itertools.pairwise(sizes) for shape in ((o, i), (o,))]
+
+
+def classifier_data() -> tuple[np.ndarray, np.ndarray]:
+    """32 images and their classes."""
+    rng = np.random.default_rng(1)
+    return rng.random((32, 784), dtype=np.float32), rng.integers(0, 10, 32)
+
+
+def regression_data() -> tuple[np.ndarray, np.ndarray]:
+    """16 rows of 64 features, one target each."""
+    rng = np.random.default_rng(1)
+    return rng.standard_normal((16, 64), dtype=np.float32), rng.random((16, 1), dtype=np.float32)
+
+
+def chain_data() -> tuple[np.ndarray, np.ndarray]:
+    """Two long vectors."""
+    rng = np.random.default_rng(2)
+    return rng.random(10**6, dtype=np.float32), rng.random(10**6, dtype=np.float32)
+
+
+def indexing_data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A table of 1000 rows of 64, 32×32 numbers of rows, and which 8 of 64 columns each of the 32×32 takes."""
+    rng = np.random.default_rng(3)
+    table = rng.standard_normal((1000, 64), dtype=np.float32)
+    return table, rng.integers(0, 1000, (32, 32)), rng.integers(0, 64, (32, 31, 8))

@@ -1,0 +1,145 @@
+"""Training steps of small nets, as a function of the library module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .common import Step, classifier_data, regression_data, weights
+
+__all__ = ["cnn", "gpt", "lstm", "lstm_of_ops", "mlp_classifier", "mlp_regression"]
+
+
+def _load(lib: Any, model: Any, device: str) -> Any:
+    """`model` on `device` with the weights that every implementation starts from."""
+    state = model.state_dict()
+    arrays = weights([tuple(t.shape) for t in state.values()])
+    model.load_state_dict({name: lib.from_numpy(a) for name, a in zip(state, arrays)})
+    return model.to(device)
+
+
+def _trainer(optimizer: Any, loss_of: Callable[[], Any]) -> tuple[Step, Step]:
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = loss_of()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step, lambda: [step().item() for _ in range(5)]
+
+
+def _on(lib: Any, device: str, *arrays: np.ndarray) -> list[Any]:
+    return [lib.from_numpy(a).to(device) for a in arrays]
+
+
+def mlp_classifier(lib: Any, device: str) -> tuple[Step, Step]:
+    nn = lib.nn
+    model = _load(lib, nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)), device)
+    x, y = _on(lib, device, *classifier_data())
+    criterion = nn.CrossEntropyLoss()
+    return _trainer(lib.optim.SGD(model.parameters(), lr=0.1), lambda: criterion(model(x), y))
+
+
+def mlp_regression(lib: Any, device: str) -> tuple[Step, Step]:
+    nn = lib.nn
+    net = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
+    model = _load(lib, net, device)
+    x, y = _on(lib, device, *regression_data())
+    criterion = nn.MSELoss()
+    return _trainer(lib.optim.Adam(model.parameters(), lr=1e-3), lambda: criterion(model(x), y))
+
+
+def cnn(lib: Any, device: str) -> tuple[Step, Step]:
+    nn = lib.nn
+    net = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32 * 7 * 7, 10),
+    )
+    model = _load(lib, net, device)
+    x, y = _on(lib, device, *classifier_data())
+    x = x.reshape(32, 1, 28, 28)
+    criterion = nn.CrossEntropyLoss()
+    return _trainer(lib.optim.Adam(model.parameters(), lr=1e-3), lambda: criterion(model(x), y))
+
+
+def _sequence_data(lib: Any, device: str) -> list[Any]:
+    """32 steps of 16 sequences: inputs of 32 features, targets of 64."""
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((32, 16, 32), dtype=np.float32)
+    return _on(lib, device, x, rng.random((32, 16, 64), dtype=np.float32) - np.float32(0.5))
+
+
+def lstm(lib: Any, device: str) -> tuple[Step, Step]:
+    model = _load(lib, lib.nn.LSTM(32, 64), device)
+    x, y = _sequence_data(lib, device)
+    criterion = lib.nn.MSELoss()
+    return _trainer(lib.optim.Adam(model.parameters(), lr=1e-3), lambda: criterion(model(x)[0], y))
+
+
+def lstm_of_ops(lib: Any, device: str) -> tuple[Step, Step]:
+    """What a person writes who wants to see inside: a loop over steps, a product and elementwise ops in each."""
+    F = lib.nn.functional
+    shapes = ((256, 32), (256, 64), (256,))
+    w_x, w_h, bias = parameters = [t.requires_grad_() for t in _on(lib, device, *weights(shapes))]
+    x, y = _sequence_data(lib, device)
+    zero = lib.zeros(16, 64, device=device)
+
+    def loss() -> Any:
+        h = c = zero
+        outputs = []
+        for x_t in x:
+            gates = F.linear(x_t, w_x, bias) + F.linear(h, w_h)
+            i, f, g, o = gates.chunk(4, 1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+            outputs.append(h)
+        return F.mse_loss(lib.stack(outputs), y)
+
+    return _trainer(lib.optim.Adam(parameters, lr=1e-3), loss)
+
+
+def gpt(lib: Any, device: str) -> tuple[Step, Step]:
+    """A decoder with causal attention, pre-norm blocks and learned positions."""
+    nn, F = lib.nn, lib.nn.functional
+    batch, length, width, heads, words = 8, 32, 64, 4, 65
+
+    class Block(nn.Module):  # type: ignore[name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+            self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+            self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+        def forward(self, x: Any) -> Any:
+            parts = self.qkv(self.norm1(x)).split(width, 2)
+            q, k, v = [p.view(batch, length, heads, width // heads).transpose(1, 2) for p in parts]
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+            return x + self.down(F.gelu(self.up(self.norm2(x))))
+
+    class GPT(nn.Module):  # type: ignore[name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.places = nn.Embedding(words, width), nn.Embedding(length, width)
+            self.blocks = nn.Sequential(Block(), Block())
+            self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, words, bias=False)
+            self.register_buffer("numbers", lib.arange(length), persistent=False)
+
+        def forward(self, tokens: Any) -> Any:
+            x = self.words(tokens) + self.places(self.numbers)
+            return self.head(self.norm(self.blocks(x)))
+
+    model = _load(lib, GPT(), device)
+    text = np.random.default_rng(5).integers(0, words, (batch, length + 1))
+    tokens, following = _on(lib, device, text[:, :-1].copy(), text[:, 1:].reshape(-1))
+    optimizer = lib.optim.AdamW(model.parameters(), lr=1e-3)
+    return _trainer(optimizer, lambda: F.cross_entropy(model(tokens).view(-1, words), following))
