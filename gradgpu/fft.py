@@ -14,6 +14,7 @@ tensor([10.+0.j, -2.+2.j, -2.+0.j, -2.-2.j])
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,6 +69,10 @@ def _input(op: str, x: Any, kind: str) -> Any:
 
 
 def _length(op: str, n: int) -> int:
+    try:
+        n = operator.index(n)
+    except TypeError:
+        raise TypeError(f"{op}(): the number of data points must be int, not {type(n).__name__}") from None
     if n < 1:
         raise RuntimeError(f"{op}: Invalid number of data points ({n}) specified; there must be at least one")
     return n

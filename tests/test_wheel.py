@@ -63,9 +63,9 @@ def test_wheel_holds_every_file(wheel: Path) -> None:
 
 
 def test_wheel_is_small(installed: Path) -> None:
-    """Source and kernels, uncompressed: a CPU-only install is numpy, this, and 1.8 MB of ml_dtypes."""
+    """Source and kernels, uncompressed: beside numpy a CPU-only install is this, and 1.8 MB of ml_dtypes."""
     size = sum(p.stat().st_size for p in installed.rglob("*") if p.is_file())
-    assert size < 1_500_000
+    assert size < 4_000_000
 
 
 def test_wheel_needs_numpy_and_ml_dtypes_only(wheel: Path) -> None:

@@ -65,7 +65,12 @@ def _grad(
         found: tuple = (None,) * len(inputs)
     else:
         found = grad(
-            [o for o, _ in pairs], inputs, [w for _, w in pairs], keep or create_graph, create_graph, True
+            [o for o, _ in pairs],
+            inputs,
+            [w for _, w in pairs],
+            retain_graph=keep or create_graph,
+            create_graph=create_graph,
+            allow_unused=True,
         )
     if strict and any(g is None for g in found):
         number = next(i for i, g in enumerate(found) if g is None)

@@ -355,7 +355,7 @@ class ReshapeTransform(Transform):
 class ExpTransform(Transform):
     """y = exp(x)."""
 
-    domain, codomain, bijective, sign = constraints.real, constraints.positive, True, 1  # type: ignore[assignment]
+    domain, codomain, bijective, sign = constraints.real, constraints.positive, True, 1
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ExpTransform)
@@ -405,7 +405,7 @@ class PowerTransform(Transform):
 class SigmoidTransform(Transform):
     """y = 1 / (1 + exp(-x))."""
 
-    domain, codomain, bijective, sign = constraints.real, constraints.unit_interval, True, 1  # type: ignore[assignment]
+    domain, codomain, bijective, sign = constraints.real, constraints.unit_interval, True, 1
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SigmoidTransform)
@@ -429,7 +429,7 @@ class SigmoidTransform(Transform):
 class SoftplusTransform(Transform):
     """y = log(1 + exp(x))."""
 
-    domain, codomain, bijective, sign = constraints.real, constraints.positive, True, 1  # type: ignore[assignment]
+    domain, codomain, bijective, sign = constraints.real, constraints.positive, True, 1
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SoftplusTransform)
@@ -449,7 +449,7 @@ class SoftplusTransform(Transform):
 class TanhTransform(Transform):
     """y = tanh(x). With cache_size=1 the inverse of a draw near ±1 is exact."""
 
-    domain, codomain, bijective, sign = constraints.real, constraints.interval(-1.0, 1.0), True, 1  # type: ignore[assignment]
+    domain, codomain, bijective, sign = constraints.real, constraints.interval(-1.0, 1.0), True, 1
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TanhTransform)
@@ -505,7 +505,7 @@ class AffineTransform(Transform):
             else constraints.real
         )
 
-    codomain = domain  # type: ignore[assignment]
+    codomain = domain
 
     @property
     def sign(self) -> Any:
@@ -605,7 +605,7 @@ class LowerCholeskyTransform(Transform):
 class CumulativeDistributionTransform(Transform):
     """A distribution's cdf: its draws become uniform."""
 
-    bijective, codomain, sign = True, constraints.unit_interval, 1  # type: ignore[assignment]
+    bijective, codomain, sign = True, constraints.unit_interval, 1
 
     def __init__(self, distribution: Any, cache_size: int = 0):
         super().__init__(cache_size)

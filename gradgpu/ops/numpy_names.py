@@ -36,9 +36,7 @@ def _sum(f: Any) -> Callable:
     def wrapper(
         input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None
     ) -> Any:  # fmt: skip
-        return f(
-            input, dim if axis is None else axis, keepdim if keepdims is None else keepdims, dtype=dtype
-        )
+        return f(input, dim if axis is None else axis, keepdim if keepdims is None else keepdims, dtype=dtype)
 
     return wrapper
 
@@ -47,9 +45,7 @@ def _extremum(f: Any) -> Callable:
     def wrapper(
         input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, axis: Any = None, keepdims: Any = None
     ) -> Any:  # fmt: skip
-        return f(
-            input, dim if axis is None else axis, keepdim if keepdims is None else keepdims, other=other
-        )
+        return f(input, dim if axis is None else axis, keepdim if keepdims is None else keepdims, other=other)
 
     return wrapper
 

@@ -27,7 +27,9 @@ def _unary(name: str, cuda: str, cpu: Any, grad: Any = None, **more: Any) -> Any
     return unary_door(Pointwise(name, cuda, cpu, grad, parameters="x", **more))
 
 
-def _binary(name: str, cuda: str, cpu: Any, a: Any = None, b: Any = None, kind: Any = Pointwise, **more: Any) -> Any:
+def _binary(
+    name: str, cuda: str, cpu: Any, a: Any = None, b: Any = None, kind: Any = Pointwise, **more: Any
+) -> Any:
     grad = {k: v for k, v in (("a", a), ("b", b)) if v is not None}
     return binary_door(kind(name, cuda, cpu, grad or None, parameters="a, b", **more))
 
@@ -40,7 +42,7 @@ def _flat(g: Any) -> Any:
     if type(g) is Expr:
         return Expr("C(0)")
     if isinstance(g, Tensor):
-        return Tensor.new_zeros(g, g.shape)
+        return g.new_zeros(g.shape)
     return type(g)(0)
 
 
@@ -102,12 +104,17 @@ def _where_cpu(cond: Any, a: Any, b: Any) -> Any:
 
 where_op.cpu = where_op.ufunc = _where_cpu
 
+
 # ---- arithmetic ----
 class _Difference(Pointwise):
     """`-`, which PyTorch refuses to bool tensors."""
 
     def _operands(self, inputs: Any) -> list:
-        bools = [x for x in inputs if isinstance(x, (bool, np.bool)) or isinstance(x, Tensor) and x.dtype is dt.bool]
+        bools = [
+            x
+            for x in inputs
+            if isinstance(x, (bool, np.bool)) or isinstance(x, Tensor) and x.dtype is dt.bool
+        ]
         if len(bools) == 2:
             raise RuntimeError(
                 "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "

@@ -176,7 +176,7 @@ class Pointwise(Op):
     def _complex(self, inputs: Sequence[Any], out: Any, attrs: dict) -> Any:
         from .complex import pointwise
 
-        output = pointwise(self, inputs, attrs)
+        output = pointwise(self, tuple(inputs), attrs)
         if out is not None:
             from .inplace import write_out
 
@@ -473,12 +473,8 @@ class Pointwise(Op):
 
 def _fused_key(g: Any, saved: tuple, edges: tuple) -> tuple:
     """What a fused backward launch depends on: layouts, which values are numbers, which gradients are wanted."""
-    key: list = [g.layout]
-    for v in saved[:-1]:
-        key.append(v.layout if type(v) is Array else None if v is None else float)
-    for e in edges:
-        key.append(e is None)
-    return tuple(key)
+    kinds = [v.layout if type(v) is Array else None if v is None else float for v in saved[:-1]]
+    return (g.layout, *kinds, *[e is None for e in edges])
 
 
 def _first(values: tuple) -> tuple:
