@@ -562,13 +562,10 @@ class Tensor:
         return int(self.item())
 
     def __format__(self, spec: str) -> str:
-        return (
-            format(self.item(), spec)
-            if not self._a.ndim and spec
-            else str(self)
-            if not spec
-            else object.__format__(self, spec)
-        )
+        # As PyTorch: f"{loss}" is the number, that of a Parameter or of another subclass its text.
+        if not self._a.ndim and (spec or type(self) is Tensor):
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
 
     def __contains__(self, value: Any) -> bool:
         return bool((self == value).any())

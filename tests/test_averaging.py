@@ -53,6 +53,23 @@ def test_muon_steps_along_an_orthogonal_matrix(shape: tuple, device: str) -> Non
     assert (s > 0.5).all() and (s < 1.35).all()
 
 
+def test_muon_rounds_each_product_and_sum_once() -> None:
+    gradient = rng.standard_normal((6, 4)).astype(np.float32)
+
+    def rounded(x: np.ndarray) -> np.ndarray:
+        return gg.tensor(x.astype(np.float32)).bfloat16().float().numpy()
+
+    x = rounded(gradient).T
+    x = rounded(x / rounded(np.linalg.norm(x)))
+    for _ in range(5):
+        gram = rounded(x @ x.T)
+        x = rounded(3.4445 * x + rounded(-4.775 * gram + 2.0315 * (gram @ gram)) @ x)
+    p = gg.zeros(6, 4, requires_grad=True)
+    p.grad = gg.tensor(gradient)
+    optim.Muon([p], lr=1.0, momentum=0.0).step()
+    np.testing.assert_allclose(host(p), -np.sqrt(1.5) * x.T, rtol=1e-2, atol=1e-2)
+
+
 def test_muon_refuses_what_is_no_matrix() -> None:
     with pytest.raises(ValueError, match=r"Muon only supports 2D parameters.*\(3,\)"):
         optim.Muon([gg.zeros(3, requires_grad=True)])

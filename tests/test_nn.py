@@ -328,14 +328,21 @@ def test_repr():
     assert repr(nn.ReLU()) == "ReLU()" and repr(nn.GELU()) == "GELU(approximate='none')"
     assert (
         repr(nn.BatchNorm2d(3))
-        == "BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)"
+        == "BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)"
     )
     assert repr(nn.Dropout(0.1)) == "Dropout(p=0.1, inplace=False)"
     assert (
         repr(nn.MaxPool2d(2)) == "MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)"
     )
     assert repr(nn.Embedding(5, 2, padding_idx=0)) == "Embedding(5, 2, padding_idx=0)"
-    assert repr(nn.LayerNorm(4)) == "LayerNorm((4,), eps=1e-05, elementwise_affine=True)"
+    assert repr(nn.LayerNorm(4)) == "LayerNorm((4,), eps=1e-05, elementwise_affine=True, bias=True)"
+    assert (
+        repr(nn.GroupNorm(2, 4, bias=False)) == "GroupNorm(2, 4, eps=1e-05, affine=True, bias=False)"
+    )  # as PyTorch
+    assert repr(nn.AvgPool1d(2)) == "AvgPool1d(kernel_size=(2,), stride=(2,), padding=(0,))"
+    assert repr(nn.AvgPool2d(2)) == "AvgPool2d(kernel_size=2, stride=2, padding=0)"
+    assert repr(nn.RNNCell(2, 3, nonlinearity="relu")) == "RNNCell(2, 3, nonlinearity=relu)"
+    assert "(out_proj): NonDynamicallyQuantizableLinear(" in repr(nn.MultiheadAttention(4, 2))
     assert repr(nn.Parameter(gg.ones(2))) == "Parameter containing:\ntensor([1., 1.], requires_grad=True)"
 
 

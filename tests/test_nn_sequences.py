@@ -302,3 +302,63 @@ def test_pixel_shuffle_undoes_itself(device):
     y = nn.PixelShuffle(2)(x)
     assert y[0, 0].tolist() == [[0, 4, 1, 5], [8, 12, 9, 13], [2, 6, 3, 7], [10, 14, 11, 15]]
     assert nn.PixelUnshuffle(2)(y).tolist() == x.tolist()
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize("add_bias_kv, add_zero_attn", [(True, False), (False, True), (True, True)])
+def test_attention_over_keys_that_are_not_the_inputs(add_bias_kv, add_zero_attn, need_weights, device):
+    gg.manual_seed(0)
+    layer = nn.MultiheadAttention(4, 2, add_bias_kv=add_bias_kv, add_zero_attn=add_zero_attn).to(device)
+    x = gg.randn(3, 2, 4).to(device)
+    padding = gg.tensor([[False, False, True], [False, False, False]], device=device)
+    causal = gg.ones(3, 3, device=device).triu(1).bool()
+    output, weights = layer(x, x, x, key_padding_mask=padding, attn_mask=causal, need_weights=need_weights)
+    w, b = array(layer.in_proj_weight), array(layer.in_proj_bias)
+    expected = np.empty((3, 2, 4), np.float32)
+    for n in range(2):
+        q, k, v = np.split(array(x)[:, n] @ w.T + b, 3, -1)
+        barred = array(causal) | array(padding)[n]
+        if add_bias_kv:
+            k, v = np.vstack([k, array(layer.bias_k)[0]]), np.vstack([v, array(layer.bias_v)[0]])
+        if add_zero_attn:
+            k, v = np.vstack([k, np.zeros((1, 4))]), np.vstack([v, np.zeros((1, 4))])
+        barred = np.pad(barred, ((0, 0), (0, len(k) - 3)))  # what was added, everybody may look at
+        heads = []
+        for head in (slice(0, 2), slice(2, 4)):
+            scores = np.where(barred, -np.inf, q[:, head] @ k[:, head].T / np.sqrt(2))
+            heads.append(softmax(scores))
+            expected[:, n, head] = heads[-1] @ v[:, head]
+        if need_weights:
+            np.testing.assert_allclose(array(weights)[n], (heads[0] + heads[1]) / 2, rtol=1e-5, atol=1e-6)
+    expected = expected @ array(layer.out_proj.weight).T + array(layer.out_proj.bias)
+    np.testing.assert_allclose(array(output), expected, rtol=1e-4, atol=1e-5)
+    output.sum().backward()
+    assert all(p.grad is not None for p in layer.parameters())
+
+
+def test_attention_as_a_function_takes_keys_as_they_are():
+    gg.manual_seed(0)
+    layer, x, k = nn.MultiheadAttention(4, 2), gg.randn(3, 2, 4), gg.randn(4, 5, 2)
+    own = (layer.in_proj_weight, layer.in_proj_bias, None, None, False, 0.0)
+    own += (layer.out_proj.weight, layer.out_proj.bias)  # type: ignore[assignment]
+    same, _ = F.multi_head_attention_forward(x, x, x, 4, 2, *own)
+    assert gg.equal(same, layer(x, x, x)[0])
+    output, weights = F.multi_head_attention_forward(x, x, x, 4, 2, *own, static_k=k, static_v=k)
+    assert output.shape == (3, 2, 4) and weights.shape == (2, 3, 5)
+
+
+@pytest.mark.parametrize(
+    "query, key, masks, match",
+    [
+        ((2, 3, 4, 4), (3, 4), {}, "unbatched 2D or batched 3D tensor but received 4-D"),
+        ((2, 3, 4), (3, 4), {}, "expected `key` and `value` to be 3-D but found 2-D"),
+        ((3, 4), (3, 4), {"key_padding_mask": gg.zeros(1, 3)}, "`key_padding_mask` to be `None` or 1-D"),
+        ((3, 4), (3, 4), {"attn_mask": gg.zeros(3)}, "`attn_mask` to be `None`, 2-D or 3-D but found 1-D"),
+        ((3, 4), (3, 4), {"attn_mask": gg.zeros(1, 3, 3)}, r"shape to be \(2, 3, 3\) but got \(1, 3, 3\)"),
+        ((3, 4), (3, 4), {"is_causal": True}, "Need attn_mask"),
+        ((3, 6), (3, 4), {}, "expecting embedding dimension of 4, but got 6"),
+    ],
+)
+def test_attention_says_what_does_not_fit(query, key, masks, match):
+    with pytest.raises(RuntimeError, match=match):
+        nn.MultiheadAttention(4, 2)(gg.zeros(*query), gg.zeros(*key), gg.zeros(*key), **masks)

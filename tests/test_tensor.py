@@ -607,6 +607,9 @@ def test_repr_names_the_device() -> None:
 def test_format(device: str) -> None:
     assert f"{gg.tensor(1.23456, device=device):.2f}" == "1.23"
     assert f"{gg.tensor([1.0])}" == "tensor([1.])"
+    loss = gg.tensor(2.5, device=device, requires_grad=True) * 2
+    assert f"{loss} {gg.tensor(3)}" == "5.0 3" and str(gg.tensor(3)) == "tensor(3)"
+    assert f"{gg.nn.Parameter(gg.tensor(1.0))}".startswith("Parameter containing")
 
 
 def test_printoptions() -> None:

@@ -752,6 +752,8 @@ def prelu(input: Any, weight: Any) -> Any:
     """x where positive, else weight · x, one weight a channel (dimension 1) or one for all (He et al., 2015)."""
     if weight.numel() != 1 and input.ndim > 1:
         weight = weight.reshape((1, -1) + (1,) * (input.ndim - 2))
+    elif input.ndim == 0 and weight.numel() == 1:
+        weight = weight.reshape(())
     return where_op(gt(input, 0.0), input, input * weight)
 
 

@@ -28,7 +28,8 @@ class Adam(ElementwiseOptimizer):
         weight_decay: adds weight_decay · p to the gradient (``decoupled_weight_decay``: shrinks p by lr · weight_decay).
         amsgrad: use the largest v so far (Reddi et al., 2018).
         maximize: go uphill.
-        foreach, capturable, differentiable, fused: accepted for compatibility; the step is always fused.
+        foreach, capturable, fused: accepted for compatibility; the step is always fused.
+        differentiable: must be False.
 
     Example:
         >>> import gradgpu as gg

@@ -40,7 +40,8 @@ class RMSprop(ElementwiseOptimizer):
         weight_decay: adds weight_decay · p to the gradient.
         momentum: of the step.
         centered: subtract the square of the running mean of g from v: its variance.
-        capturable, foreach, maximize, differentiable: maximize goes uphill, the others have no effect.
+        maximize: go uphill.
+        capturable, foreach: have no effect; differentiable must be False.
     """
 
     _states = ("square_avg", "momentum_buffer", "grad_avg")
@@ -388,7 +389,8 @@ class Rprop(ElementwiseOptimizer):
         lr: the first step size.
         etas: (shrinking, growing) factor.
         step_sizes: (least, largest) step size.
-        capturable, foreach, maximize, differentiable: maximize goes uphill, the others have no effect.
+        maximize: go uphill.
+        capturable, foreach: have no effect; differentiable must be False.
     """
 
     _states = ("prev", "step_size")

@@ -24,7 +24,8 @@ class ASGD(Optimizer):
         alpha: power of the rate's fall.
         t0: the step at which averaging begins.
         weight_decay: adds weight_decay · p to the gradient.
-        foreach, maximize, differentiable, capturable: maximize goes uphill, the others have no effect.
+        maximize: go uphill.
+        foreach, capturable: have no effect; differentiable must be False.
 
     Example:
         >>> import gradgpu as gg

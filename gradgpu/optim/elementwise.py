@@ -148,6 +148,16 @@ class ElementwiseOptimizer(Optimizer):
     _counters: dict[str, float] = {"step": 0.0}
     _kernel: Kernel
 
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        if defaults.get("differentiable"):
+            raise RuntimeError(
+                f"{type(self).__name__}: differentiable=True is not supported, no step is recorded on the tape; to differentiate "
+                "through an update, compute it from tensors and call the module with gradgpu.func.functional_call"
+            )
+        if defaults.get("fused") and defaults.get("foreach"):
+            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        super().__init__(params, defaults)
+
     def _init_hooks(self) -> None:
         super()._init_hooks()
         # group number → (parameters with gradients, their buckets, those of other parameters, how often they were made)

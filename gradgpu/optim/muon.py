@@ -16,16 +16,24 @@ __all__ = ["Muon"]
 def orthogonalized(
     matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
 ) -> Tensor:
-    """About U Vᵀ of the singular value decomposition U S Vᵀ, in bfloat16, by Newton-Schulz steps of fifth order."""
+    """About U Vᵀ of the singular value decomposition U S Vᵀ by Newton-Schulz steps of fifth order.
+
+    Every result is rounded to bfloat16, once: what a bfloat16 product with a sum in it computes.
+    """
+
+    def rounded(x: Tensor) -> Tensor:
+        return x.bfloat16().float()
+
     a, b, c = coefficients
-    x = matrix.bfloat16()
+    x = rounded(matrix)
     tall = matrix.shape[0] > matrix.shape[1]
     if tall:
         x = x.transpose(0, 1)
-    x = x / x.norm().clamp(min=eps)  # no singular value above one
+    x = rounded(x / rounded(x.norm()).clamp(min=eps))  # no singular value above one
     for _ in range(steps):
-        gram = x @ x.transpose(0, 1)
-        x = addmm(x, addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        gram = rounded(x @ x.transpose(0, 1))
+        update = rounded(addmm(gram, gram, gram, beta=b, alpha=c))
+        x = rounded(addmm(x, update, x, beta=a))
     return x.transpose(0, 1) if tall else x
 
 

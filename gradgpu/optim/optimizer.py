@@ -69,8 +69,13 @@ class Optimizer:
                 "will change between runs. Please use a list instead."
             )
         params = [params] if isinstance(params, Tensor) else list(params)
-        if params and isinstance(params[0], tuple):
-            param_group["param_names"] = [name for name, _ in params]
+        names = [p[0] for p in params if isinstance(p, tuple)]
+        if names:
+            if len(names) != len(params):
+                raise ValueError(
+                    "all optimizer params should be with/without names. Some param names are missing"
+                )
+            param_group["param_names"] = names
             params = [p for _, p in params]
         for p in params:
             if not isinstance(p, Tensor):
@@ -90,6 +95,13 @@ class Optimizer:
             param_group.setdefault(name, default)
         if len({id(p) for p in params}) != len(params):
             raise ValueError("optimizer contains a parameter group with duplicate parameters")
+        for group in self.param_groups:
+            if ("param_names" in param_group) != ("param_names" in group):
+                given = "with names" if "param_names" in param_group else "without names"
+                raise ValueError(
+                    "all optimizer param groups should be with/without names. "
+                    f"cannot add param group {given} to the optimizer"
+                )
         known = {id(p) for group in self.param_groups for p in group["params"]}
         if any(id(p) in known for p in params):
             raise ValueError("some parameters appear in more than one parameter group")
@@ -214,6 +226,8 @@ class Optimizer:
 def check_non_negative(**values: float) -> None:
     """Raise ValueError, in PyTorch's words, for the first of the options that is negative."""
     for name, value in values.items():
+        if name == "lr" and isinstance(value, Tensor) and value.numel() != 1:
+            raise ValueError("Tensor lr must be 1-element")
         if not value >= 0.0:
             raise ValueError(
                 f"Invalid {name} value: {value}" if name != "lr" else f"Invalid learning rate: {value}"

@@ -23,7 +23,8 @@ class SGD(ElementwiseOptimizer):
         weight_decay: adds weight_decay · p to the gradient.
         nesterov: Nesterov momentum (Sutskever et al., 2013); needs momentum and no dampening.
         maximize: go uphill.
-        foreach, differentiable, fused: accepted for compatibility; the step is always fused.
+        foreach, fused: accepted for compatibility; the step is always fused.
+        differentiable: must be False.
 
     Example:
         >>> import gradgpu as gg

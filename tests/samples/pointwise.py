@@ -580,9 +580,10 @@ ACTIVATIONS = [
             Sample(In(3, 4), In(4)),
             Sample(In(5), In(1)),
             Sample(In(0, 4), In(4)),
+            Sample(In(), In(1)),
         ],
         reference=lambda x, w: np.where(
-            x > 0, x, x * (w if w.size == 1 else w.reshape(-1, *[1] * (x.ndim - 2)))
+            x > 0, x, x * (w.reshape(()) if w.size == 1 else w.reshape(-1, *[1] * (x.ndim - 2)))
         ),
         errors=[
             Bad(In(3, 4), In(3), raises=(RuntimeError, ValueError), match="(?i)size|shape|broadcast|channel")

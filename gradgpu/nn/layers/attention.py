@@ -10,6 +10,7 @@ from ...ops.creation import empty, ones, zeros
 from ...tensor import Tensor
 from .. import functional as F
 from .. import init
+from ..functions.attention import multi_head_attention_forward
 from ..module import Module
 from ..parameter import Parameter
 from .container import ModuleList
@@ -27,11 +28,8 @@ __all__ = [
 ]
 
 
-def _additive(mask: Tensor | None, like: Tensor) -> Tensor | None:
-    """A mask as numbers to add to the scores: -inf where a bool mask forbids."""
-    if mask is None or mask.is_floating_point():
-        return mask
-    return zeros(*mask.shape, dtype=like.dtype, device=like.device).masked_fill(mask, float("-inf"))
+class NonDynamicallyQuantizableLinear(Linear):
+    """A :class:`Linear` under the name that PyTorch shows for the last map of an attention."""
 
 
 class MultiheadAttention(Module):
@@ -42,6 +40,8 @@ class MultiheadAttention(Module):
         num_heads: how many heads; divides embed_dim.
         dropout: of the attention weights, in training.
         bias: biases in the projections.
+        add_bias_kv: a learned key and value more for every sequence.
+        add_zero_attn: a key and value of zeros more.
         kdim, vdim: features of key and value, if not embed_dim.
         batch_first: (batch, steps, features) instead of (steps, batch, features).
 
@@ -70,8 +70,6 @@ class MultiheadAttention(Module):
         super().__init__()
         if embed_dim <= 0 or num_heads <= 0 or embed_dim % num_heads:
             raise ValueError(f"embed_dim must be divisible by num_heads: got {embed_dim} and {num_heads}")
-        if add_bias_kv or add_zero_attn:
-            raise NotImplementedError("MultiheadAttention: add_bias_kv and add_zero_attn are not supported")
         self.embed_dim, self.num_heads, self.dropout, self.batch_first = (
             embed_dim,
             num_heads,
@@ -89,31 +87,23 @@ class MultiheadAttention(Module):
         joint = Parameter(empty(3 * embed_dim, embed_dim, **where)) if self._qkv_same_embed_dim else None
         self.register_parameter("in_proj_weight", joint)
         self.register_parameter("in_proj_bias", Parameter(empty(3 * embed_dim, **where)) if bias else None)
-        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, **where)
+        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias=bias, **where)
+        for name in ("bias_k", "bias_v"):
+            self.register_parameter(name, Parameter(empty(1, 1, embed_dim, **where)) if add_bias_kv else None)
+        self.add_zero_attn = add_zero_attn
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Xavier-uniform projections, zero biases."""
+        """Xavier-uniform projections, zero biases, Xavier-normal ``bias_k`` and ``bias_v``."""
         for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
             if self._parameters[name] is not None:
                 init.xavier_uniform_(self._parameters[name])  # type: ignore[arg-type]
         if self.in_proj_bias is not None:
             init.zeros_(self.in_proj_bias)
             init.zeros_(self.out_proj.bias)
-
-    def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
-        if self._qkv_same_embed_dim:
-            if query is key and key is value:
-                return F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, -1)
-            weights = self.in_proj_weight.chunk(3)
-        else:
-            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        biases = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
-        return tuple(F.linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases))
-
-    def _heads(self, x: Tensor) -> Tensor:
-        """(N, L, embed_dim) → (N, heads, L, head_dim)."""
-        return x.reshape(x.shape[0], x.shape[1], self.num_heads, self.head_dim).transpose(1, 2)
+        for extra in (self.bias_k, self.bias_v):
+            if extra is not None:
+                init.xavier_normal_(extra)
 
     def forward(
         self,
@@ -139,41 +129,12 @@ class MultiheadAttention(Module):
         Returns:
             output of query's shape, and weights (N, L, S) ((N, heads, L, S) if not averaged) or None.
         """
-        if is_causal and attn_mask is None:
-            raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
-        batched = query.ndim == 3
-        q, k, v = self._project(query, key, value)
-        if not batched:
-            q, k, v = q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0)
-            if key_padding_mask is not None:
-                key_padding_mask = key_padding_mask.unsqueeze(0)
-        elif not self.batch_first:
-            q, k, v = q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1)
-        batch, length, span = q.shape[0], q.shape[1], k.shape[1]
-        mask = _additive(attn_mask, q)
-        if mask is not None and mask.ndim == 3:
-            mask = mask.reshape(batch, self.num_heads, length, span)
-        padding = _additive(key_padding_mask, q)
-        if padding is not None:
-            padding = padding.reshape(batch, 1, 1, span)
-            mask = padding if mask is None else mask + padding
-        q, k, v = self._heads(q), self._heads(k), self._heads(v)
-        drop = self.dropout if self.training else 0.0
-        weights = None
-        if need_weights:
-            scores = (q * self.head_dim**-0.5) @ k.transpose(-2, -1)
-            weights = F.softmax(scores if mask is None else scores + mask, -1)
-            if drop:
-                weights = F.dropout(weights, drop)
-            attended = weights @ v
-            if average_attn_weights:
-                weights = weights.mean(1)
-        else:
-            attended = F.scaled_dot_product_attention(q, k, v, mask, drop)
-        output = self.out_proj(attended.transpose(1, 2).reshape(batch, length, self.embed_dim))
-        if not batched:
-            return output.squeeze(0), weights if weights is None else weights.squeeze(0)
-        return (output if self.batch_first else output.transpose(0, 1)), weights
+        return multi_head_attention_forward(
+            query, key, value, self.embed_dim, self.num_heads, self.in_proj_weight, self.in_proj_bias, self.bias_k, self.bias_v,
+            self.add_zero_attn, self.dropout, self.out_proj.weight, self.out_proj.bias, self.training, key_padding_mask,
+            need_weights, attn_mask, not self._qkv_same_embed_dim, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight,
+            average_attn_weights=average_attn_weights, is_causal=is_causal, batch_first=self.batch_first,
+        )  # fmt: skip
 
 
 def _activation(activation: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from ...tensor import Tensor
 from .. import functional as F
 from ..module import Module
+from ..utils.tuples import _single
 
 __all__ = [
     "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d",
@@ -82,6 +83,10 @@ class AvgPool1d(Module):
         super().__init__()
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.ceil_mode, self.count_include_pad = padding, ceil_mode, count_include_pad
+        if type(self) is AvgPool1d:  # this one, and no other, shows tuples
+            self.kernel_size, self.stride, self.padding = map(
+                _single, (self.kernel_size, self.stride, padding)
+            )
 
     def forward(self, input: Tensor) -> Tensor:
         return F.avg_pool1d(
