@@ -15,6 +15,7 @@ from ..tensor import Tensor
 from .reduce import require_floating, require_tensor, sum_op
 from .registry import Op
 from .softmax import log_softmax_op, softmax_backward_op, softmax_op
+from .sums import float_max, float_sum
 
 FUNCTIONAL = ["cross_entropy", "nll_loss"]
 
@@ -124,17 +125,17 @@ def _cross_entropy_cpu(x, target, weight, *, ignore_index, label_smoothing, redu
         nothing = logits.dtype.type(0 if reduction == "sum" else np.nan)
         made = np.zeros(target.shape, x.dtype) if reduction == "none" else nothing.astype(x.dtype)
         return made, logits, np.ones((n, 1), logits.dtype)
-    e = np.subtract(logits, np.maximum.reduce(logits, axis=1, keepdims=True))
+    e = np.subtract(logits, float_max(logits, 1))
     if not label_smoothing and _plain(t, classes, weight, ignore_index):
         losses = e[_arange(n), t]
         np.exp(e, e)
-        total = np.add.reduce(e, axis=1)
+        total = float_sum(e, (1,))
         losses = np.subtract(np.log(total), losses)
         return _reduced(losses, n, target.shape, reduction, x.dtype), e, total
     t, w = _weights("cross_entropy", t, classes, weight, ignore_index, logits.dtype)
     shifted = e
     e = np.exp(shifted)
-    total = np.add.reduce(e, axis=1, keepdims=True)
+    total = float_sum(e, (1,), True)
     lse = np.log(total.reshape(n))
     losses = (lse - shifted[_arange(n), t]) * w
     if label_smoothing:

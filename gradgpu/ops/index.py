@@ -46,14 +46,26 @@ def _is_half(dtype: np.dtype) -> bool:
     return dtype.itemsize == 2 and dtype.kind in _HALF
 
 
-def _add_flat(base: ndarray | None, shape: tuple, offsets: ndarray, values: ndarray) -> ndarray:
-    """A copy of `base` (zeros if None) with `values` added at flat offsets, in their order; half types are rounded once."""
+# A complex number is a pair of floats, and adding one adds both at the cost of one.
+_PAIRS = {np.dtype(np.float32): np.dtype(np.complex64), np.dtype(np.float64): np.dtype(np.complex128)}
+
+
+def _add_flat(
+    base: ndarray | None, shape: tuple, offsets: ndarray, values: ndarray, pairs: Any = None
+) -> ndarray:
+    """A copy of `base` (zeros if None) with `values` added at flat offsets, in their order; half types are rounded once.
+
+    With `pairs`, the complex dtype of two values, offsets count pairs.
+    """
     kind = values.dtype
     half = _is_half(kind)
     wide = np.dtype(np.float32) if half else kind
     y = np.zeros(shape, wide) if base is None else np.array(base, wide, order="C")
     # On flat arrays of one dtype np.add.at is a tight loop (unlike its general case): no sort is faster.
-    np.add.at(y.reshape(-1), offsets.reshape(-1), values.reshape(-1).astype(wide, copy=False))
+    target, added = y.reshape(-1), values.reshape(-1).astype(wide, copy=False)
+    if pairs is not None:
+        target, added = target.view(pairs), np.ascontiguousarray(added).view(pairs)
+    np.add.at(target, offsets.reshape(-1), added)
     return y.astype(kind) if half else y
 
 
@@ -96,9 +108,12 @@ def _index_add_cpu(x, index, source, *, dim, negative, op, size):
     offsets = index.reshape(-1)
     if before != 1:
         offsets = (np.arange(0, before * size, size or 1)[:, None] + offsets).reshape(-1)
+    pairs = _PAIRS.get(source.dtype) if after % 2 == 0 else None
+    if pairs is not None:
+        after //= 2
     if after != 1:
         offsets = (offsets * after)[:, None] + np.arange(after)
-    return _add_flat(x, shape, offsets, source)
+    return _add_flat(x, shape, offsets, source, pairs)
 
 
 def _index_add_cuda(x, index, source, *, dim, negative, op, size):

@@ -20,6 +20,7 @@ from ..cuda.gemm import fold, gemm, unfold
 from ..tensor import Tensor, wrap
 from .reduce import sum_to_size_op
 from .registry import Op, from_saved, method, unpack
+from .sums import float_sum
 
 # linear is nn.functional's.
 __all__ = [
@@ -321,7 +322,7 @@ class _Linear:
         return (
             None if to_x is None else np.dot(g, w),
             None if to_w is None else np.dot(g.T, x),
-            None if to_bias is None else np.add.reduce(g, axis=0),
+            None if to_bias is None else float_sum(g, (0,)),
         )
 
 

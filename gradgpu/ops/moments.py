@@ -24,6 +24,7 @@ from .reduce import (
     sum_op,
 )
 from .registry import Op, method
+from .sums import float_sum
 
 __all__ = ["logsumexp", "mean", "norm", "prod", "std", "std_mean", "var", "var_mean"]
 
@@ -45,7 +46,7 @@ def _axis(x: Any, dims: tuple[int, ...]) -> tuple[int, ...] | None:
 def _mean_cpu(x, *, dims, keepdim):
     n = x.size if len(dims) == x.ndim else _count(x.shape, dims)
     if x.dtype.itemsize > 2:
-        total = np.add.reduce(x, axis=_axis(x, dims), keepdims=keepdim)
+        total = float_sum(x, dims, keepdim)
         return total / n if n else total * np.nan
     total = np.add.reduce(x, axis=_axis(x, dims), keepdims=keepdim, dtype=np.float32)
     return (total / n if n else total * np.float32(np.nan)).astype(x.dtype)
@@ -103,10 +104,10 @@ def _var_mean_cpu(x, *, dims, keepdim, correction):
     if not n:
         nan = np.add.reduce(x, axis=axis, keepdims=keepdim) * x.dtype.type(np.nan)
         return nan.astype(d), nan.astype(d)
-    m = np.add.reduce(x, axis=axis, keepdims=True) / n
+    m = float_sum(x, dims, True) / n
     centred = x - m
     free = n - correction
-    v = np.add.reduce(centred * centred, axis=axis, keepdims=keepdim)
+    v = float_sum(centred * centred, dims, keepdim)
     v = v / free if free > 0 else v * x.dtype.type(np.inf)
     return v.astype(d, copy=False), (m if keepdim else m.reshape(v.shape)).astype(d, copy=False)
 

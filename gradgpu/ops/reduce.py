@@ -17,6 +17,7 @@ from .. import dtypes as dt
 from ..cuda.reduction import reduce_cuda
 from ..tensor import Tensor
 from .registry import Op, method
+from .sums import float_sum
 
 __all__ = ["all", "any", "count_nonzero", "nansum", "sum"]
 
@@ -91,7 +92,7 @@ def _sum_cpu(x, *, dims, keepdim):
     dtype = x.dtype
     kind = dtype.kind
     if kind == "f" and dtype.itemsize > 2:
-        return np.add.reduce(x, axis=axis, keepdims=keepdim)
+        return float_sum(x, dims, keepdim)
     if kind in "biu":
         return np.add.reduce(x, axis=axis, keepdims=keepdim, dtype=np.int64)
     if kind == "c":

@@ -17,14 +17,30 @@ def _flipped(x: Any, dim: int) -> Any:
     return x[(*(slice(None),) * dim, slice(None, None, -1))]
 
 
+_LONG_ROW = 128  # elements from which on an addition of whole rows costs less than numpy's `accumulate`
+
+
 def _accumulate(ufunc: np.ufunc, x: Any, dim: int, reverse: bool) -> Any:
     half = x.dtype.itemsize == 2 and x.dtype.kind in "fV"
+    if dim != x.ndim - 1 and x.size > _LONG_ROW * x.shape[dim] and not half:
+        return _accumulate_rows(ufunc, x, dim, reverse)
     if reverse:
         x = _flipped(x, dim)
     y = ufunc.accumulate(x, axis=dim, dtype=np.float32 if half else x.dtype)
     if half:
         y = y.astype(x.dtype)
     return _flipped(y, dim) if reverse else y
+
+
+def _accumulate_rows(ufunc: np.ufunc, x: Any, dim: int, reverse: bool) -> Any:
+    """Along any dimension but the last, row by row in memory that has that dimension first."""
+    y = np.array(np.moveaxis(x, dim, 0), order="C")
+    before = None
+    for row in reversed(y) if reverse else y:
+        if before is not None:
+            ufunc(before, row, row)
+        before = row
+    return np.ascontiguousarray(np.moveaxis(y, 0, dim))
 
 
 def _cumsum_cpu(x, *, dim, reverse=False):

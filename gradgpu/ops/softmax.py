@@ -16,6 +16,7 @@ from ..tensor import Tensor
 from . import pointwise as _pw
 from .reduce import require_tensor, sum_op
 from .registry import Op, method
+from .sums import float_max, float_sum
 
 __all__ = ["log_softmax", "softmax"]
 
@@ -60,9 +61,9 @@ def _softmax_cpu(x, *, dim):
         return x.copy()
     if d.itemsize == 2:
         return _softmax_cpu(x.astype(np.float32), dim=dim).astype(d)
-    y = np.subtract(x, np.maximum.reduce(x, axis=dim, keepdims=True))
+    y = np.subtract(x, float_max(x, dim))
     np.exp(y, y)
-    return np.divide(y, np.add.reduce(y, axis=dim, keepdims=True), y)
+    return np.divide(y, float_sum(y, (dim,), True), y)
 
 
 def _softmax_backward_cpu(grad, out, *, dim):
@@ -70,7 +71,7 @@ def _softmax_backward_cpu(grad, out, *, dim):
     if d.itemsize == 2:
         return _softmax_backward_cpu(grad.astype(np.float32), out.astype(np.float32), dim=dim).astype(d)
     made = np.multiply(grad, out)
-    made -= np.add.reduce(made, axis=dim, keepdims=True) * out
+    made -= float_sum(made, (dim,), True) * out
     return made
 
 
@@ -103,8 +104,8 @@ def _log_softmax_cpu(x, *, dim):
         return x.copy()
     if d.itemsize == 2:
         return _log_softmax_cpu(x.astype(np.float32), dim=dim).astype(d)
-    y = np.subtract(x, np.maximum.reduce(x, axis=dim, keepdims=True))
-    total = np.add.reduce(np.exp(y), axis=dim, keepdims=True)
+    y = np.subtract(x, float_max(x, dim))
+    total = float_sum(np.exp(y), (dim,), True)
     return np.subtract(y, np.log(total, total), y)
 
 
@@ -113,7 +114,7 @@ def _log_softmax_backward_cpu(grad, out, *, dim):
     if d.itemsize == 2:
         return _log_softmax_backward_cpu(grad.astype(np.float32), out.astype(np.float32), dim=dim).astype(d)
     made = np.exp(out)
-    made *= np.add.reduce(grad, axis=dim, keepdims=True)
+    made *= float_sum(grad, (dim,), True)
     return np.subtract(grad, made, made)
 
 

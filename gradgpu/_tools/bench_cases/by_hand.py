@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -153,33 +154,41 @@ def scalars() -> tuple[Step, Step]:
     return step, lambda: [float(v) for v in step()]
 
 
+def _cumulative(x: np.ndarray) -> np.ndarray:
+    """Sums along dimension 1, row by row in memory that has it first."""
+    y = np.array(x.swapaxes(0, 1), order="C")
+    for before, row in itertools.pairwise(y):
+        np.add(before, row, row)
+    return np.ascontiguousarray(y.swapaxes(0, 1))
+
+
 def indexing() -> tuple[Step, Step]:
     table, rows, columns = indexing_data()
     flat = rows.reshape(-1)
     n, m, _ = columns.shape
     places = (columns + np.arange(n * m).reshape(n, m, 1) * 64).reshape(-1)
-    order = np.argsort(flat, kind="stable")
-    starts = np.flatnonzero(np.diff(flat[order], prepend=-1))
-    distinct = flat[order][starts]
+    places_in_table = ((flat * 64)[:, None] + np.arange(64)).reshape(-1)
+    ones_after = np.ones(m, np.float32)
 
     def step() -> list[Any]:
         x = table.take(flat, axis=0).reshape(32, 32, 64)
-        total = np.add.accumulate(x, axis=1)
+        total = _cumulative(x)
         steps = total[:, 1:] * x[:, :-1]
-        even = np.add.reduce(steps[..., ::2], axis=1)
+        even = np.matmul(ones_after, steps)[:, ::2]
         result = np.add.reduce(steps.reshape(-1).take(places)) + np.vdot(even, x[:, -1, :32])
-        d = np.bincount(places, minlength=steps.size).astype(np.float32).reshape(steps.shape)
+        d = np.zeros_like(steps)
+        np.add.at(d.reshape(-1), places, np.float32(1))
         d[..., ::2] += x[:, -1:, :32]
         dx = np.empty_like(x)
         np.multiply(d, total[:, 1:], out=dx[:, :-1])
         dx[:, -1] = 0
         dx[:, -1, :32] = even
         d *= x[:, :-1]
-        after = np.add.accumulate(d[:, ::-1], axis=1)[:, ::-1]
+        after = _cumulative(d[:, ::-1])[:, ::-1]
         dx[:, 1:] += after
         dx[:, 0] += after[:, 0]
         gradient = np.zeros_like(table)
-        gradient[distinct] = np.add.reduceat(dx.reshape(-1, 64).take(order, axis=0), starts, axis=0)
+        np.add.at(gradient.reshape(-1), places_in_table, dx.reshape(-1))
         return [result, np.add.reduce(gradient, axis=None) / gradient.size]
 
     return step, lambda: [float(v) for v in step()]

@@ -1,0 +1,65 @@
+"""Sums and maxima of numpy arrays over some of their dimensions.
+
+numpy's `reduce` treats the innermost dimension one row at a time, and a short row costs more than its additions. A
+product with a vector of ones is the same sum, in BLAS, at a tenth of the time.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+# A product adds in few running sums. Beyond these lengths numpy, which adds pairwise in rows, is as fast or more exact.
+_LONGEST_ROW, _LONGEST_COLUMN = 1024, 65536
+
+
+@lru_cache(maxsize=256)
+def _ones(n: int, dtype: np.dtype) -> np.ndarray:
+    return np.ones(n, dtype)
+
+
+@lru_cache(maxsize=4096)
+def _plan(shape: tuple[int, ...], dims: tuple[int, ...], keepdims: bool, dtype: np.dtype) -> tuple | None:
+    """(whether the ones stand right, the shape to multiply, ones, the shape of the sum); None if numpy shall add."""
+    n = len(shape)
+    if dtype not in _FLOATS or not dims or len(dims) >= n:
+        return None
+    first, behind = dims[0], dims[-1] + 1
+    before, length, after = prod(shape[:first]), prod(shape[first:behind]), prod(shape[behind:])
+    if not before * length * after or length > (_LONGEST_ROW if behind == n else _LONGEST_COLUMN):
+        return None
+    middle = (1,) * len(dims) if keepdims else ()
+    made = (*shape[:first], *middle, *shape[behind:])
+    if behind == n:
+        return True, (before, length), _ones(length, dtype), made
+    inner = (length, after) if first == 0 else (before, length, after)
+    return False, inner, _ones(length, dtype), made
+
+
+def float_sum(x: np.ndarray, dims: tuple[int, ...], keepdims: bool = False) -> Any:
+    """`np.add.reduce(x, dims, keepdims=keepdims)` for ascending `dims`."""
+    if len(dims) > 1 and dims[-1] - dims[0] >= len(dims):  # not side by side: first the last ones that are
+        k = next(k for k in range(len(dims) - 1, 0, -1) if dims[k] - dims[k - 1] > 1)
+        return float_sum(float_sum(x, dims[k:], keepdims), dims[:k], keepdims)
+    plan = _plan(x.shape, dims, keepdims, x.dtype)
+    if plan is None or not x.flags.c_contiguous:
+        return np.add.reduce(x, axis=None if len(dims) == x.ndim else dims, keepdims=keepdims)
+    right, inner, ones, shape = plan
+    if right:
+        return np.dot(x.reshape(inner), ones).reshape(shape)
+    if len(inner) == 2:
+        return np.dot(ones, x.reshape(inner)).reshape(shape)
+    return np.matmul(ones, x.reshape(inner)).reshape(shape)
+
+
+def float_max(x: np.ndarray, dim: int) -> Any:
+    """`np.maximum.reduce(x, dim, keepdims=True)`."""
+    n = x.shape[-1] if dim == x.ndim - 1 else 0
+    if not 1 < n <= 32 or x.size < 64 * n:
+        return np.maximum.reduce(x, axis=dim, keepdims=True)
+    columns = np.ascontiguousarray(x.reshape(-1, n).T)  # whose rows numpy compares at a stroke
+    return np.maximum.reduce(columns, axis=0).reshape((*x.shape[:-1], 1))
