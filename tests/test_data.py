@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import collections
+import os
+import pickle
+import time
 from typing import Any
 
 import numpy as np
@@ -243,3 +246,143 @@ def test_leaving_a_loop_early_ends_the_workers():
 def test_wrong_options(options, match):
     with pytest.raises(ValueError, match=match):
         DataLoader(Squares(3), **options)
+
+
+# ---- workers, closer ----
+
+
+class Pids(Squares):
+    def __getitem__(self, index: int) -> Any:
+        return os.getpid()
+
+
+def test_persistent_workers_are_the_same_processes_each_pass():
+    loader = DataLoader(Pids(8), batch_size=2, num_workers=2, persistent_workers=True)
+    first, second = set(flat(loader)), set(flat(loader))
+    assert len(first) == 2 and first == second and os.getpid() not in first
+    next(iter(loader))  # left early: what is still under way must not show up later
+    assert [x for x in DataLoader(Squares(3), batch_size=None)] is not None
+    assert set(flat(loader)) == first
+    assert len(set(flat(DataLoader(Pids(8), 2, num_workers=2))) & first) == 0
+
+
+def test_persistent_workers_begin_a_stream_anew():
+    loader = DataLoader(Count(7), batch_size=2, num_workers=2, persistent_workers=True)
+    assert sorted(flat(loader)) == sorted(flat(loader)) == list(range(7))
+    assert pickle.loads(pickle.dumps(loader)).num_workers == 2
+
+
+def test_two_passes_at_the_same_time():
+    loader = DataLoader(Count(6), batch_size=3, num_workers=1, persistent_workers=True)
+    pairs = [(a.tolist(), b.tolist()) for a, b in zip(loader, loader)]
+    assert pairs == [([0, 1, 2], [0, 1, 2]), ([3, 4, 5], [3, 4, 5])]
+
+
+class Slow(Squares):
+    def __getitem__(self, index: int) -> Any:
+        time.sleep(60 if index == 1 else 0)
+        return index
+
+
+def test_a_slow_worker_runs_into_the_timeout():
+    loader = DataLoader(Slow(4), num_workers=1, timeout=0.2)
+    with pytest.raises(RuntimeError, match="timed out after 0.2 seconds"):
+        list(loader)
+
+
+class Lazy(Squares):
+    def __getitem__(self, index: int) -> Any:
+        time.sleep(0.5 if index == 0 else 0)
+        return index
+
+
+def test_batches_in_the_order_of_their_arrival():
+    loader = DataLoader(Lazy(4), num_workers=2, in_order=False)
+    seen = flat(loader)
+    assert sorted(seen) == [0, 1, 2, 3] and seen[0] == 1  # the other worker's
+
+
+class Dying(Squares):
+    def __getitem__(self, index: int) -> Any:
+        os._exit(3)
+
+
+def test_a_worker_that_dies_is_named():
+    with pytest.raises(RuntimeError, match=r"worker \(pid \d+\) exited unexpectedly with code 3"):
+        list(DataLoader(Dying(2), num_workers=1))
+
+
+class Missing(Squares):
+    def __getitem__(self, index: int) -> Any:
+        return {}["absent"]
+
+
+class Unsendable(Squares):
+    def __getitem__(self, index: int) -> Any:
+        return lambda: index
+
+
+def nothing(batch: Any) -> Any:
+    return batch
+
+
+def fail(worker: int) -> None:
+    raise OSError(f"no disk for worker {worker}")
+
+
+def test_errors_of_workers_come_with_their_lines():
+    with pytest.raises(KeyError) as caught:
+        list(DataLoader(Missing(2), num_workers=1))
+    assert "worker process 0.\nOriginal Traceback" in str(caught.value) and "absent" in str(caught.value)
+    with pytest.raises(Exception, match="(?i)pickle"):
+        list(DataLoader(Unsendable(2), num_workers=1, collate_fn=nothing))
+    with pytest.raises(OSError, match="no disk for worker 0"):
+        list(DataLoader(Squares(2), num_workers=1, worker_init_fn=fail))
+
+
+def test_attributes_that_say_what_the_loader_does():
+    loader = DataLoader(Squares(4), 2, num_workers=1)
+    assert loader.prefetch_factor == 2 and not loader.persistent_workers and loader.in_order
+    assert DataLoader(Squares(4)).prefetch_factor is None
+    with pytest.raises(ValueError, match="batch_size attribute should not be set"):
+        loader.batch_size = 3
+
+
+class Rows(Squares):
+    """Gives many samples at once."""
+
+    def __getitems__(self, indices: list[int]) -> list:
+        return [-i for i in indices]
+
+
+def test_samples_at_once_through_subsets_and_stacks():
+    part = data.Subset(Rows(9), [5, 7, 8])
+    assert flat(DataLoader(part, 2)) == [-5, -7, -8]
+    assert next(iter(DataLoader(data.StackDataset(part, [1, 2, 3]), 3)))[1].tolist() == [1, 2, 3]
+    named = next(iter(DataLoader(data.StackDataset(a=part, b=[1, 2, 3]), 3)))
+    assert named["a"].tolist() == [-5, -7, -8] and named["b"].tolist() == [1, 2, 3]
+
+
+class Bag(dict):
+    """A mapping of a type of its own."""
+
+
+def test_collate_keeps_the_types_of_containers():
+    made = data.default_collate([Bag(a=1), Bag(a=2)])
+    assert type(made) is Bag and made["a"].tolist() == [1, 2]
+    ordered = data.default_collate([collections.OrderedDict(b=1.0, a=2)])
+    assert type(ordered) is collections.OrderedDict and list(ordered) == ["b", "a"]
+    assert type(data.default_collate([collections.UserList([1, 2])])) is collections.UserList
+    assert data.default_convert(np.float64(1.5)).dtype is gg.float64
+    assert type(data.default_convert(Bag(a=np.ones(1)))["a"]) is gg.Tensor
+
+
+def test_weights_and_splits_that_make_no_sense():
+    assert set(data.WeightedRandomSampler(gg.tensor([0.0, 1.0]), 20)) == {1}
+    for weights in ([-1.0, 2.0], [0.0, 0.0], [float("nan")]):
+        with pytest.raises(ValueError, match="finite, not negative, and not all zero"):
+            data.WeightedRandomSampler(weights, 1)
+    with pytest.raises(ValueError, match="1d sequence"):
+        data.WeightedRandomSampler([[1.0]], 1)
+    with pytest.warns(UserWarning, match="split at index 1 is 0"):
+        data.random_split(range(2), [2, 0])

@@ -485,3 +485,94 @@ def test_parameters_whose_gradients_come_and_go(device: str) -> None:
             # Momentum of a constant gradient of one: 1, 1.5, 1.75, …
             expected = before[k] - 0.125 * (2 - 0.5 ** (steps[k] - 1)) * (k in chosen)
             assert gg.equal(p.detach(), expected), (chosen, k)
+
+
+# ---- schedules beginning later, inside one another, and read by others ----
+
+
+def rates_of(make, steps=12, **options):
+    optimizer = optim.SGD([gg.nn.Parameter(gg.zeros(1))], lr=0.1, momentum=0.9)
+    optimizer.param_groups[0].update(options)
+    schedule = make(optimizer)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return rates
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o, e: lr_scheduler.ExponentialLR(o, 0.9, last_epoch=e),
+        lambda o, e: lr_scheduler.MultiplicativeLR(o, lambda t: 0.9, last_epoch=e),
+        lambda o, e: lr_scheduler.LinearLR(o, 0.5, 1.0, 9, last_epoch=e),
+        lambda o, e: lr_scheduler.PolynomialLR(o, 20, 1.5, last_epoch=e),
+        lambda o, e: lr_scheduler.CosineAnnealingLR(o, 20, last_epoch=e),
+        lambda o, e: lr_scheduler.StepLR(o, 4, last_epoch=e),
+    ],
+)
+def test_a_schedule_that_goes_on_from_an_epoch(make):
+    whole = rates_of(lambda o: make(o, -1), 12)
+    rest = rates_of(lambda o: make(o, 5 - 1), 7, lr=whole[5], initial_lr=0.1)
+    np.testing.assert_allclose(rest, whole[5:], rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")  # as in PyTorch
+def test_sequences_inside_sequences():
+    def inner(o):
+        return lr_scheduler.SequentialLR(
+            o, [lr_scheduler.LinearLR(o, 0.5, 1.0, 2), lr_scheduler.ExponentialLR(o, 0.5)], [3]
+        )
+
+    rates = rates_of(
+        lambda o: lr_scheduler.SequentialLR(o, [inner(o), lr_scheduler.ConstantLR(o, 0.1, 2)], [5]), 8
+    )
+    # As in PyTorch the inner sequence has counted one epoch when the outer one begins.
+    np.testing.assert_allclose(rates, [0.05, 0.075, 0.1, 0.05, 0.025, 0.01, 0.01, 0.1], rtol=1e-12)
+    with pytest.raises(ValueError, match="does not support `ReduceLROnPlateau`.*index 0"):
+        rates_of(lambda o: lr_scheduler.ChainedScheduler([lr_scheduler.ReduceLROnPlateau(o)]))
+
+
+def test_a_schedule_of_the_users_own():
+    class Halving(lr_scheduler.LRScheduler):
+        def get_lr(self):
+            assert self._get_lr_called_within_step
+            return [base / 2**self.last_epoch for base in self.base_lrs]
+
+        def _get_closed_form_lr(self):
+            return [base / 2**self.last_epoch for base in self.base_lrs]
+
+    assert rates_of(Halving, 3) == [0.1, 0.05, 0.025]
+    optimizer = optim.SGD([gg.nn.Parameter(gg.zeros(1))], lr=0.1)
+    schedule = Halving(optimizer)
+    optimizer.step()
+    schedule.step(3)
+    assert optimizer.param_groups[0]["lr"] == 0.1 / 8
+
+
+class Fading:
+    """A scale function with a state."""
+
+    def __init__(self, power):
+        self.power = power
+
+    def __call__(self, cycle):
+        return cycle**-self.power
+
+
+def test_states_of_cyclic_schedules_have_pytorchs_names():
+    optimizer = optim.SGD([gg.nn.Parameter(gg.zeros(1))], lr=0.1, momentum=0.9)
+    cyclic = lr_scheduler.CyclicLR(optimizer, 0.1, 1.0, 2, scale_fn=Fading(2.0))
+    assert optimizer.param_groups[0]["momentum"] == optimizer.param_groups[0]["max_momentum"] == 0.9
+    state = copy.deepcopy(cyclic.state_dict())
+    assert state["_scale_fn_custom"] == {"power": 2.0} and not state["use_beta1"]
+    other = lr_scheduler.CyclicLR(optimizer, 0.1, 1.0, 2, scale_fn=Fading(1.0))
+    other.load_state_dict(state)
+    assert other.scale_fn(2) == 0.25
+    phases = lr_scheduler.OneCycleLR(optimizer, 1.0, 10).state_dict()["_schedule_phases"]
+    assert phases[0] == {
+        "end_step": 2.0, "start_lr": "initial_lr", "end_lr": "max_lr", "start_momentum": "max_momentum",
+        "end_momentum": "base_momentum",
+    }  # fmt: skip

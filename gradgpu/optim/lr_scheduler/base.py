@@ -19,6 +19,9 @@ class LRScheduler:
         last_epoch: where to go on from; -1 starts anew.
     """
 
+    _is_initial = False  # in the step that __init__ takes
+    _get_lr_called_within_step = False  # schedules written for PyTorch warn where it is not
+
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
@@ -28,12 +31,20 @@ class LRScheduler:
                 group.setdefault("initial_lr", float(group["lr"]))
             elif "initial_lr" not in group:
                 raise KeyError(
-                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming an optimizer"
+                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with last_epoch >= 0: "
+                    "load the optimizer's state first, or leave last_epoch out to start anew"
                 )
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self._count_steps()
+        self._initial_step()
+
+    def _initial_step(self) -> None:
         self._step_count = 0
-        self.step()
+        self._is_initial = True
+        try:
+            self.step()
+        finally:
+            self._is_initial = False
 
     def _count_steps(self) -> None:
         """Let the optimiser note its steps, so that a schedule that runs first can warn."""
@@ -74,12 +85,20 @@ class LRScheduler:
                 stacklevel=2,
             )
         self._step_count += 1
-        if epoch is None:
-            self.last_epoch += 1
-            rates = self.get_lr()
-        else:
-            self.last_epoch = epoch
-            rates = self._closed_form() if hasattr(self, "_closed_form") else self.get_lr()
+        self._update_lr(epoch)
+
+    def _update_lr(self, epoch: int | None = None) -> None:
+        self._get_lr_called_within_step = True
+        try:
+            if epoch is None:
+                self.last_epoch += 1
+                rates = self.get_lr()
+            else:
+                self.last_epoch = epoch
+                closed: Any = getattr(self, "_get_closed_form_lr", self.get_lr)
+                rates = closed()
+        finally:
+            self._get_lr_called_within_step = False
         self._set(rates)
 
     def _set(self, rates: Iterable[float]) -> None:

@@ -13,6 +13,29 @@ from .base import LRScheduler, per_group
 __all__ = ["ChainedScheduler", "ReduceLROnPlateau", "SequentialLR"]
 
 
+def _check(owner: str, schedulers: Sequence[LRScheduler], optimizer: Optimizer) -> None:
+    """Raise where a schedule cannot be part of another."""
+    for i, scheduler in enumerate(schedulers):
+        if isinstance(scheduler, ReduceLROnPlateau):
+            raise ValueError(
+                f"{owner} does not support `ReduceLROnPlateau`, whose step() needs a metric, but got one at index {i}"
+            )
+        if scheduler.optimizer is not optimizer:
+            raise ValueError(
+                f"{owner} expects all schedulers to belong to the same optimizer; that of {type(scheduler).__name__} at "
+                f"index {i} is another"
+            )
+
+
+def _undo(schedulers: Sequence[Any]) -> None:
+    """Take back the first step of each schedule, and of those inside it."""
+    for scheduler in schedulers:
+        if hasattr(scheduler, "_schedulers"):
+            _undo(scheduler._schedulers)
+        else:
+            scheduler.last_epoch -= 1
+
+
 class SequentialLR(LRScheduler):
     """Schedules one after the other; milestones are the epochs at which the next one begins."""
 
@@ -28,18 +51,16 @@ class SequentialLR(LRScheduler):
                 "Sequential Schedulers expects number of schedulers provided to be one more than the number of milestone "
                 f"points, but got number of schedulers {len(schedulers)} and the number of milestones to be equal to {len(milestones)}"
             )
-        if any(s.optimizer is not optimizer for s in schedulers):
-            raise ValueError("SequentialLR expects all schedulers to belong to the same optimizer")
+        _check("SequentialLR", schedulers, optimizer)
         self.optimizer, self._schedulers, self._milestones = optimizer, list(schedulers), list(milestones)
         self.last_epoch = last_epoch + 1
         # Each schedule took a first step when it was made; undo those, then let the first one take its.
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"]
-        for scheduler in self._schedulers:
-            scheduler.last_epoch -= 1
-            scheduler._step_count = 0
-        self._schedulers[0].step()
-        self._last_lr = self._schedulers[0].get_last_lr()
+        _undo(self._schedulers)
+        first = self._schedulers[bisect_right(self._milestones, 0)]
+        first._initial_step()
+        self._last_lr = first.get_last_lr()
 
     def step(self, epoch: int | None = None) -> None:
         """Go to the next epoch."""
@@ -47,7 +68,7 @@ class SequentialLR(LRScheduler):
         which = bisect_right(self._milestones, self.last_epoch)
         scheduler = self._schedulers[which]
         if which > 0 and self._milestones[which - 1] == self.last_epoch:
-            scheduler.step(0)
+            scheduler._update_lr(0)
         else:
             scheduler.step()
         self._last_lr = scheduler.get_last_lr()
@@ -74,8 +95,7 @@ class ChainedScheduler(LRScheduler):
             )
         self._schedulers = list(schedulers)
         self.optimizer = optimizer or self._schedulers[0].optimizer
-        if any(s.optimizer is not self.optimizer for s in self._schedulers):
-            raise ValueError("ChainedScheduler expects all schedulers to belong to the same optimizer")
+        _check("ChainedScheduler", self._schedulers, self.optimizer)
         self._last_lr = self._rates
 
     def step(self, epoch: int | None = None) -> None:
@@ -127,9 +147,12 @@ class ReduceLROnPlateau(LRScheduler):
             cooldown,
             eps,
         )
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
+        self.default_min_lr = None if isinstance(min_lr, (list, tuple)) else min_lr
         self.min_lrs = per_group(min_lr, optimizer, "min_lr")
         self.last_epoch = self.num_bad_epochs = self.cooldown_counter = 0
-        self.best = math.inf if mode == "min" else -math.inf
+        self.best = self.mode_worse = math.inf if mode == "min" else -math.inf
         self._last_lr = self._rates
 
     def is_better(self, a: float, best: float) -> bool:

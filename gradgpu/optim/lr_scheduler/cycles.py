@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from ..optimizer import Optimizer
@@ -79,19 +80,22 @@ class OneCycleLR(LRScheduler):
             raise ValueError(
                 f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}"
             )
-        self.total_steps, self.anneal_strategy, self.cycle_momentum = (
+        # The names are PyTorch's, so that either reads the other's state_dict.
+        self.total_steps, self._anneal_func_type, self.cycle_momentum = (
             total_steps,
             anneal_strategy,
             cycle_momentum,
         )
         top = float(pct_start * total_steps) - 1
         first, last, low, high = "initial_lr", "min_lr", "max_momentum", "base_momentum"
-        self._phases = [(top, first, "max_lr", low, high)]
+        phases = [(top, first, "max_lr", low, high)]
         if three_phase:
-            self._phases.append((2 * top, "max_lr", first, high, low))
-            self._phases.append((total_steps - 1, first, last, low, low))
+            phases.append((2 * top, "max_lr", first, high, low))
+            phases.append((total_steps - 1, first, last, low, low))
         else:
-            self._phases.append((total_steps - 1, "max_lr", last, high, low))
+            phases.append((total_steps - 1, "max_lr", last, high, low))
+        names = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
+        self._schedule_phases: list[dict[str, Any]] = [dict(zip(names, phase)) for phase in phases]
         if last_epoch == -1:
             highest = per_group(max_lr, optimizer, "max_lr")
             for group, peak in zip(optimizer.param_groups, highest):
@@ -99,6 +103,7 @@ class OneCycleLR(LRScheduler):
                 group["max_lr"], group["min_lr"] = peak, peak / div_factor / final_div_factor
         if cycle_momentum:
             _Momentum.check(optimizer, "OneCycleLR")
+            self.use_beta1 = "betas" in optimizer.defaults
             if last_epoch == -1:
                 values = zip(
                     optimizer.param_groups,
@@ -113,7 +118,7 @@ class OneCycleLR(LRScheduler):
     def _anneal(self, start: float, end: float, part: float) -> float:
         return (
             end + (start - end) / 2.0 * (math.cos(math.pi * part) + 1)
-            if self.anneal_strategy == "cos"
+            if self._anneal_func_type == "cos"
             else start + (end - start) * part
         )
 
@@ -126,12 +131,14 @@ class OneCycleLR(LRScheduler):
         rates = []
         for group in self._groups:
             begin = 0.0
-            for i, (end, lr_from, lr_to, momentum_from, momentum_to) in enumerate(self._phases):
-                if step <= end or i == len(self._phases) - 1:
+            for i, phase in enumerate(self._schedule_phases):
+                end = phase["end_step"]
+                if step <= end or i == len(self._schedule_phases) - 1:
                     part = (step - begin) / (end - begin) if end > begin else 1.0
-                    rates.append(self._anneal(group[lr_from], group[lr_to], part))
+                    rates.append(self._anneal(group[phase["start_lr"]], group[phase["end_lr"]], part))
                     if self.cycle_momentum:
-                        _Momentum.set(group, self._anneal(group[momentum_from], group[momentum_to], part))
+                        start, stop = group[phase["start_momentum"]], group[phase["end_momentum"]]
+                        _Momentum.set(group, self._anneal(start, stop, part))
                     break
                 begin = end
         return rates
@@ -158,13 +165,14 @@ class CyclicLR(LRScheduler):
     ) -> None:
         if mode not in ("triangular", "triangular2", "exp_range") and scale_fn is None:
             raise ValueError("mode is invalid and scale_fn is None")
+        base_lrs = per_group(base_lr, optimizer, "base_lr")
         if last_epoch == -1:
-            for group, rate in zip(optimizer.param_groups, per_group(base_lr, optimizer, "base_lr")):
-                group["lr"] = group["initial_lr"] = rate
+            for group, rate in zip(optimizer.param_groups, base_lrs):
+                group["lr"] = rate
         self.max_lrs = per_group(max_lr, optimizer, "max_lr")
         down = step_size_up if step_size_down is None else step_size_down
         self.total_size, self.step_ratio = float(step_size_up + down), step_size_up / (step_size_up + down)
-        self.mode, self.gamma, self.scale_fn = mode, gamma, scale_fn
+        self.mode, self.gamma, self._scale_fn_custom = mode, gamma, scale_fn
         self.scale_mode = (
             scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
         )
@@ -173,19 +181,39 @@ class CyclicLR(LRScheduler):
             _Momentum.check(optimizer, "CyclicLR")
             self.base_momentums = per_group(base_momentum, optimizer, "base_momentum")
             self.max_momentums = per_group(max_momentum, optimizer, "max_momentum")
+            self.use_beta1 = "betas" in optimizer.defaults
+            if last_epoch == -1:
+                for group, base, most in zip(optimizer.param_groups, self.base_momentums, self.max_momentums):
+                    _Momentum.set(group, most)
+                    group["base_momentum"], group["max_momentum"] = base, most
         super().__init__(optimizer, last_epoch)
+        self.base_lrs = base_lrs
 
-    def _scale(self, x: float) -> float:
-        if self.scale_fn is not None:
-            return self.scale_fn(x)
+    def scale_fn(self, x: float) -> float:
+        """The factor of the height of cycle (or step) x."""
+        if self._scale_fn_custom is not None:
+            return self._scale_fn_custom(x)
         return {"triangular": 1.0, "triangular2": 1 / 2.0 ** (x - 1), "exp_range": self.gamma**x}[self.mode]
 
     def get_lr(self) -> list[float]:
         cycle = math.floor(1 + self.last_epoch / self.total_size)
         x = 1.0 + self.last_epoch / self.total_size - cycle
         height = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
-        height *= self._scale(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        scale = self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
         if self.cycle_momentum:
             for group, base, most in zip(self._groups, self.base_momentums, self.max_momentums):
-                _Momentum.set(group, most - (most - base) * height)
-        return [base + (top - base) * height for base, top in zip(self.base_lrs, self.max_lrs)]
+                _Momentum.set(group, most - (most - base) * height * scale)
+        return [base + (top - base) * height * scale for base, top in zip(self.base_lrs, self.max_lrs)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimiser; of ``scale_fn`` what it has as attributes, if it is no plain function."""
+        function = self._scale_fn_custom
+        kept = None if function is None or isinstance(function, FunctionType) else dict(vars(function))
+        return {**super().state_dict(), "_scale_fn_custom": kept}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        state = dict(state_dict)
+        saved = state.pop("_scale_fn_custom", None)
+        super().load_state_dict(state)
+        if saved is not None:
+            vars(self._scale_fn_custom).update(saved)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,32 @@ from ...tensor import Tensor
 __all__ = ["default_collate", "default_convert"]
 
 
+def _like(first: Any, items: dict | list) -> Any:
+    """A mapping or sequence of the type of `first`, or a plain one where its type does not take the items."""
+    try:
+        if isinstance(first, (MutableMapping, MutableSequence)):
+            clone = copy.copy(first)  # keeps what the type knows besides its items
+            if isinstance(items, dict):
+                clone.update(items)  # type: ignore[union-attr]
+            else:
+                clone[:] = items  # type: ignore[index]
+            return clone
+        return type(first)(items)
+    except Exception:
+        return items
+
+
 def default_convert(data: Any) -> Any:
     """numpy arrays in data (nested as it likes) as tensors; for loaders without batches."""
-    if isinstance(data, np.ndarray) and data.dtype.kind not in "SUO":
-        return from_numpy(data)
-    if isinstance(data, np.generic):
-        return tensor(data.item())
+    if isinstance(data, (np.ndarray, np.generic)) and data.dtype.kind not in "SUO":
+        return from_numpy(np.asarray(data))
     if isinstance(data, Mapping):
-        return {key: default_convert(value) for key, value in data.items()}
+        return _like(data, {key: default_convert(value) for key, value in data.items()})
     if isinstance(data, tuple) and hasattr(data, "_fields"):
         return type(data)(*(default_convert(x) for x in data))
     if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
-        return [default_convert(x) for x in data]
+        items = [default_convert(x) for x in data]
+        return items if isinstance(data, tuple) else _like(data, items)
     return data
 
 
@@ -53,14 +68,16 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, (str, bytes)):
         return list(batch)
     if isinstance(first, Mapping):
-        return {key: default_collate([sample[key] for sample in batch]) for key in first}
+        return _like(first, {key: default_collate([sample[key] for sample in batch]) for key in first})
     if isinstance(first, tuple) and hasattr(first, "_fields"):
         return type(first)(*(default_collate(column) for column in zip(*batch)))
     if isinstance(first, Sequence):
         if any(len(sample) != len(first) for sample in batch):
             raise RuntimeError("each element in list of batch should be of equal size")
-        # PyTorch gives a list here, for tuples too.
-        return [default_collate(column) for column in zip(*batch)]
+        columns = [default_collate(column) for column in zip(*batch)]
+        return (
+            columns if isinstance(first, tuple) else _like(first, columns)
+        )  # of tuples too PyTorch makes a list
     raise TypeError(_message(type(first)))
 
 

@@ -12,9 +12,9 @@ from ...ops.creation import from_numpy
 from ...ops.random import randint
 from ...tensor import Tensor, wrap
 from .collate import default_collate, default_convert
-from .dataset import IterableDataset, Subset, TensorDataset
+from .dataset import IterableDataset, Subset, TensorDataset, samples_at
 from .sampler import MANY, BatchSampler, RandomSampler, Sampler, SequentialSampler
-from .worker import run_workers
+from .worker import Workers
 
 __all__ = ["DataLoader"]
 
@@ -36,7 +36,9 @@ class DataLoader:
         worker_init_fn: called in each worker with its number.
         generator: a ``gradgpu.Generator`` for the order and the workers' seeds.
         prefetch_factor: batches that each worker fetches ahead (2).
-        persistent_workers, pin_memory_device, in_order: accepted for compatibility.
+        persistent_workers: keep the workers, and their copies of the dataset, from one pass to the next.
+        in_order: with False, batches of workers come as they are ready.
+        pin_memory_device: accepted for compatibility.
 
     A :class:`TensorDataset` (or subsets of one) with the default collate is indexed one whole batch at a
     time, without touching single samples.
@@ -119,7 +121,13 @@ class DataLoader:
             worker_init_fn,
             multiprocessing_context,
         )
-        self.prefetch_factor = 2 if prefetch_factor is None else prefetch_factor
+        if num_workers > 0 and prefetch_factor is None:
+            prefetch_factor = 2
+        elif prefetch_factor is not None and prefetch_factor < 1:
+            raise ValueError("prefetch_factor option should be positive")
+        self.prefetch_factor, self.persistent_workers = prefetch_factor, persistent_workers
+        self.pin_memory_device, self.in_order = pin_memory_device, in_order
+        self._workers: Workers | None = None
         self._batched = batch_size is not None or batch_sampler is not None
         self.collate_fn = collate_fn or (default_collate if self._batched else default_convert)
 
@@ -137,17 +145,41 @@ class DataLoader:
             return self._whole_batches(*tensors)
         if self.num_workers == 0:
             return self._here()
-        return run_workers(
-            self.dataset,
-            repeat(None) if self._iterable else iter(self.batch_sampler if self._batched else self.sampler),  # type: ignore[arg-type]
-            _Fetch(self),
-            workers=self.num_workers,
-            seed=int(randint(0, 2**62, (1,), generator=self.generator).item()),
-            ahead=self.prefetch_factor,
-            timeout=self.timeout,
-            init=self.worker_init_fn,
-            context=self.multiprocessing_context,
+        return self._from_workers()
+
+    def _from_workers(self) -> Iterator[Any]:
+        workers, self._workers = self._workers, None  # a second pass at the same time gets its own
+        if workers is None:
+            workers = Workers(
+                self.dataset,
+                _Fetch(self),
+                workers=self.num_workers,
+                seed=int(randint(0, 2**62, (1,), generator=self.generator).item()),
+                init=self.worker_init_fn,
+                context=self.multiprocessing_context,
+            )
+        tasks = (
+            repeat(None) if self._iterable else iter(self.batch_sampler if self._batched else self.sampler)  # type: ignore[arg-type]
         )
+        try:
+            yield from workers.run(tasks, self.prefetch_factor, self.timeout, self.in_order)  # type: ignore[arg-type]
+        finally:
+            if (
+                self.persistent_workers
+                and self._workers is None
+                and all(p.is_alive() for p in workers.processes)
+            ):
+                self._workers = workers
+            else:
+                workers.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_workers": None}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED and "collate_fn" in self.__dict__:
+            raise ValueError(f"{name} attribute should not be set after DataLoader is initialized")
+        super().__setattr__(name, value)
 
     def _here(self) -> Iterator[Any]:
         fetch = _Fetch(self)
@@ -194,21 +226,26 @@ class DataLoader:
             ]
 
 
+_FIXED = {"batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"}
+
+
 class _Fetch:
     """Makes one batch: of the samples at some indices, or of the next ones of an iterable dataset."""
 
     def __init__(self, loader: DataLoader) -> None:
         self.dataset, self.collate, self.batched = loader.dataset, loader.collate_fn, loader._batched
         self.iterable, self.batch_size, self.drop_last = loader._iterable, loader.batch_size, loader.drop_last
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin the stream of an iterable dataset anew."""
         self.stream: Iterator[Any] | None = None
 
     def __call__(self, indices: Any) -> Any:
         if not self.iterable:
             if not self.batched:
                 return self.collate(self.dataset[indices])
-            if hasattr(self.dataset, "__getitems__"):
-                return self.collate(self.dataset.__getitems__(indices))
-            return self.collate([self.dataset[i] for i in indices])
+            return self.collate(samples_at(self.dataset, indices))
         if self.stream is None:
             self.stream = iter(self.dataset)
         if not self.batched:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
@@ -72,6 +73,18 @@ class TensorDataset(Dataset):
         return self.tensors[0].shape[0]
 
 
+def samples_at(dataset: Any, indices: Sequence[int]) -> list[Any]:
+    """The samples at some indices; all at once where the dataset has ``__getitems__``."""
+    if callable(getattr(dataset, "__getitems__", None)):
+        found = dataset.__getitems__(indices)
+        if len(found) != len(indices):
+            raise ValueError(
+                f"{type(dataset).__name__}.__getitems__ gave {len(found)} samples for {len(indices)} indices"
+            )
+        return found
+    return [dataset[i] for i in indices]
+
+
 class StackDataset(Dataset):
     """Several datasets of one length side by side: a sample is the tuple (or dict) of theirs."""
 
@@ -88,6 +101,12 @@ class StackDataset(Dataset):
         if isinstance(self.datasets, dict):
             return {name: dataset[index] for name, dataset in self.datasets.items()}
         return tuple(dataset[index] for dataset in self.datasets)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        if isinstance(self.datasets, dict):
+            columns = [samples_at(dataset, indices) for dataset in self.datasets.values()]
+            return [dict(zip(self.datasets, row)) for row in zip(*columns)]
+        return list(zip(*(samples_at(dataset, indices) for dataset in self.datasets)))
 
     def __len__(self) -> int:
         return self._length
@@ -143,6 +162,9 @@ class Subset(Dataset):
             return self.dataset[[self.indices[i] for i in index]]
         return self.dataset[self.indices[index]]
 
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        return samples_at(self.dataset, [self.indices[i] for i in indices])
+
     def __len__(self) -> int:
         return len(self.indices)
 
@@ -173,5 +195,10 @@ def random_split(dataset: Dataset, lengths: Sequence[float], generator: Any = No
         raise ValueError(
             f"Sum of input lengths does not equal the length of the input dataset: {sum(sizes)} and {total}"
         )
+    for i, size in enumerate(sizes):
+        if size == 0:
+            warnings.warn(
+                f"Length of split at index {i} is 0. This might result in an empty dataset.", stacklevel=2
+            )
     order = randperm(total, generator=generator).tolist()
     return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, accumulate(sizes))]

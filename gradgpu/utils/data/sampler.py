@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...ops.random import randint, randperm
+from ...tensor import Tensor
 
 __all__ = [
     "BatchSampler",
@@ -130,7 +131,15 @@ class WeightedRandomSampler(Sampler):
             raise ValueError(
                 f"num_samples should be a positive integer value, but got num_samples={num_samples}"
             )
-        self.weights = np.asarray([float(w) for w in weights], np.float64)
+        if not isinstance(replacement, bool):
+            raise ValueError(f"replacement should be a boolean value, but got replacement={replacement}")
+        self.weights = np.asarray(weights.tolist() if isinstance(weights, Tensor) else weights, np.float64)
+        if self.weights.ndim != 1:
+            raise ValueError(
+                f"weights should be a 1d sequence but given weights have shape {self.weights.shape}"
+            )
+        if (self.weights < 0).any() or not np.isfinite(self.weights.sum()) or not self.weights.any():
+            raise ValueError("weights must be finite, not negative, and not all zero")
         if not replacement and num_samples > np.count_nonzero(self.weights):
             raise ValueError("cannot draw more samples than there are non-zero weights without replacement")
         self.num_samples, self.replacement, self.generator = num_samples, replacement, generator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 
 __all__ = ["WorkerInfo", "get_worker_info"]
+
+_POLL = 1.0  # seconds after which a waiting process looks whether the others are alive
 
 
 @dataclass
@@ -29,6 +32,12 @@ def get_worker_info() -> WorkerInfo | None:
     return _info
 
 
+class _Text(str):
+    """A message that KeyError shows as it is, lines and all."""
+
+    __repr__ = str.__str__
+
+
 class _Failure:
     """An exception of a worker, as text: not every exception can be pickled."""
 
@@ -37,13 +46,20 @@ class _Failure:
 
         self.type, self.worker, self.text = type(error), worker, traceback.format_exc()
 
+    def __getstate__(self) -> dict[str, Any]:
+        try:
+            pickle.dumps(self.type)
+        except Exception:  # a class inside a function
+            return {**self.__dict__, "type": RuntimeError}
+        return self.__dict__
+
     def reraise(self) -> None:
         message = (
             f"Caught {self.type.__name__} in DataLoader worker process {self.worker}.\nOriginal {self.text}"
         )
         try:
-            error = self.type(message)
-        except TypeError:  # an exception that does not take one text
+            error = self.type(_Text(message) if issubclass(self.type, KeyError) else message)
+        except Exception:  # one that does not take one text
             error = RuntimeError(message)
         raise error
 
@@ -54,7 +70,7 @@ class _End:
 
 def _work(
     info: WorkerInfo,
-    fetch: Callable[[Any], Any],
+    fetch: Any,
     init: Callable[[int], None] | None,
     tasks: Any,
     results: Any,
@@ -62,6 +78,8 @@ def _work(
     """The life of a worker: fetch(task) for each task until None comes."""
     global _info
     _info = info
+    import multiprocessing
+    import queue
     import random
 
     from ...random import manual_seed
@@ -75,73 +93,101 @@ def _work(
             init(info.id)
     except Exception as error:
         failure = _Failure(info.id, error)
-    while (item := tasks.get()) is not None:
-        number, task = item
+    parent, current = multiprocessing.parent_process(), None
+    while True:
+        try:
+            item = tasks.get(timeout=_POLL)
+        except queue.Empty:
+            if parent is None or parent.is_alive():
+                continue
+            item = None  # nobody is left to work for
+        if item is None:
+            results.cancel_join_thread()  # what is not sent yet, nobody waits for
+            return
+        epoch, number, task = item
+        if epoch != current:
+            current = epoch
+            fetch.restart()
         try:
             result = failure if failure is not None else fetch(task)
         except StopIteration:
             result = _End()
         except Exception as error:
             result = _Failure(info.id, error)
-        results.put((number, result))
+        try:
+            # Here, not in the queue's own thread, which would print an error and let everybody wait.
+            sent = pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
+        except Exception as error:
+            sent = pickle.dumps(_Failure(info.id, error))
+        results.put((epoch, number, sent))
 
 
-def run_workers(
-    dataset: Any,
-    tasks: Iterator[Any],
-    fetch: Callable[[Any], Any],
-    *,
-    workers: int,
-    seed: int,
-    ahead: int,
-    timeout: float,
-    init: Callable[[int], None] | None,
-    context: Any,
-) -> Iterator[Any]:
-    """fetch(task) of every task, computed in worker processes and given in the order of the tasks.
+class Workers:
+    """Processes that compute ``fetch(task)``; several passes over the data may use them, one after the other."""
 
-    A task goes to worker (number mod workers). A worker whose stream ended gets no more tasks.
-    """
-    import multiprocessing  # imports slowly; only worker processes need it
+    def __init__(
+        self, dataset: Any, fetch: Any, *, workers: int, seed: int, init: Callable[[int], None] | None, context: Any
+    ) -> None:  # fmt: skip
+        import multiprocessing  # imports slowly; only worker processes need it
 
-    context = multiprocessing.get_context(context) if context is None or isinstance(context, str) else context
-    results = context.Queue()
-    inboxes = [context.Queue() for _ in range(workers)]
-    processes = [
-        context.Process(
-            target=_work,
-            args=(WorkerInfo(i, workers, seed + i, dataset), fetch, init, inboxes[i], results),
-            daemon=True,
-        )
-        for i in range(workers)
-    ]
-    for process in processes:
-        process.start()
-    try:
-        active = list(range(workers))
+        if context is None or isinstance(context, str):
+            context = multiprocessing.get_context(context)
+        self.results = context.Queue()
+        self.inboxes = [context.Queue() for _ in range(workers)]
+        self.epoch = 0
+        self.processes = [
+            context.Process(
+                target=_work,
+                args=(
+                    WorkerInfo(i, workers, seed + i, dataset),
+                    fetch,
+                    init,
+                    self.inboxes[i],
+                    self.results,
+                ),
+                daemon=True,
+            )
+            for i in range(workers)
+        ]
+        try:
+            for process in self.processes:
+                process.start()
+        except BaseException:  # for instance a dataset that 'spawn' cannot pickle
+            self.processes = [process for process in self.processes if process.pid is not None]
+            self.close()
+            raise
+
+    def run(self, tasks: Iterator[Any], ahead: int, timeout: float, in_order: bool = True) -> Iterator[Any]:
+        """fetch(task) of every task, in the order of the tasks, or (``in_order=False``) of their arrival.
+
+        Task i goes to worker i mod workers. A worker whose stream ended gets no more tasks.
+        """
+        self.epoch += 1
+        active = list(range(len(self.inboxes)))
         arrived: dict[int, Any] = {}
         owner: dict[int, int] = {}
-        sent = taken = 0
+        sent = 0
 
         def send() -> None:
             nonlocal sent
-            if not active:
-                return
-            for task in tasks:
-                owner[sent] = active[sent % len(active)]
-                inboxes[owner[sent]].put((sent, task))
-                sent += 1
-                return
+            if active:
+                for task in tasks:
+                    owner[sent] = active[sent % len(active)]
+                    self.inboxes[owner[sent]].put((self.epoch, sent, task))
+                    sent += 1
+                    return
 
-        for _ in range(ahead * workers):
+        for _ in range(ahead * len(self.inboxes)):
             send()
-        while taken < sent:
-            while taken not in arrived:
-                number, result = _receive(results, processes, timeout)
-                arrived[number] = result
-            result = arrived.pop(taken)
-            worker = owner.pop(taken)
-            taken += 1
+        while owner:
+            wanted = next(iter(owner))  # the oldest
+            while wanted not in arrived:
+                epoch, number, result = self._receive(timeout)
+                if epoch == self.epoch:  # else it is of a pass that was left early
+                    arrived[number] = pickle.loads(result)
+                    if not in_order:
+                        wanted = number
+            result, worker = arrived.pop(wanted), owner.pop(wanted)
             if isinstance(result, _End):
                 if worker in active:
                     active.remove(worker)
@@ -151,29 +197,39 @@ def run_workers(
                 result.reraise()
             send()
             yield result
-    finally:
-        for inbox in inboxes:
+
+    def _receive(self, timeout: float) -> Any:
+        """The next result; raises where a worker died or took too long."""
+        import queue
+        from time import monotonic
+
+        deadline = monotonic() + timeout
+        while True:
+            left = min(_POLL, max(deadline - monotonic(), 0.0)) if timeout else _POLL
+            try:
+                return self.results.get(timeout=left)
+            except queue.Empty:
+                for process in self.processes:
+                    if not process.is_alive():
+                        raise RuntimeError(
+                            f"DataLoader worker (pid {process.pid}) exited unexpectedly with code {process.exitcode}"
+                        ) from None
+                if timeout and monotonic() >= deadline:
+                    raise RuntimeError(f"DataLoader timed out after {timeout} seconds") from None
+
+    def close(self) -> None:
+        """End the processes; those that are in the middle of a long fetch are terminated."""
+        for inbox in self.inboxes:
             inbox.put(None)
-        for process in processes:
-            process.join(timeout=1.0)
+            inbox.close()
+        for process in self.processes:
+            process.join(timeout=_POLL)
             if process.is_alive():
                 process.terminate()
+                process.join()
+        self.results.close()
+        self.inboxes, self.processes = [], []
 
-
-def _receive(results: Any, processes: list[Any], timeout: float) -> Any:
-    """The next result; raises where a worker died or took too long."""
-    import queue
-
-    waited = 0.0
-    while True:
-        try:
-            return results.get(timeout=1.0)
-        except queue.Empty:
-            waited += 1.0
-            for process in processes:
-                if not process.is_alive():
-                    raise RuntimeError(
-                        f"DataLoader worker (pid {process.pid}) exited unexpectedly with code {process.exitcode}"
-                    ) from None
-            if timeout and waited >= timeout:
-                raise RuntimeError(f"DataLoader timed out after {timeout} seconds") from None
+    def __del__(self) -> None:
+        if self.processes:
+            self.close()
