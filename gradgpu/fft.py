@@ -27,6 +27,7 @@ from .ops.convert import cast_op
 from .ops.creation import tensor
 from .ops.fft import c2c_op, c2r_op, r2c_op
 from .ops.matrix import roll
+from .ops.out import install as _install_out
 from .ops.reduce import require_tensor
 from .ops.shape import basic_index_backward_op, basic_index_op, canonical_dim
 from .tensor import Tensor
@@ -362,3 +363,6 @@ def ifftshift(input: Tensor, dim: _Sizes = None) -> Tensor:
     tensor([ 0,  1, -2, -1])
     """
     return _shifted("ifftshift", input, dim, True)
+
+
+_install_out(globals(), [name for name in __all__ if name not in ("fftshift", "ifftshift")])

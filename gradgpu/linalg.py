@@ -8,47 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+import numpy as np
 
 from . import dtypes as dt
+from . import return_types as rt
 from .ops import decompositions as _ops
+from .ops.complex import conj
 from .ops.decompositions import LinAlgError
 from .ops.join import cat
 from .ops.linalg import matmul
 from .ops.moments import norm as _norm
 from .ops.moments import reduced_dims
+from .ops.out import install as _install_out
 from .ops.pointwise import abs as _abs
 from .ops.pointwise import where
 from .ops.shape import permute
 from .tensor import Tensor
-
-
-class SlogdetResult(NamedTuple):
-    sign: Tensor
-    logabsdet: Tensor
-
-
-class QRResult(NamedTuple):
-    Q: Tensor
-    R: Tensor
-
-
-class EighResult(NamedTuple):
-    eigenvalues: Tensor
-    eigenvectors: Tensor
-
-
-class SVDResult(NamedTuple):
-    U: Tensor
-    S: Tensor
-    Vh: Tensor
-
-
-class LstsqResult(NamedTuple):
-    solution: Tensor
-    residuals: Tensor
-    rank: Tensor
-    singular_values: Tensor
 
 
 def _matrix(name: str, a: Any, square: bool = False, what: str = "A") -> None:
@@ -137,38 +114,67 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     return solve_triangular(lower.mT, solve_triangular(lower, B, upper=False), upper=True)
 
 
-def pinv(A: Tensor, *, rtol: float | None = None) -> Tensor:
-    """The Moore-Penrose pseudoinverse (…, n, m) of A (…, m, n); singular values below `rtol` of the greatest count as 0.
+def _limit(A: Tensor, atol: Any, rtol: Any) -> Any:
+    """The share of the greatest singular value, one a matrix, below which singular values count as 0."""
+    if atol is None:
+        share = max(A.shape[-2:]) * dt.finfo(A.dtype).eps if rtol is None else rtol
+        return np.asarray(share._host()) if isinstance(share, Tensor) else float(share)
+    greatest = np.asarray(svdvals(A.detach()).amax(-1)._host())
+    absolute, relative = (
+        np.asarray(v._host() if isinstance(v, Tensor) else v or 0, greatest.dtype) for v in (atol, rtol)
+    )
+    return np.maximum(relative, absolute / np.where(greatest > 0, greatest, 1))
+
+
+def pinv(
+    A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None
+) -> Tensor:
+    """The Moore-Penrose pseudoinverse (…, n, m) of A (…, m, n).
+
+    Args:
+        rcond: the older name of `rtol`.
+        hermitian: A is symmetric; its lower triangle is read.
+        atol, rtol: singular values below `atol`, or `rtol` (max(m, n) · eps) times the greatest, count as 0.
 
     >>> import gradgpu as gg
     >>> gg.linalg.pinv(gg.tensor([[2.], [0.]]))
     tensor([[0.5000, 0.0000]])
     """
-    _matrix("pinv", A)
-    limit = max(A.shape[-2:]) * dt.finfo(A.dtype).eps if rtol is None else float(rtol)
-    return _ops.pinv_op(A, rcond=limit)
+    _matrix("pinv", A, square=hermitian)
+    if hermitian:
+        A = A.tril() + A.tril(-1).mT
+    return _ops.pinv_op(A, rcond=_limit(A, atol, rcond if rtol is None else rtol))
 
 
-def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> LstsqResult:
+def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> rt.linalg_lstsq:
     """The least-squares solution of A X = B, by the pseudoinverse: (solution, residuals, rank, singular_values).
 
-    `residuals` are the sums of squares per column where A (…, m, n) has more rows than columns, else empty.
+    What the other results hold follows LAPACK's `driver` of that name ('gels', 'gelsy', which is the default, 'gelsd' or
+    'gelss'): `residuals` are the sums of squares per column where A (…, m, n) has more rows than columns, but empty with
+    'gelsy'; `rank` is empty with 'gels'; `singular_values` are empty with 'gels' and 'gelsy'.
 
     >>> import gradgpu as gg
     >>> gg.linalg.lstsq(gg.tensor([[1.], [1.]]), gg.tensor([[1.], [3.]])).solution.round()
     tensor([[2.]])
     """
     _matrix("lstsq", A)
+    driver = "gelsy" if driver is None else driver
+    if driver not in ("gels", "gelsy", "gelsd", "gelss"):
+        raise RuntimeError(
+            f"linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss), got {driver!r}"
+        )
     vector = B.ndim == A.ndim - 1
     columns = B.unsqueeze(-1) if vector else B
     if columns.shape[-2] != A.shape[-2]:
         raise RuntimeError(f"linalg.lstsq: A {tuple(A.shape)} and B {tuple(B.shape)} must have as many rows")
     x = pinv(A, rtol=rcond) @ columns
-    rest = ((A @ x - columns) ** 2).sum(-2) if A.shape[-2] > A.shape[-1] else x.new_empty(0)
-    s = svdvals(A.detach())
-    limit = max(A.shape[-2:]) * dt.finfo(A.dtype).eps if rcond is None else rcond
-    rank = (s > limit * s.amax(-1, keepdim=True)).sum(-1)
-    return LstsqResult(x.squeeze(-1) if vector else x, rest, rank, s)
+    tall = A.shape[-2] > A.shape[-1] and driver != "gelsy"
+    rest = ((A @ x - columns) ** 2).sum(-2) if tall else x.new_empty(0)
+    rank, s = x.new_empty(0, dtype=dt.int64), x.new_empty(0)
+    if driver != "gels":
+        rank = matrix_rank(A.detach(), rtol=rcond)
+        s = svdvals(A.detach()) if driver != "gelsy" else s
+    return rt.linalg_lstsq(x.squeeze(-1) if vector else x, rest, rank, s)
 
 
 # ---- determinants ----
@@ -183,15 +189,17 @@ def det(A: Tensor) -> Tensor:
     return _ops.det_op(A)
 
 
-def slogdet(A: Tensor) -> SlogdetResult:
+def slogdet(A: Tensor) -> rt.linalg_slogdet:
     """(sign, log of the absolute value) of the determinant: no overflow. The gradient needs invertible matrices.
 
     >>> import gradgpu as gg
     >>> gg.linalg.slogdet(gg.eye(3))
-    SlogdetResult(sign=tensor(1.), logabsdet=tensor(0.))
+    gradgpu.return_types.linalg_slogdet(
+    sign=tensor(1.),
+    logabsdet=tensor(0.))
     """
     _matrix("slogdet", A, square=True)
-    return SlogdetResult(*_ops.slogdet_op(A))
+    return rt.linalg_slogdet(*_ops.slogdet_op(A))
 
 
 def logdet(A: Tensor) -> Tensor:
@@ -214,7 +222,7 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     return lower.mT if upper else lower
 
 
-def qr(A: Tensor, mode: str = "reduced") -> QRResult:
+def qr(A: Tensor, mode: str = "reduced") -> rt.linalg_qr:
     """Q with orthonormal columns and R upper triangular, A = Q R; `mode` 'reduced' or 'complete'.
 
     >>> import gradgpu as gg
@@ -227,10 +235,10 @@ def qr(A: Tensor, mode: str = "reduced") -> QRResult:
         raise RuntimeError(
             f"qr received unrecognized mode {mode!r} but expected one of 'reduced' (default) or 'complete'"
         )
-    return QRResult(*_ops.qr_op(A, mode=mode))
+    return rt.linalg_qr(*_ops.qr_op(A, mode=mode))
 
 
-def eigh(A: Tensor, UPLO: str = "L") -> EighResult:
+def eigh(A: Tensor, UPLO: str = "L") -> rt.linalg_eigh:
     """Eigenvalues (…, n), ascending, and orthonormal eigenvectors (columns of (…, n, n)) of symmetric matrices.
 
     Only one triangle is read. The gradient is finite only where the eigenvalues differ.
@@ -242,7 +250,7 @@ def eigh(A: Tensor, UPLO: str = "L") -> EighResult:
     _matrix("eigh", A, square=True)
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"linalg.eigh: expected UPLO to be 'L' or 'U', but got {UPLO}")
-    return EighResult(*_ops.eigh_op(A, upper=UPLO.upper() == "U"))
+    return rt.linalg_eigh(*_ops.eigh_op(A, upper=UPLO.upper() == "U"))
 
 
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
@@ -250,7 +258,7 @@ def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     return eigh(A, UPLO).eigenvalues
 
 
-def svd(A: Tensor, full_matrices: bool = True) -> SVDResult:
+def svd(A: Tensor, full_matrices: bool = True) -> rt.linalg_svd:
     """(U, S, Vh) with A = U diag(S) Vh, S descending. The gradient needs `full_matrices=False` (or a square A) and
     singular values that differ.
 
@@ -259,7 +267,7 @@ def svd(A: Tensor, full_matrices: bool = True) -> SVDResult:
     tensor([3., 2.])
     """
     _matrix("svd", A)
-    return SVDResult(*_ops.svd_op(A, full=bool(full_matrices)))
+    return rt.linalg_svd(*_ops.svd_op(A, full=bool(full_matrices)))
 
 
 def svdvals(A: Tensor) -> Tensor:
@@ -267,11 +275,119 @@ def svdvals(A: Tensor) -> Tensor:
     return svd(A, False).S
 
 
-def matrix_rank(A: Tensor, *, rtol: float | None = None, hermitian: bool = False) -> Tensor:
-    """How many singular values exceed `rtol` (max(m, n) · eps) times the greatest; int64."""
-    s = svdvals(A.detach())
-    limit = max(A.shape[-2:]) * dt.finfo(A.dtype).eps if rtol is None else rtol
-    return (s > limit * s.amax(-1, keepdim=True)).sum(-1)
+def matrix_rank(
+    A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None
+) -> Tensor:
+    """How many singular values exceed both `atol` (0) and `rtol` (max(m, n) · eps, or 0 with `atol`) times the greatest; int64.
+
+    `tol` is an older name of `atol`; of a `hermitian` A the lower triangle is read.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.matrix_rank(gg.tensor([[1., 2.], [2., 4.]]))
+    tensor(1)
+    """
+    _matrix("matrix_rank", A, square=hermitian)
+    if not A.numel():
+        return A.new_zeros(tuple(A.shape[:-2]), dtype=dt.int64)
+    s = _abs(eigvalsh(A.detach())) if hermitian else svdvals(A.detach())
+    atol = tol if atol is None else atol
+    if rtol is None:
+        rtol = max(A.shape[-2:]) * dt.finfo(A.dtype).eps if atol is None else 0.0
+    rtol, atol = (t.unsqueeze(-1) if isinstance(t, Tensor) else t for t in (rtol, atol))
+    limit = s.amax(-1, keepdim=True) * rtol
+    if atol is not None:
+        limit = limit.clamp(min=atol)
+    return (s > limit).sum(-1)
+
+
+# ---- results with a report instead of an exception ----
+def _reported(found: Any, A: Tensor, check_errors: bool) -> tuple[Tensor, Tensor]:
+    """(result, info): info is 0, or 1 where there is none; with several matrices one that has none spoils all."""
+    try:
+        made, info = found(), 0
+    except LinAlgError:
+        if check_errors:
+            raise
+        made, info = A * math.nan, 1
+    return made, A.new_full(tuple(A.shape[:-2]), info, dtype=dt.int32)
+
+
+def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> rt.linalg_cholesky_ex:
+    """`cholesky` as (L, info): where a matrix is not positive definite info is 1 and L is NaN, and nothing is raised unless
+    `check_errors`. If one matrix of a batch is not, this holds for all.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.cholesky_ex(gg.tensor([[-1.]])).info
+    tensor(1, dtype=gradgpu.int32)
+    """
+    return rt.linalg_cholesky_ex(*_reported(lambda: cholesky(A, upper=upper), A, check_errors))
+
+
+def inv_ex(A: Tensor, *, check_errors: bool = False) -> rt.linalg_inv_ex:
+    """`inv` as (inverse, info): where a matrix is singular info is 1 and the inverse is NaN; see `cholesky_ex`.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.inv_ex(gg.tensor([[2.]])).inverse
+    tensor([[0.5000]])
+    """
+    return rt.linalg_inv_ex(*_reported(lambda: inv(A), A, check_errors))
+
+
+# ---- tensors as matrices ----
+def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
+    """The inverse for `tensordot`: the first `ind` dimensions are one side of a square matrix, the others its other side.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.tensorinv(gg.eye(6).reshape(2, 3, 6)).shape
+    gradgpu.Size([6, 2, 3])
+    """
+    if ind <= 0:
+        raise RuntimeError("Expected a strictly positive integer for 'ind'")
+    front, back = tuple(A.shape[:ind]), tuple(A.shape[ind:])
+    n, m = math.prod(front), math.prod(back)
+    if n != m:
+        raise RuntimeError(
+            f"Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), but got {m} != {n}"
+        )
+    return inv(A.reshape(n, n)).reshape(*back, *front)
+
+
+def tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None) -> Tensor:
+    """X with tensordot(A, X, X.ndim) = B, after `dims` of A were moved behind the others.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.tensorsolve(gg.eye(6).reshape(2, 3, 6), gg.ones(2, 3)).shape
+    gradgpu.Size([6])
+    """
+    if dims is not None:
+        moved = [reduced_dims("linalg.tensorsolve", d, A.ndim)[0] for d in dims]
+        A = permute(A, *[d for d in range(A.ndim) if d not in moved], *moved)
+    shape = tuple(A.shape[B.ndim :])
+    n = math.prod(shape)
+    if n != B.numel() or n * n != A.numel():
+        raise RuntimeError(
+            "Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), but got "
+            f"shapes {tuple(A.shape)} and {tuple(B.shape)}"
+        )
+    return solve(A.reshape(n, n), B.reshape(n)).reshape(shape)
+
+
+def vander(x: Tensor, *, N: int | None = None) -> Tensor:
+    """The powers 0, 1, …, N - 1 (as many as elements if None) of each element of `x`, along a new last dimension.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.vander(gg.tensor([1, 2, 3]))
+    tensor([[1, 1, 1],
+            [1, 2, 4],
+            [1, 3, 9]])
+    """
+    if not x.ndim:
+        raise RuntimeError("Input dim must be 1 or higher, got a 0-dim tensor")
+    n = x.shape[-1] if N is None else N
+    if n <= 1:
+        raise RuntimeError(f"N must be greater than 1, got {n}")
+    rows = x.unsqueeze(-1).expand(*x.shape, n - 1).cumprod(-1)
+    return cat([rows.new_ones((*x.shape, 1)), rows], -1)
 
 
 # ---- norms ----
@@ -436,8 +552,13 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
-    """Σ x · y along `dim`."""
-    return (x * y).sum(dim)
+    """Σ x̄ · y along `dim`: of complex vectors the first one's conjugate is taken.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.vecdot(gg.tensor([[1., 2.], [3., 4.]]), gg.tensor([1., 1.]))
+    tensor([3., 7.])
+    """
+    return (conj(x) * y).sum(dim)
 
 
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
@@ -461,7 +582,10 @@ def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
 
 
 __all__ = [
-    "LinAlgError", "cholesky", "cholesky_solve", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "logdet", "lstsq",
+    "LinAlgError", "cholesky", "cholesky_ex", "cholesky_solve", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "inv_ex", "logdet", "lstsq",
     "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve",
-    "solve_triangular", "svd", "svdvals", "vecdot", "vector_norm",
+    "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve", "vander", "vecdot", "vector_norm",
 ]  # fmt: skip
+
+# those of PyTorch's functions that take `out`
+_install_out(globals(), [name for name in __all__ if name not in ("LinAlgError", "diagonal", "lstsq")])

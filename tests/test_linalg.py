@@ -61,7 +61,7 @@ def test_powers_and_products(device: str) -> None:
 
 def test_least_squares(device: str) -> None:
     b = rng.standard_normal((5, 2))
-    found, true = L.lstsq(on(device, T), on(device, b)), np.linalg.lstsq(T, b, rcond=None)
+    found, true = L.lstsq(on(device, T), on(device, b), driver="gelsd"), np.linalg.lstsq(T, b, rcond=None)
     for one, other in zip(found, true):
         same(one, other)
     same(L.lstsq(on(device, T), on(device, b[:, 0])).solution, true[0][:, 0])

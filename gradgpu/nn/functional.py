@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from .. import dtypes as dt
 from ..ops import pointwise as _pointwise
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
 from ..ops.cross_entropy import cross_entropy, nll_loss
@@ -170,6 +171,10 @@ def normalize(
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x₁ · x₂ / (max(‖x₁‖, eps) · max(‖x₂‖, eps)) along dim, broadcasting."""
+    if x1.shape != x2.shape:
+        from ..ops.shape import broadcast_tensors
+
+        x1, x2 = broadcast_tensors(x1, x2)
     norms = x1.norm(2, dim, keepdim=True).clamp(min=eps), x2.norm(2, dim, keepdim=True).clamp(min=eps)
     return ((x1 / norms[0]) * (x2 / norms[1])).sum(dim)
 
@@ -336,7 +341,20 @@ def interpolate(
             f"interpolate: size or scale_factor has {len(new)} entries, the input {tuple(input.shape)} has {dims} sizes"
         )
     if mode == "area":
-        return {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d}[dims](input, new[0] if dims == 1 else new)
+        from .functions.pooling import adaptive_avg_pool3d
+
+        if dims == 1:
+            return adaptive_avg_pool1d(input, new[0])
+        return (adaptive_avg_pool2d if dims == 2 else adaptive_avg_pool3d)(input, new)
+    if input.dtype.category < dt.FLOAT:
+        if mode.startswith("nearest"):
+            return interpolate(input.to(dt.float32), new, mode=mode).to(input.dtype)
+        if input.dtype is not dt.uint8:
+            raise NotImplementedError(f"interpolate: mode {mode!r} is not implemented for {input.dtype}")
+        real = interpolate(
+            input.to(dt.float32), size, scale_factor, mode, align_corners, recompute_scale_factor
+        )
+        return real.round().clamp(0, 255).to(dt.uint8)
     x = input
     for i, (n, wanted, scale) in enumerate(zip(old, new, scales)):
         if n == wanted and mode != "bicubic":

@@ -21,6 +21,7 @@ from .linalg import *
 from .masks import *
 from .matrix import *
 from .moments import *
+from .numpy_names import install as _install_numpy_names
 from .out import install as _install_out
 from .pointwise import *
 from .pool import *
@@ -33,6 +34,7 @@ from .sort import *
 from .special import *
 from .statistics import *
 
+_install_numpy_names(globals())
 _install_out(globals())
 
 # The functions, not the modules they stand in: `gradgpu.random` is not `gradgpu.ops.random`.

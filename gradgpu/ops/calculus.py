@@ -43,10 +43,10 @@ def diff(
     if n < 0:
         raise RuntimeError(f"diff: order must be non-negative but got {n}")
     d = canonical_dim(dim, input.ndim, "diff")
+    if not n:
+        return input.clone()
     parts = [t for t in (prepend, input, append) if t is not None]
     x = cat(parts, d) if len(parts) > 1 else input
-    if not n:
-        return x.clone() if x is input else x
     for _ in range(min(n, x.shape[d])):
         left, right = _part(x, d, 0, -1), _part(x, d, 1, None)
         x = logical_xor(right, left) if x.dtype is dt.bool else right - left
@@ -55,6 +55,8 @@ def diff(
 
 def _spacings(input: Tensor, spacing: Any, dims: list[int]) -> list[Any]:
     """For each dimension the step (a number) or the coordinates (a vector)."""
+    if spacing is None:
+        spacing = 1.0
     if isinstance(spacing, (int, float)):
         return [float(spacing)] * len(dims)
     if isinstance(spacing, Tensor):
@@ -99,7 +101,7 @@ def gradient(
     dims = [canonical_dim(d, input.ndim, "gradient") for d in named]
     if len(set(dims)) != len(dims):
         raise RuntimeError(f"gradient: dim {tuple(dims)} names a dimension twice")
-    x = input if input.is_floating_point() else input.to(dt.get_default_dtype())
+    x = input if input.dtype.category >= dt.FLOAT else input.to(dt.get_default_dtype())
     made = []
     for d, step in zip(dims, _spacings(input, spacing, dims)):
         if x.shape[d] <= edge_order:

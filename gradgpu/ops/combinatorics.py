@@ -220,6 +220,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     require_tensor("unravel_index", indices)
     if indices.is_floating_point() or indices.dtype is dt.bool:
         raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    indices = indices.to(dt.int64)
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     if any(n < 0 for n in sizes):
         raise ValueError(f"'shape' cannot have negative values, but got {sizes}")

@@ -22,6 +22,7 @@ from ..cuda.conv import convolve
 from ..tensor import Tensor
 from .join import cat
 from .linalg import _check_types
+from .pad import constant_pad_op
 from .reduce import sum_op
 from .registry import Op
 
@@ -478,6 +479,13 @@ def conv_transpose2d(
     )
     if min(size) < 1:
         raise RuntimeError(f"{name}: the output size {size} is too small; use less padding")
+    if any(e >= s for e, s in zip(extra, stride)):
+        # As many zeros behind the input: then the output has the size that its convolution takes back to the input's.
+        input = constant_pad_op(
+            input,
+            pads=((0, 0),) * (input.ndim - 2) + tuple([(0, e // s) for e, s in zip(extra, stride)]),
+            value=0,
+        )
     batched = input.ndim == 4
     y = conv2d_input_grad_op(
         input if batched else input.unsqueeze(0),

@@ -324,7 +324,13 @@ def empty_like(
 
 
 def full_like(
-    input: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
     """`fill_value` in the shape, dtype and device of `input`."""
     return _like(input, fill_value, dtype, device, requires_grad)
@@ -360,10 +366,28 @@ def arange(
     if dtype is None and any(isinstance(x, float) for x in (start, end, step)):
         dtype = dt.get_default_dtype()
     d = dt.int64 if dtype is None else dt.as_dtype(dtype)
-    count = math.ceil((end - start) / step)
+    if not all(map(math.isfinite, (start, end, step))):
+        raise RuntimeError(f"arange: unsupported range: {start} -> {end}")
+    if d.category < dt.FLOAT:  # as PyTorch: the bounds lose their fractions first
+        start, end, step = int(start), int(end), int(step)
+        if step == 0:
+            raise RuntimeError("arange: step must be nonzero")
+    count = max(0, math.ceil((end - start) / step))
     values = (start + step * np.arange(count)).astype(d.np)
     made = _finish(array_on(values, as_device(device)), requires_grad)
     return made if out is None else _into("arange", out, made)
+
+
+def _spaced(name: str, start: Any, end: Any, steps: int) -> np.ndarray:
+    for which, x in (("start", start), ("end", end)):
+        if isinstance(x, Tensor) and x.ndim:
+            raise RuntimeError(
+                f"{name} only supports 0-dimensional start and end tensors, but got {which} with {x.ndim} dimension(s)"
+            )
+    if steps < 0:
+        raise RuntimeError(f"{name}: number of steps must be non-negative, got {steps}")
+    start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
+    return np.linspace(start, end, steps)
 
 
 def linspace(
@@ -382,22 +406,31 @@ def linspace(
     >>> gg.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
-    if steps < 0:
-        raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
-    start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
-    made = _finish(array_on(np.linspace(start, end, steps).astype(d.np), as_device(device)), requires_grad)
+    values = _spaced("linspace", start, end, steps).astype(d.np)
+    made = _finish(array_on(values, as_device(device)), requires_grad)
     return made if out is None else _into("linspace", out, made)
 
 
 def logspace(
-    start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """`base` to the powers `linspace(start, end, steps)`."""
+    """`base` to the powers `linspace(start, end, steps)`.
+
+    >>> import gradgpu as gg
+    >>> gg.logspace(0, 2, 3)
+    tensor([  1.,  10., 100.])
+    """
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
-    return _finish(
-        array_on((float(base) ** np.linspace(start, end, steps)).astype(d.np), as_device(device)), False
-    )
+    values = float(base) ** _spaced("logspace", start, end, steps)
+    return _finish(array_on(values.astype(d.np), as_device(device)), requires_grad)
 
 
 def eye(
@@ -410,6 +443,9 @@ def eye(
     tensor([[1., 0.],
             [0., 1.]])
     """
+    for name, size in (("n", n), ("m", m)):
+        if size is not None and size < 0:
+            raise RuntimeError(f"eye: {name} must be greater or equal to 0, got {size}")
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
     return _finish(array_on(np.eye(n, m).astype(d.np), as_device(device)), requires_grad)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from .. import return_types as rt
 from ..tensor import Tensor
 from .index import scatter_add_op
 from .pointwise import eq, exp, isfinite, log, where_op
@@ -14,20 +15,6 @@ from .reduce import require_tensor
 from .registry import Op, method
 from .scan import _shifted, recurrence_op
 from .shape import canonical_dim
-
-
-class cummax_result(NamedTuple):
-    """What `cummax` returns."""
-
-    values: Tensor
-    indices: Tensor
-
-
-class cummin_result(NamedTuple):
-    """What `cummin` returns."""
-
-    values: Tensor
-    indices: Tensor
 
 
 def _extremum_cpu(x, *, dim, smallest):
@@ -63,7 +50,7 @@ def _running(name: str, input: Any, dim: int, smallest: bool, result: Any) -> An
 
 
 @method
-def cummax(input: Tensor, dim: int) -> cummax_result:
+def cummax(input: Tensor, dim: int) -> rt.cummax:
     """The greatest of the first 1, 2, … entries along a dimension and where it is, as (values, indices).
 
     Of equal entries the last is named; NaN wins. The gradient goes to the entry at the index.
@@ -73,11 +60,11 @@ def cummax(input: Tensor, dim: int) -> cummax_result:
     >>> values, indices
     (tensor([1., 3., 3., 3.]), tensor([0, 1, 1, 3]))
     """
-    return _running("cummax", input, dim, False, cummax_result)
+    return _running("cummax", input, dim, False, rt.cummax)
 
 
 @method
-def cummin(input: Tensor, dim: int) -> cummin_result:
+def cummin(input: Tensor, dim: int) -> rt.cummin:
     """The least of the first 1, 2, … entries along a dimension and where it is, as (values, indices).
 
     Of equal entries the last is named; NaN wins. The gradient goes to the entry at the index.
@@ -86,7 +73,7 @@ def cummin(input: Tensor, dim: int) -> cummin_result:
     >>> gg.cummin(gg.tensor([3., 1., 2.]), 0).values
     tensor([3., 1., 1.])
     """
-    return _running("cummin", input, dim, True, cummin_result)
+    return _running("cummin", input, dim, True, rt.cummin)
 
 
 @method

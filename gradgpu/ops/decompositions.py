@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import return_types as rt
 from .matrix import triangle_op
 from .reduce import sum_op
 from .registry import Op, method
@@ -241,7 +242,7 @@ def slogdet(input: Any) -> Any:
     """`linalg.slogdet`: sign and logarithm of the determinant."""
     from .. import linalg
 
-    return linalg.slogdet(input)
+    return rt.slogdet(*linalg.slogdet(input))
 
 
 @method
@@ -281,18 +282,20 @@ def qr(input: Any, some: bool = True) -> Any:
     """`linalg.qr`: orthonormal and triangular factor; `some=False` gives all columns of Q."""
     from .. import linalg
 
-    return linalg.qr(input, "reduced" if some else "complete")
+    return rt.qr(*linalg.qr(input, "reduced" if some else "complete"))
 
 
 @method
 def svd(input: Any, some: bool = True, compute_uv: bool = True) -> Any:
-    """(U, S, V) with `input` = U diag(S) Vᵀ: as `linalg.svd`, but V, not its transpose."""
+    """(U, S, V) with `input` = U diag(S) Vᵀ: as `linalg.svd`, but V, not its transpose; with
+    `compute_uv=False` U and V are zeros."""
     from .. import linalg
 
     if not compute_uv:
-        raise RuntimeError("svd: compute_uv=False is not supported; use linalg.svdvals")
+        s, (*batch, m, n) = linalg.svdvals(input), input.shape
+        return rt.svd(input.new_zeros((*batch, m, m)), s, input.new_zeros((*batch, n, n)))
     u, s, vh = linalg.svd(input, not some)
-    return u, s, vh.mT
+    return rt.svd(u, s, vh.mT)
 
 
 @method

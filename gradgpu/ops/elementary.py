@@ -74,6 +74,8 @@ def copysign(input: Any, other: Any) -> Any:
     >>> gg.copysign(gg.tensor([1., -2.]), gg.tensor([-3., 4.]))
     tensor([-1.,  2.])
     """
+    if input.dtype.category < dt.FLOAT:
+        input = input.to(dt.get_default_dtype())
     size = abs(input)
     negative = signbit(other) if isinstance(other, Tensor) else math.copysign(1, other) < 0
     return where(negative, -size, size) if isinstance(negative, Tensor) else -size if negative else size * 1
@@ -110,10 +112,8 @@ def sinc(input: Any) -> Any:
     tensor([ 1.0000, -0.2122])
     """
     zero = input == 0
-    x = (
-        where(zero, 1.0, input.to(dt.get_default_dtype()) if not input.dtype.is_floating_point else input)
-        * math.pi
-    )
+    x = where(zero, 1.0, input.to(dt.get_default_dtype()) if input.dtype.category < dt.FLOAT else input)
+    x = x * math.pi
     return where(zero, 1.0, sin(x) / x)
 
 
@@ -166,9 +166,10 @@ def fmin(input: Any, other: Any) -> Any:
 
 
 def float_power(input: Any, exponent: Any) -> Any:
-    """`input` to the power of `exponent`, in float64."""
-    double = [t.to(dt.float64) if isinstance(t, Tensor) else float(t) for t in (input, exponent)]
-    return pow(*double)
+    """`input` to the power of `exponent`, in float64 (complex128 if either is complex)."""
+    d = dt.complex128 if dt.result_type(input, exponent).is_complex else dt.float64
+    number = complex if d.is_complex else float
+    return pow(*[t.to(d) if isinstance(t, Tensor) else number(t) for t in (input, exponent)])
 
 
 def ldexp(input: Any, other: Any) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import dtypes as dt
+from .. import return_types as rt
 from ..cuda.reduction import reduce_cuda
 from ..tensor import Tensor
 from . import pointwise as _pw
@@ -18,27 +19,6 @@ from .registry import Op, method
 __all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min"]
 
 _INT64 = np.dtype(np.int64)
-
-
-class max_result(NamedTuple):
-    """What `max` with a dimension returns."""
-
-    values: Tensor
-    indices: Tensor
-
-
-class min_result(NamedTuple):
-    """What `min` with a dimension returns."""
-
-    values: Tensor
-    indices: Tensor
-
-
-class aminmax_result(NamedTuple):
-    """What `aminmax` returns."""
-
-    min: Tensor
-    max: Tensor
 
 
 # ---- gradients ----
@@ -196,7 +176,7 @@ def _amax(name: str, op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
 
 
 @method
-def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> aminmax_result:
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> rt.aminmax:
     """The least and the greatest element over `dim` (all dimensions by default), as (min, max).
 
     >>> import gradgpu as gg
@@ -204,7 +184,7 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
     tensor(3.)
     """
     dims: Any = () if dim is None else dim
-    return aminmax_result(amin(input, dims, keepdim), amax(input, dims, keepdim))
+    return rt.aminmax(amin(input, dims, keepdim), amax(input, dims, keepdim))
 
 
 def _max(name: str, ops: tuple, input: Tensor, dim: Any, keepdim: bool, result: Any) -> Any:
@@ -238,7 +218,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
     tensor([1, 0])
     """
     return _max(
-        "max", (amax_op, max_op, _pw.maximum), input, dim if other is None else other, keepdim, max_result
+        "max", (amax_op, max_op, _pw.maximum), input, dim if other is None else other, keepdim, rt.max
     )
 
 
@@ -255,7 +235,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
     tensor([1., 2.])
     """
     return _max(
-        "min", (amin_op, min_op, _pw.minimum), input, dim if other is None else other, keepdim, min_result
+        "min", (amin_op, min_op, _pw.minimum), input, dim if other is None else other, keepdim, rt.min
     )
 
 

@@ -343,6 +343,8 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """`gather` with broadcasting of the other dimensions, as numpy's take_along_axis; `dim=None` indexes the flat input.
 
+    Negative indices count from the end.
+
     >>> import gradgpu as gg
     >>> x = gg.tensor([[10, 30, 20]])
     >>> gg.take_along_dim(x, gg.argsort(x, 1), 1)
@@ -361,7 +363,11 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
             *(tuple(t.shape[:dim]) + (1,) + tuple(t.shape[dim + 1 :]) for t in (input, indices)),
         )
     )
-    x = input.expand((*shape[:dim], input.shape[dim], *shape[dim + 1 :]))
+    n = input.shape[dim]
+    x = input.expand((*shape[:dim], n, *shape[dim + 1 :]))
+    from .pointwise import where
+
+    indices = where(indices < 0, indices + n, indices)
     return gather(x, dim, indices.expand((*shape[:dim], indices.shape[dim], *shape[dim + 1 :])))
 
 
@@ -469,6 +475,8 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
     >>> gg.index_add(gg.zeros(3), 0, gg.tensor([1, 1]), gg.tensor([1., 2.]))
     tensor([0., 3., 0.])
     """
+    if not input.ndim:
+        return index_add(input.reshape((1,)), dim, index, source.reshape((-1,)), alpha=alpha).reshape(())
     dim, index = _index_rows("index_add", input, dim, index, source)
     if alpha != 1:
         source = source * alpha
@@ -477,14 +485,31 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
 
 def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     """A copy of `input` with its entries along `dim` at `index` replaced by those of `source`."""
+    if not input.ndim:
+        return index_copy(input.reshape((1,)), dim, index, source.reshape((-1,))).reshape(())
     dim, index = _index_rows("index_copy", input, dim, index, source)
     return index_put_op(input, index, source, dim=dim, negative=False, op="index_copy", value=0)
 
 
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
-    """A copy of `input` with its entries along `dim` at `index` set to a number."""
+    """A copy of `input` with its entries along `dim` at `index` set to a number, or to a 0-dim tensor's value.
+
+    >>> import gradgpu as gg
+    >>> gg.index_fill(gg.tensor([1., 2., 3.]), 0, gg.tensor([0, 2]), -1)
+    tensor([-1.,  2., -1.])
+    """
+    if not input.ndim:
+        return index_fill(input.reshape((1,)), dim, index, value).reshape(())
     index, dim = _row_index("index_fill", index), input._dim(dim, "index_fill")
-    value = value.item() if isinstance(value, Tensor) else value
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(
+                f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
+            )
+        rows = value.to(input.device, input.dtype).expand(
+            (*input.shape[:dim], index.shape[0], *input.shape[dim + 1 :])
+        )
+        return index_put_op(input, index, rows, dim=dim, negative=False, op="index_fill", value=0)
     return index_put_op(input, index, None, dim=dim, negative=False, op="index_fill", value=value)
 
 

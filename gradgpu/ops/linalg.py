@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import dtypes as dt
 from ..autograd.engine import LEAF, Node, new_node
 from ..autograd.modes import state
 from ..cuda.gemm import fold, gemm, unfold
@@ -472,7 +473,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     return matmul(input, vec)
 
 
-@method("dot", "vdot")
+@method
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The sum of products of two vectors of one length; 0-dim.
 
@@ -484,7 +485,18 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     return dot_op(input, tensor)
 
 
-vdot = dot
+@method
+def vdot(input: Tensor, other: Tensor) -> Tensor:
+    """`dot` with the complex conjugate of `input`.
+
+    >>> import gradgpu as gg
+    >>> gg.vdot(gg.tensor([2.]), gg.tensor([3.]))
+    tensor(6.)
+    """
+    from .complex import conj
+
+    _dims("vdot", input=(input, 1), other=(other, 1))
+    return dot_op(conj(input), other)
 
 
 @method("outer", "ger")
@@ -545,7 +557,11 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence = 2) -> Tensor:
 
 
 def _plus(input: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
-    """beta * input + alpha * product; beta 0 ignores what input holds, NaN too."""
+    """beta * input + alpha * product; beta 0 ignores what input holds, NaN too. Integers take whole numbers only."""
+    category = product.dtype.category
+    if category < dt.FLOAT:
+        number = int if category else bool
+        alpha, beta = number(alpha), number(beta)
     if alpha != 1:
         product = product * alpha
     if beta == 0:

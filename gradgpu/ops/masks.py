@@ -5,6 +5,7 @@ How many elements a mask selects depends on its values: on cuda the host waits f
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -39,11 +40,13 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
             )
         value = value.to(input.device, input.dtype)
     elif input.dtype.category == dt.INTEGER and isinstance(value, float):
-        if value != int(value):
+        if not math.isfinite(value):
             raise RuntimeError(
                 f"masked_fill: value {value} cannot be stored in {input.dtype}; convert the input to float first"
             )
         value = int(value)
+    elif input.dtype is dt.bool:
+        value = bool(value)
     return where_op(mask, value, input)
 
 
@@ -67,7 +70,8 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     """A copy of `input` in which the places where `mask` is True hold the first elements of `source`, in order."""
     _mask("masked_scatter", input, mask)
     check_same_dtype("masked_scatter", input, source)
-    shape = tuple(input.shape)
+    shape = broadcast_shapes("masked_scatter", tuple(input.shape), tuple(mask.shape))
+    input = input.expand(shape)
     where = flat_nonzero(mask.expand(shape))
     if source.numel() < where.numel():
         raise RuntimeError(

@@ -257,14 +257,17 @@ flip_op = Op("flip", _flip_cpu, _flip_cuda, {"x": lambda g, *, dims: flip_op(g, 
 
 
 @method
-def flip(input: Any, *dims: Any) -> Any:
+def flip(input: Any, *args: Any, dims: Any = ()) -> Any:
     """A copy with the order of entries reversed along dimensions.
 
     >>> import gradgpu as gg
     >>> gg.flip(gg.tensor([1, 2, 3]), (0,))
     tensor([3, 2, 1])
     """
-    if len(dims) == 1 and isinstance(dims[0], (tuple, list)):
+    dims = args or dims
+    if isinstance(dims, int):
+        dims = (dims,)
+    elif len(dims) == 1 and isinstance(dims[0], (tuple, list)):
         dims = tuple(dims[0])
     return flip_op(input, dims=_shape.canonical_dims(dims, input.ndim, "flip") if dims else ())
 

@@ -357,7 +357,8 @@ def prod(
         input = input.to(dtype)
     if isinstance(dim, (tuple, list)):
         raise TypeError(f"prod: argument 'dim' must be an int, got {dim}; reduce one dimension after another")
-    return prod_op(input, dims=reduced_dims("prod", dim, input.ndim), keepdim=keepdim)
+    made = prod_op(input, dims=reduced_dims("prod", dim, input.ndim), keepdim=keepdim)
+    return made if dtype is None or dtype.category >= dt.FLOAT else made.to(dtype)
 
 
 # ---- log-sum-exp ----
@@ -401,7 +402,7 @@ def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False) ->
     tensor(1000.6932)
     """
     require_tensor("logsumexp", input)
-    if not input.dtype.is_floating_point:
+    if input.dtype.category < dt.FLOAT:
         input = input.to(dt.get_default_dtype())
     return logsumexp_op(input, dims=reduced_dims("logsumexp", dim, input.ndim), keepdim=keepdim)
 
@@ -438,7 +439,8 @@ def norm(
 ) -> Tensor:
     """The p-norm over `dim` (None: of the flattened tensor): (Σ |x|^p)^(1/p).
 
-    `p` is a number, `inf` (greatest absolute value), `-inf` (least), 0 (count of non-zeros) or "fro" (2).
+    `p` is a number, `inf` (greatest absolute value), `-inf` (least), 0 (count of non-zeros), "fro" (2) or, over two
+    dimensions, "nuc" (the sum of the singular values).
 
     >>> import gradgpu as gg
     >>> gg.norm(gg.tensor([3., -4.])), gg.norm(gg.tensor([3., -4.]), p=1)
@@ -450,9 +452,14 @@ def norm(
     require_floating("norm", input)
     if p is None or p == "fro":
         p = 2.0
+    elif p == "nuc":
+        from ..linalg import matrix_norm
+
+        over: Any = tuple(range(input.ndim)) if dim is None else dim
+        return matrix_norm(input, "nuc", dim=over, keepdim=keepdim)
     elif isinstance(p, str):
         raise RuntimeError(
-            f"norm: p must be a number or 'fro', got {p!r}; for matrix norms see gradgpu.linalg"
+            f"norm: p must be a number, 'fro' or 'nuc', got {p!r}; for matrix norms see gradgpu.linalg"
         )
     dims = reduced_dims("norm", dim, input.ndim)
     if p == 2:

@@ -1,6 +1,7 @@
 """numpy's names of arguments, `axis` and `keepdims`, which PyTorch takes for `dim` and `keepdim`.
 
-What programs call often gets a wrapper of its own signature, which costs a call; the rest one for any arguments.
+What programs call often gets a wrapper of its own signature, with `out`, which costs a call; the rest one for any
+arguments. Functions and methods share it. Functions that are imported when asked for have it from `out.with_out`.
 """
 
 from __future__ import annotations
@@ -10,49 +11,54 @@ from collections.abc import Callable
 from typing import Any
 
 from ..tensor import Tensor
-
-
-def renamed(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Keyword arguments with numpy's names replaced by PyTorch's."""
-    if "axis" in kwargs:
-        kwargs["dim"] = kwargs.pop("axis")
-    if "keepdims" in kwargs:
-        kwargs["keepdim"] = kwargs.pop("keepdims")
-    return kwargs
+from .out import into, renamed
 
 
 def _reduction(f: Any) -> Callable:
     default = f.__defaults__[0]
 
     def wrapper(
-        input: Any, dim: Any = default, keepdim: bool = False, *, axis: Any = None, keepdims: Any = None
-    ) -> Any:
-        return f(input, dim if axis is None else axis, keepdim if keepdims is None else keepdims)
+        input: Any, dim: Any = default, keepdim: bool = False, *, axis: Any = None, keepdims: Any = None, out: Any = None
+    ) -> Any:  # fmt: skip
+        made = f(input, dim if axis is None else axis, keepdim if keepdims is None else keepdims)
+        return made if out is None else into(f.__name__, out, made)
 
     return wrapper
 
 
 def _sum(f: Any) -> Callable:
     def wrapper(
-        input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None
+        input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None,
+        out: Any = None,
     ) -> Any:  # fmt: skip
-        return f(input, dim if axis is None else axis, keepdim if keepdims is None else keepdims, dtype=dtype)
+        made = f(input, dim if axis is None else axis, keepdim if keepdims is None else keepdims, dtype=dtype)
+        return made if out is None else into(f.__name__, out, made)
 
     return wrapper
 
 
 def _extremum(f: Any) -> Callable:
     def wrapper(
-        input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, axis: Any = None, keepdims: Any = None
+        input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, axis: Any = None, keepdims: Any = None,
+        out: Any = None,
     ) -> Any:  # fmt: skip
-        return f(input, dim if axis is None else axis, keepdim if keepdims is None else keepdims, other=other)
+        made = f(input, dim if axis is None else axis, keepdim if keepdims is None else keepdims, other=other)
+        return made if out is None else into(f.__name__, out, made)
 
     return wrapper
 
 
-def _optional_dim(f: Any) -> Callable:
-    def wrapper(input: Any, dim: Any = None, *, axis: Any = None) -> Any:
-        return f(input, dim if axis is None else axis)
+def _softmax(f: Any) -> Callable:
+    def wrapper(input: Any, dim: Any = None, dtype: Any = None, *, axis: Any = None, out: Any = None) -> Any:
+        made = f(input, dim if axis is None else axis, dtype)
+        return made if out is None else into(f.__name__, out, made)
+
+    return wrapper
+
+
+def _join(f: Any) -> Callable:
+    def wrapper(tensors: Any, dim: Any = 0, *, axis: Any = None, out: Any = None) -> Any:
+        return f(tensors, dim if axis is None else axis, out=out)
 
     return wrapper
 
@@ -68,10 +74,12 @@ _WRAPPERS = {
     _reduction: "all any argmax argmin amax amin",
     _sum: "sum mean prod",
     _extremum: "max min",
-    _optional_dim: "squeeze",
+    _softmax: "softmax log_softmax",
+    _join: "cat concat concatenate stack",
     _any: (
-        "aminmax argsort chunk count_nonzero cumprod cumsum flatten gather index_select kthvalue log_softmax logsumexp median "
-        "nansum norm select softmax sort split std std_mean tensor_split topk unbind unsqueeze var var_mean"
+        "aminmax argsort chunk count_nonzero cumprod cumsum flatten gather index_add index_copy index_fill index_select kthvalue "
+        "logsumexp median nansum norm scatter scatter_add select sort split squeeze std std_mean take_along_dim tensor_split topk "
+        "unbind unsqueeze var var_mean"
     ),
 }
 

@@ -1,32 +1,37 @@
 """`out=` for the functions that are no pointwise ops (those have it in their doors).
 
-Only functions of the `gradgpu` namespace take `out`, as in PyTorch; methods, and what the library calls inside,
-are the plain functions.
+What the library calls inside, and most methods, are the plain functions.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..tensor import Tensor
 from .inplace import write_out
 
 NAMES = (
-    "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "amax", "amin", "aminmax", "any", "argmax", "argmin",
-    "argsort", "baddbmm", "bernoulli", "bmm", "bucketize", "cat", "clamp_max", "clamp_min", "column_stack", "concat", "cross",
-    "cummax", "cummin", "cumprod", "cumsum", "diag", "diff", "dot", "dstack", "gather", "ger", "histc", "hstack", "index_select",
-    "inner", "kron", "kthvalue", "logcumsumexp", "logsumexp", "masked_select", "matmul", "max", "mean", "median", "min",
-    "mm", "mode", "msort", "multinomial", "mv", "nan_to_num", "nanmean", "nansum", "nonzero", "norm", "outer", "prod", "quantile",
-    "rand", "randint", "randn", "randperm", "scatter", "scatter_add", "searchsorted", "sort", "stack", "std", "sum", "take",
-    "take_along_dim", "tensordot", "topk", "tril", "triu", "var", "vdot", "vstack",
+    "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "amax", "amin", "aminmax", "angle", "any", "argmax",
+    "argmin", "argsort", "as_strided_copy", "baddbmm", "bernoulli", "bmm", "bucketize", "cat", "cholesky", "cholesky_solve",
+    "clamp_max", "clamp_min", "column_stack", "complex", "concat", "conj_physical", "copysign", "cross", "cummax", "cummin",
+    "cumprod", "cumsum", "deg2rad", "detach_copy", "diag", "diagonal_copy", "diff", "dot", "dstack", "expand_copy", "eye",
+    "float_power", "fmax", "fmin", "gather", "ger", "heaviside", "histc", "histogram", "hstack", "index_add", "index_copy",
+    "index_reduce", "index_select", "inner", "isin", "isneginf", "isposinf", "kron", "kthvalue", "ldexp", "log_softmax",
+    "logaddexp2", "logcumsumexp", "logspace", "logsumexp", "masked_select", "matmul", "max", "mean", "median", "min", "mm",
+    "mode", "msort", "multinomial", "mv", "nan_to_num", "nanmean", "nanquantile", "nansum", "narrow_copy", "nonzero",
+    "norm", "outer", "permute_copy", "polar", "prod", "qr", "quantile", "rad2deg", "rand", "randint", "randn", "randperm",
+    "renorm", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "sgn", "signbit", "sinc", "slice_copy",
+    "slice_scatter", "softmax", "sort", "split_copy", "split_with_sizes_copy", "squeeze_copy", "stack", "std", "sum", "svd",
+    "t_copy", "take", "take_along_dim", "tensordot", "topk", "transpose_copy", "tril", "triu", "unbind_copy", "unfold_copy",
+    "unsqueeze_copy", "var", "vdot", "view_copy", "vstack", "xlogy",
 )  # fmt: skip
 
 
-def install(functions: dict[str, Any]) -> None:
-    """Gives those of `functions` that are in `NAMES`, and have no `out` of their own, the keyword `out`."""
-    for name in NAMES:
+def install(functions: dict[str, Any], names: Iterable[str] = NAMES) -> None:
+    """Gives those of `functions` that are in `names`, and have no `out` of their own, the keyword `out`."""
+    for name in names:
         function = functions.get(name)
         code = getattr(function, "__code__", None)
         if (
@@ -38,17 +43,26 @@ def install(functions: dict[str, Any]) -> None:
 
 
 def with_out(function: Callable) -> Callable:
-    """The function with the keyword `out`."""
+    """The function with the keyword `out`; `axis` and `keepdims` are taken for `dim` and `keepdim`."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        made = function(*args, **kwargs)
-        return made if out is None else _written(function.__name__, out, made)
+        made = function(*args, **renamed(kwargs)) if kwargs else function(*args)
+        return made if out is None else into(function.__name__, out, made)
 
     return wrapper
 
 
-def _written(name: str, out: Any, made: Any) -> Any:
+def renamed(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments with numpy's names replaced by PyTorch's."""
+    if "axis" in kwargs:
+        kwargs["dim"] = kwargs.pop("axis")
+    if "keepdims" in kwargs:
+        kwargs["keepdim"] = kwargs.pop("keepdims")
+    return kwargs
+
+
+def into(name: str, out: Any, made: Any) -> Any:
     """Writes the result, one tensor or a tuple of them, into `out`; returns what the function would, of `out`'s tensors."""
     if isinstance(made, Tensor):
         if not isinstance(out, Tensor):

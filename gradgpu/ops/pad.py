@@ -129,8 +129,9 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     """Adds a margin: `pad` holds (before, behind) of the last dimension, then of the one before it, and so on.
 
     Args:
-        mode: 'constant' (of `value`, 0 by default; negative numbers cut off), 'reflect' (without repeating the
-            edge; less than the dimension), 'replicate' (the edge) or 'circular' (at most the dimension).
+        mode: 'constant' (of `value`, 0 by default), 'reflect' (without repeating the
+            edge; less than the dimension), 'replicate' (the edge) or 'circular' (at most the dimension). Negative numbers cut
+            off.
 
     Raises:
         RuntimeError: `pad` has odd length or too many entries, or a margin is too wide for the mode. ValueError: an
@@ -163,11 +164,12 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     for d, (left, right) in reversed(list(enumerate(pairs))):
         if left == right == 0:
             continue
-        n = shape[d]
-        if left < 0 or right < 0:
-            raise ValueError(
-                f"pad: mode {mode!r} needs non-negative padding, got {(left, right)} for dimension {d}; slice instead"
-            )
+        if left < 0 or right < 0:  # cut off first; what is left is padded
+            cut = [(0, 0)] * len(shape)
+            cut[d] = (min(left, 0), min(right, 0))
+            input = constant_pad_op(input, pads=tuple(cut), value=0)
+            left, right = max(left, 0), max(right, 0)
+        n = input._a.shape[d]
         most = n - 1 if mode == "reflect" else n if mode == "circular" else None
         if n == 0 or most is not None and max(left, right) > most:
             raise RuntimeError(

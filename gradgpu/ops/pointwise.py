@@ -144,9 +144,7 @@ add = _binary("add", "a + b", np.add, lambda g: g, lambda g: g)
 sub = _binary("sub", "a - b", np.subtract, lambda g: g, lambda g: -g, kind=_Difference, inputs="number")
 mul = _binary("mul", "a * b", np.multiply, lambda g, b: g * b, lambda g, a: g * a)
 div = _binary("div", "a / b", np.divide, lambda g, b: g / b, lambda g, a, b: -g * (a / b) / b, result="float")
-floor_divide = _binary(
-    "floor_divide", "floor_div(a, b)", np.floor_divide, inputs="number", differentiable=False
-)
+floor_divide = _binary("floor_divide", "floor_div(a, b)", np.floor_divide, _flat, _flat, inputs="number")
 remainder = _binary(
     "remainder",
     "floor_mod(a, b)",
@@ -663,9 +661,9 @@ def true_divide(input: Any, other: Any, *, rounding_mode: str | None = None, out
     if rounding_mode == "floor":
         return floor_divide(input, other, out=out)
     if rounding_mode == "trunc":
-        quotient = trunc(_div(input, other))
-        d = dt.result_type(input, other)
-        return quotient if d.is_floating_point else quotient.to(d)
+        if dt.result_type(input, other).category >= dt.FLOAT:
+            return trunc(_div(input, other), out=out)
+        return floor_divide(input - fmod(input, other), other, out=out)
     raise RuntimeError(
         f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
     )
@@ -673,6 +671,8 @@ def true_divide(input: Any, other: Any, *, rounding_mode: str | None = None, out
 
 def nan_to_num(input: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
     """Replaces NaN and infinities by finite numbers (infinities by default by the dtype's limits)."""
+    if not input.dtype.is_floating_point:
+        return input.clone()
     info = dt.finfo(input.dtype)
     high, low = info.max if posinf is None else posinf, info.min if neginf is None else neginf
     made = where_op(isnan(input), nan, input)
@@ -750,7 +750,9 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
 
 def prelu(input: Any, weight: Any) -> Any:
     """x where positive, else weight · x, one weight a channel (dimension 1) or one for all (He et al., 2015)."""
-    if weight.numel() != 1 and input.ndim > 1:
+    if weight.numel() == 1:
+        weight = weight.reshape(())
+    elif input.ndim > 1:
         weight = weight.reshape((1, -1) + (1,) * (input.ndim - 2))
     elif input.ndim == 0 and weight.numel() == 1:
         weight = weight.reshape(())

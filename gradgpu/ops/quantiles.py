@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import dtypes as dt
+from .. import return_types as rt
 from ..tensor import Tensor
 from .creation import arange, tensor
 from .index import gather_op
@@ -14,7 +15,7 @@ from .pointwise import isnan, lerp, ne, where
 from .reduce import require_floating, require_tensor, sum
 from .registry import method
 from .shape import canonical_dim, movedim, permute_op
-from .sort import bincount, searchsorted, sort, sort_result
+from .sort import bincount, searchsorted, sort
 from .statistics import cov
 
 
@@ -53,7 +54,7 @@ def _quantile(
     ordered = sort(x, -1).values  # NaN are last
     n = x.shape[-1]
     missing = isnan(x.detach())
-    ranks = q.detach().reshape((-1,)).to(dt.float64)
+    ranks = q.reshape((-1,)).to(dt.float64)
     if skip_nan:
         last = (n - 1 - missing.to(dt.int64).sum(-1, keepdim=True)).clamp(min=0)
         ranks = ranks * last.to(dt.float64)
@@ -129,19 +130,19 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
     count = (~isnan(x.detach())).to(dt.int64).sum(d, keepdim=True)
     order = sort(x.detach(), d).indices
     at = gather_op(order, (count - 1).clamp(min=0) // 2, dim=d)
-    return _picked(input, x, at, d, keepdim)
+    return _picked(rt.nanmedian, input, x, at, d, keepdim)
 
 
-def _picked(input: Tensor, x: Tensor, at: Tensor, d: int, keepdim: bool) -> sort_result:
+def _picked(kind: Any, input: Tensor, x: Tensor, at: Tensor, d: int, keepdim: bool) -> Any:
     """The entries of x at one place along a dimension, with the shape that a reduction of `input` has."""
     values = gather_op(x, at, dim=d)
     if not input.ndim:
-        return sort_result(values.reshape(()), at.reshape(()))
-    return sort_result(values, at) if keepdim else sort_result(values.squeeze(d), at.squeeze(d))
+        return kind(values.reshape(()), at.reshape(()))
+    return kind(values, at) if keepdim else kind(values.squeeze(d), at.squeeze(d))
 
 
 @method
-def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> sort_result:
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> rt.mode:
     """The value that occurs most often along a dimension (the least of several), and the last place where it does.
 
     >>> import gradgpu as gg
@@ -164,7 +165,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> sort_result:
         starts[(*one, slice(1, None))] = where(same, 0, starts[(*one, slice(1, None))])
     lengths = places - starts.cummax(d).values  # less 1; the longest run ends where this is greatest first
     at = gather_op(order, lengths.argmax(d, keepdim=True), dim=d)
-    return _picked(input, x, at, d, keepdim)
+    return _picked(rt.mode, input, x, at, d, keepdim)
 
 
 @method
@@ -218,20 +219,6 @@ def corrcoef(input: Tensor) -> Tensor:
 
 
 # ---- histograms ----
-class histogram_result(NamedTuple):
-    """What `histogram` returns."""
-
-    hist: Tensor
-    bin_edges: Tensor
-
-
-class histogramdd_result(NamedTuple):
-    """What `histogramdd` returns."""
-
-    hist: Tensor
-    bin_edges: tuple
-
-
 def _edges(name: str, x: Tensor, bins: Any, range: Any) -> Tensor:
     """The edges of the bins of a vector: those given, or of equal bins."""
     if isinstance(bins, Tensor):
@@ -269,7 +256,7 @@ def _places(x: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
 @method
 def histogram(
     input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False
-) -> histogram_result:
+) -> rt.histogram:
     """How many elements fall into each bin, as (hist, bin_edges). Carries no gradient.
 
     Args:
@@ -291,12 +278,12 @@ def histogram(
     x = input.detach().reshape((-1,))
     found = _edges("histogram", x, bins, range)
     made = _histogram("histogram", [x], [found], weight, tuple(input.shape), density)
-    return histogram_result(made, found)
+    return rt.histogram(made, found)
 
 
 def histogramdd(
     input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False
-) -> histogramdd_result:
+) -> rt.histogramdd:
     """How many points, the rows of `input` (…, D), fall into each cell of a grid, as (hist, bin_edges).
 
     Args:
@@ -322,7 +309,7 @@ def histogramdd(
     limits = [None if range is None else range[2 * k : 2 * k + 2] for k in _count(d)]
     edges = [_edges("histogramdd", x, n, limit) for x, n, limit in zip(xs, counts, limits)]
     made = _histogram("histogramdd", xs, edges, weight, tuple(input.shape[:-1]), density)
-    return histogramdd_result(made, tuple(edges))
+    return rt.histogramdd(made, tuple(edges))
 
 
 _count = range  # which arguments hide

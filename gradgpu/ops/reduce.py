@@ -195,7 +195,8 @@ def sum(
     require_tensor("sum", input)
     if dtype is not None and input.dtype is not dtype:
         input = input.to(dtype)
-    return sum_op(input, dims=reduced_dims("sum", dim, input.ndim), keepdim=keepdim)
+    made = sum_op(input, dims=reduced_dims("sum", dim, input.ndim), keepdim=keepdim)
+    return made if dtype is None or dtype.category >= dt.FLOAT else made.to(dtype)
 
 
 @method
@@ -231,7 +232,8 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
             f"sum_to_size: size {list(shape)} is not expandable to size {list(old)}; "
             "each of its sizes must be 1 or that of the tensor"
         )
-    return sum_to_size_op(input, shape=shape)
+    made = sum_to_size_op(input, shape=shape)
+    return made.to(dt.int64) if input.dtype.category < dt.FLOAT else made
 
 
 # ---- any, all, count_nonzero ----

@@ -131,7 +131,13 @@ cumprod_op = Op(
 
 
 def _cumulative(name: str, op: Op, input: Any, dim: int, dtype: Any) -> Any:
-    d = dt.as_dtype(dtype) if dtype is not None else input.dtype if input.is_floating_point() else dt.int64
+    d = (
+        dt.as_dtype(dtype)
+        if dtype is not None
+        else input.dtype
+        if input.dtype.category >= dt.FLOAT
+        else dt.int64
+    )
     if d is dt.bool:
         raise RuntimeError(f"{name}: cannot accumulate into {d}; use dtype=gradgpu.int64")
     x = input if input.dtype is d else input.to(d)
@@ -164,15 +170,15 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
 
 
 @method
-def cumsum_(self: Any, dim: int) -> Any:
+def cumsum_(self: Any, dim: int, *, dtype: Any = None) -> Any:
     """`cumsum` in place."""
-    return inplace("cumsum_", self, cumsum(self, dim, dtype=self.dtype))
+    return inplace("cumsum_", self, cumsum(self, dim, dtype=dtype or self.dtype))
 
 
 @method
-def cumprod_(self: Any, dim: int) -> Any:
+def cumprod_(self: Any, dim: int, *, dtype: Any = None) -> Any:
     """`cumprod` in place."""
-    return inplace("cumprod_", self, cumprod(self, dim, dtype=self.dtype))
+    return inplace("cumprod_", self, cumprod(self, dim, dtype=dtype or self.dtype))
 
 
 __all__ = ["cumprod", "cumsum"]

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import dtypes as dt
+from .. import return_types as rt
 from ..tensor import Tensor, wrap
 from . import shape as _shape
 from .index import flat_offsets, gather_op, index_add_op, index_tensor, scatter_add_op
+from .pointwise import isnan, where
 from .registry import Op, method
-
-
-class sort_result(NamedTuple):
-    """What `sort` and `topk` return."""
-
-    values: Tensor
-    indices: Tensor
 
 
 def _sort_keys(x):
@@ -94,7 +89,7 @@ topk_op = Op(
 
 
 @method
-def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> sort_result:
+def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> rt.sort:
     """The entries along a dimension in ascending (or descending) order, and their positions; always stable.
 
     >>> import gradgpu as gg
@@ -104,8 +99,8 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = Fal
     """
     d = _shape.canonical_dim(dim, input.ndim, "sort")
     if not input.ndim:
-        return sort_result(input.clone(), wrap(np.zeros((), np.int64)).to(input.device))
-    return sort_result(*sort_op(input, dim=d, descending=bool(descending)))
+        return rt.sort(input.clone(), wrap(np.zeros((), np.int64)).to(input.device))
+    return rt.sort(*sort_op(input, dim=d, descending=bool(descending)))
 
 
 @method
@@ -121,7 +116,7 @@ def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = 
 
 
 @method
-def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> sort_result:
+def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> rt.topk:
     """The `k` largest (or smallest) entries along a dimension, in order, and their positions.
 
     >>> import gradgpu as gg
@@ -133,18 +128,19 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     if not 0 <= k <= n:
         raise RuntimeError(f"topk: selected index k out of range: k={k} for dimension {d} of size {n}")
     if not input.ndim:
-        return sort(input)
-    return sort_result(*topk_op(input, k=k, dim=d, largest=bool(largest)))
+        return rt.topk(*sort(input))
+    return rt.topk(*topk_op(input, k=k, dim=d, largest=bool(largest)))
 
 
 @method
-def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> sort_result:
+def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> rt.kthvalue:
     """The `k`-th smallest entry along a dimension (k counts from 1), and its position."""
     d = _shape.canonical_dim(dim, input.ndim, "kthvalue")
     n = input._a.shape[d] if input.ndim else 1
     if not 1 <= k <= n:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}: k={k}, size {n}")
-    return _nth(input, k - 1, d, keepdim)
+    at = None if not input.ndim else place_op(input.detach(), k=k - 1, dim=d)
+    return _picked(rt.kthvalue, input, at, d, keepdim)
 
 
 def _place_cpu(x, *, k, dim):
@@ -161,17 +157,9 @@ def _place_cuda(x, *, k, dim):
 place_op = Op("place", _place_cpu, _place_cuda, differentiable=False)
 
 
-def _nth(input: Any, k: int, d: int, keepdim: bool) -> sort_result:
-    if not input.ndim:
-        return sort(input)
-    at = place_op(input.detach(), k=k, dim=d)
-    values = gather_op(input, at, dim=d)
-    return sort_result(values, at) if keepdim else sort_result(values.squeeze(d), at.squeeze(d))
-
-
 @method
 def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The lower median of all elements, or (values, indices) along a dimension.
+    """The lower median of all elements, or (values, indices) along a dimension; NaN where there is one.
 
     >>> import gradgpu as gg
     >>> gg.median(gg.tensor([4., 1., 3., 2.]))
@@ -181,12 +169,32 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
         flat = input.reshape((-1,))
         if not flat.numel():
             raise RuntimeError("median: an empty tensor has no median")
-        return _nth(flat, (flat.numel() - 1) // 2, 0, False).values
+        return _median(flat, 0, False).values
     d = _shape.canonical_dim(dim, input.ndim, "median")
     n = input._a.shape[d] if input.ndim else 1
     if not n:
         raise IndexError(f"median(): Expected reduction dim {d} to have non-zero size.")
-    return _nth(input, (n - 1) // 2, d, keepdim)
+    return _median(input, d, keepdim)
+
+
+def _median(input: Any, d: int, keepdim: bool) -> rt.median:
+    """The lower median along a dimension; the first NaN where there is one."""
+    at = None
+    if input.ndim:
+        x = input.detach()
+        at = place_op(x, k=(x.shape[d] - 1) // 2, dim=d)
+        if x.is_floating_point():
+            nan = isnan(x)
+            at = where(nan.any(d, keepdim=True), nan.to(dt.uint8).argmax(d, keepdim=True), at)
+    return _picked(rt.median, input, at, d, keepdim)
+
+
+def _picked(kind: Any, input: Any, at: Any, d: int, keepdim: bool) -> Any:
+    """The entries at one place along a dimension (None: of a 0-dim tensor), with that place."""
+    if at is None:
+        return kind(*sort(input))
+    values = gather_op(input, at, dim=d)
+    return kind(values, at) if keepdim else kind(values.squeeze(d), at.squeeze(d))
 
 
 @method
@@ -266,24 +274,49 @@ def _search_cuda(sequence, values, *, right):
 searchsorted_op = Op("searchsorted", _search_cpu, _search_cuda, differentiable=False)
 
 
-def searchsorted(sorted_sequence: Any, values: Any, *, right: bool = False, side: str | None = None) -> Any:
+def searchsorted(
+    sorted_sequence: Any,
+    values: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Any = None,
+) -> Any:
     """Where each value would go in a sequence sorted along its last dimension: before equal elements, or after (`right`).
 
     Args:
         sorted_sequence: 1-D, or with the leading dimensions of `values`.
         values: a tensor, or a number (with a 1-D sequence).
+        out_int32: whether the result is int32 rather than int64.
+        side: 'left' or 'right', another way to give `right`.
+        sorter: the order (as `argsort` gives it) in which an unsorted sequence is sorted.
 
     >>> import gradgpu as gg
     >>> gg.searchsorted(gg.tensor([1, 3, 5]), gg.tensor([3, 6]))
     tensor([1, 3])
     """
-    number = not isinstance(values, Tensor)
-    if number:
+    if not isinstance(values, Tensor):
         from .creation import tensor
 
         values = tensor(values, device=sorted_sequence.device)
     if side is not None:
+        if side not in ("left", "right"):
+            raise RuntimeError(f"searchsorted(): side can only be 'left' or 'right' but got {side}")
+        if right and side == "left":
+            raise RuntimeError(
+                "searchsorted(): side and right can't be set to opposites, got side of left while right was True"
+            )
         right = side == "right"
+    if sorter is not None:
+        if tuple(sorter.shape) != tuple(sorted_sequence.shape):
+            raise RuntimeError(
+                f"searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
+                f"{list(sorted_sequence.shape)} and sorter tensor {list(sorter.shape)}"
+            )
+        sorted_sequence = gather_op(
+            sorted_sequence.detach(), index_tensor("searchsorted", sorter), dim=sorter.ndim - 1
+        )
     s, v = sorted_sequence.detach(), values.detach()
     if s.ndim != 1 and tuple(s.shape[:-1]) != tuple(v.shape[:-1]):
         raise RuntimeError(
@@ -292,12 +325,22 @@ def searchsorted(sorted_sequence: Any, values: Any, *, right: bool = False, side
         )
     d = dt.promote_types(s.dtype, v.dtype)
     d = dt.float32 if d in (dt.float16, dt.bfloat16) else dt.int64 if d is dt.bool else d
-    return searchsorted_op(s.to(d), v.to(d), right=bool(right))
+    found = searchsorted_op(s.to(d), v.to(d), right=bool(right))
+    return found.to(dt.int32) if out_int32 else found
 
 
-def bucketize(input: Any, boundaries: Any, *, right: bool = False) -> Any:
-    """The bucket of each element, as `searchsorted(boundaries, input)`."""
-    return searchsorted(boundaries, input, right=right)
+def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
+    """The bucket of each element, as `searchsorted(boundaries, input)`.
+
+    >>> import gradgpu as gg
+    >>> gg.bucketize(gg.tensor([3, 6, 9]), gg.tensor([1, 3, 5, 7, 9]))
+    tensor([1, 3, 4])
+    """
+    if boundaries.ndim != 1:
+        raise RuntimeError(
+            f"bucketize(): boundaries tensor must be 1 dimension, but got dim({boundaries.ndim})"
+        )
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
 __all__ = [

@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import dtypes as dt
 from ..tensor import Tensor
+from .complex import conj
 from .linalg import matmul
 from .moments import norm
 from .pointwise import where
@@ -33,7 +34,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: A
     if input.ndim > 2:
         raise RuntimeError(f"cov(): expected input to have two or fewer dimensions, got {input.ndim}")
     x = input.reshape((1, -1)) if input.ndim < 2 else input
-    if not x.is_floating_point():
+    if x.dtype.category < dt.FLOAT:
         x = x.to(dt.get_default_dtype())
     n = x.shape[1]
     weights = None
@@ -46,7 +47,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: A
             raise RuntimeError("cov(): expected fweights to have an integral dtype")
         if n and bool((given < 0).any()):
             raise RuntimeError(f"cov(): {name} cannot be negative")
-        weights = given.to(x.dtype) if weights is None else weights * given
+        weights = given.to(x.dtype) if weights is None else weights * given.to(x.dtype)
     if weights is None:
         centred = x - x.mean(1, keepdim=True)
         scaled, divisor = centred, n - correction
@@ -58,10 +59,10 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: A
             divisor = total - correction * (weights * aweights).sum() / total
         else:
             divisor = total - correction
-    made = matmul(scaled, centred.t()) / (
+    made = matmul(scaled, conj(centred).t()) / (
         divisor.clamp(min=0) if isinstance(divisor, Tensor) else max(divisor, 0)
     )
-    return made if input.ndim == 2 else made.reshape(())
+    return made if made.numel() != 1 else made.reshape(())
 
 
 @method

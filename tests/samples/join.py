@@ -193,7 +193,7 @@ OPS = [
             Bad(In(3), (3, 0), mode="reflect", raises=RuntimeError, match="too wide"),
             Bad(In(3), (1, 0), mode="mirror", raises=ValueError, match="unknown mode 'mirror'"),
             Bad(In(3), (-2, -2), raises=RuntimeError, match="negative"),
-            Bad(In(3), (-1, 0), mode="circular", raises=ValueError, match="non-negative"),
+            Bad(In(3), (-3, 0), mode="circular", raises=RuntimeError, match="too wide"),
             Bad(In(3), (1, 0), mode="replicate", value=2, raises=ValueError, match="takes no value"),
         ],
     ),

@@ -129,7 +129,14 @@ OPS = [
             Bad(In(3, 1), In(3), raises=RuntimeError, match="1-D"),
         ],
     ),
-    OpSamples("vdot", gg.vdot, samples=[Sample(In(4), In(4))], reference=np.dot, tolerance=SUMS),
+    OpSamples(
+        "vdot",
+        gg.vdot,
+        samples=[Sample(In(4), In(4))],
+        reference=np.dot,
+        tolerance=SUMS,
+        errors=[Bad(In(3), In(4), raises=RuntimeError, match="inconsistent")],
+    ),
     OpSamples(
         "outer",
         gg.outer,

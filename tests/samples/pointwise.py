@@ -269,7 +269,7 @@ ARITHMETIC = [
     binary("logaddexp", np.logaddexp, special=True),
     binary("remainder", np.remainder, (-3, 3), (0.7, 1.3)),
     binary("fmod", np.fmod, (-3, 3), (0.7, 1.3)),
-    binary("floor_divide", np.floor_divide, (-3, 3), (0.7, 1.3), differentiable=False),
+    binary("floor_divide", np.floor_divide, (-3, 3), (0.7, 1.3), second_order=False),
     binary("pow", np.power, (0.3, 2), (-2, 2)),
     binary("add.integers", np.add, (-9, 9), (-9, 9), function=gg.add, dtypes=SIGNED),
     binary("sub.integers", np.subtract, (-9, 9), (-9, 9), function=gg.sub, dtypes=SIGNED),

@@ -1,0 +1,357 @@
+"""Details of PyTorch's functions: names of arguments, dtypes of results, shapes of edge cases, gradients that are zero.
+
+Expected values are PyTorch 2.13's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradgpu as gg
+from gradgpu.nn import functional as F
+
+NAN = float("nan")
+
+
+def on(device: str, data: Any, **more: Any) -> Any:
+    return gg.tensor(data, device=device, **more)
+
+
+def check(found: Any, expected: Any, dtype: Any = None) -> None:
+    np.testing.assert_allclose(found.detach().numpy(force=True), expected, rtol=1e-5, atol=1e-6)
+    assert tuple(found.shape) == np.shape(expected)
+    if dtype is not None:
+        assert found.dtype is dtype
+
+
+# ---- numpy's names of arguments ----
+def test_axis_and_keepdims(device: str) -> None:
+    x = on(device, [[1.0, 5.0, 2.0], [4.0, 3.0, 6.0]])
+    check(x.sum(axis=0), [5, 8, 8])
+    check(gg.sum(x, axis=1, keepdims=True), [[8], [13]])
+    check(x.mean(axis=(0, 1)), 3.5)
+    check(x.prod(axis=1), [10, 72])
+    check(x.max(axis=1).values, [5, 6])
+    check(gg.min(x, axis=0, keepdims=True).indices, [[0, 1, 0]])
+    check(x.argmax(axis=1), [1, 2])
+    check(gg.amax(x, axis=-1, keepdims=True), [[5], [6]])
+    check(x.softmax(axis=0).sum(axis=0), [1, 1, 1])
+    check(gg.log_softmax(x, axis=1).exp().sum(axis=1), [1, 1])
+    check(gg.cat([x, x], axis=1), [[1, 5, 2, 1, 5, 2], [4, 3, 6, 4, 3, 6]])
+    check(gg.stack([x, x], axis=2)[0, 0], [1, 1])
+    check(x.std(axis=1, keepdims=True), [[2.081666], [1.527525]])
+    check(gg.var(x, axis=1), [4.333333, 2.333333])
+    check(x.norm(axis=1), [30**0.5, 61**0.5])
+    check(x.unsqueeze(axis=0).squeeze(axis=0), x.tolist())
+    check(x.cumsum(axis=1), [[1, 6, 8], [4, 7, 13]])
+    check(gg.sort(x, axis=1).indices, [[0, 2, 1], [1, 0, 2]])
+    check(gg.quantile(x, 0.5, axis=1, keepdims=True), [[2], [4]])
+    assert [tuple(t.shape) for t in x.split(2, axis=1)] == [(2, 2), (2, 1)]
+    assert bool((x > 0).all(axis=1).all()) and not bool((x > 5).any(axis=1).all())
+
+
+def test_out_of_functions_that_share_a_wrapper(device: str) -> None:
+    x, out = on(device, [[1.0, 5.0], [7.0, 2.0]]), on(device, [[0.0, 0.0], [0.0, 0.0]])
+    assert gg.softmax(x, 1, out=out) is out
+    check(out.sum(1), [1, 1])
+    values, indices = gg.empty(2, device=device), gg.empty(2, dtype=gg.int64, device=device)
+    found = gg.max(x, 1, out=(values, indices))
+    assert found.values is values and found.indices is indices
+    check(indices, [1, 0])
+    assert gg.linalg.inv(x, out=out) is out
+    check(out @ x, [[1, 0], [0, 1]])
+    spectrum = gg.zeros(2, 2, dtype=gg.complex64, device=device)
+    assert gg.fft.fft(x, out=spectrum) is spectrum
+    check(spectrum.real, [[6, -4], [9, 5]])
+    sign = gg.empty(2, dtype=gg.bool, device=device)
+    assert gg.signbit(on(device, [-1.0, 2.0]), out=sign).tolist() == [True, False]
+
+
+# ---- results with names ----
+def test_return_types() -> None:
+    x = gg.tensor([[1.0, 5.0], [7.0, 2.0]])
+    for name, found in {
+        "max": x.max(0), "min": x.min(0), "sort": x.sort(), "topk": x.topk(1), "kthvalue": x.kthvalue(1), "median": x.median(0),
+        "nanmedian": x.nanmedian(0), "mode": x.mode(0), "cummax": x.cummax(0), "cummin": x.cummin(0), "aminmax": x.aminmax(),
+        "qr": gg.qr(x), "svd": gg.svd(x), "slogdet": gg.slogdet(x), "linalg_svd": gg.linalg.svd(x), "linalg_qr": gg.linalg.qr(x),
+    }.items():  # fmt: skip
+        kind = getattr(gg.return_types, name)
+        assert type(found) is kind, name
+        assert repr(found).startswith(f"gradgpu.return_types.{name}(\n{kind._fields[0]}=tensor("), name
+    assert repr(x.max(1)) == "gradgpu.return_types.max(\nvalues=tensor([5., 7.]),\nindices=tensor([1, 0]))"
+
+
+# ---- dtypes ----
+def test_integers_take_whole_factors(device: str) -> None:
+    i = on(device, [[1, 2], [3, 4]], dtype=gg.int32)
+    v = on(device, [1, 1], dtype=gg.int32)
+    check(gg.addmm(i, i, i, beta=2, alpha=3), [[23, 34], [51, 74]], gg.int32)
+    check(gg.addmv(v, i, v, beta=0.2, alpha=1.6), [3, 7], gg.int32)
+    check(gg.addbmm(i, i[None], i[None]), [[8, 12], [18, 26]], gg.int32)
+    check(
+        gg.addr(gg.zeros(2, 2, dtype=gg.bool, device=device), v.bool(), v.bool(), alpha=2),
+        [[1, 1], [1, 1]],
+        gg.bool,
+    )
+    check(i.sum_to_size(1, 2), [[4, 6]], gg.int64)
+    check(i.sum_to_size(2, 2), [[1, 2], [3, 4]], gg.int64)
+
+
+def test_dtypes_of_results(device: str) -> None:
+    i = on(device, [3, -4])
+    check(gg.copysign(i, on(device, [-1, 1])), [-3, 4], gg.float32)
+    check(gg.unravel_index(on(device, [5], dtype=gg.int32), (2, 3))[0], [1], gg.int64)
+    check(gg.nan_to_num(i), [3, -4], gg.int64)
+    check(on(device, [True, False]).masked_fill(on(device, [False, True]), 10), [True, True], gg.bool)
+    check(i.masked_fill(on(device, [True, False]), 1.7), [1, -4], gg.int64)
+    check(gg.div(on(device, [7, -7]), 2, rounding_mode="trunc"), [3, -3], gg.int64)
+    check(gg.div(on(device, [2**53 + 1]), 1, rounding_mode="trunc"), [2**53 + 1], gg.int64)
+    check(gg.searchsorted(on(device, [1, 3]), on(device, [3]), out_int32=True), [1], gg.int32)
+    check(
+        gg.bucketize(on(device, [3, 9]), on(device, [1, 3, 5]), out_int32=True, right=True), [2, 3], gg.int32
+    )
+    check(on(device, [1.5]).int(memory_format=gg.preserve_format), [1], gg.int32)
+    check(gg.arange(0.9, 3.5, dtype=gg.int64, device=device), [0, 1, 2], gg.int64)
+    for function in (gg.sum, gg.prod, gg.nansum):
+        assert function(i, 0, dtype=gg.int8).dtype is gg.int8 and function(i, 0).dtype is gg.int64
+    check(i.cumsum_(0, dtype=gg.int64), [3, -1], gg.int64)
+
+
+def test_arange_refuses_what_has_no_end() -> None:
+    with pytest.raises(RuntimeError, match="unsupported range"):
+        gg.arange(0, float("inf"))
+    with pytest.raises(RuntimeError, match="nonzero"):
+        gg.arange(0, 5, 0.5, dtype=gg.int64)
+    for function in (gg.linspace, gg.logspace):
+        with pytest.raises(RuntimeError, match="non-negative"):
+            function(0, 1, -1)
+        with pytest.raises(RuntimeError, match="0-dimensional"):
+            function(gg.zeros(2), 1, 3)
+    with pytest.raises(RuntimeError, match="greater or equal to 0"):
+        gg.eye(-1)
+    with pytest.raises(RuntimeError, match="cannot be stored"):
+        gg.tensor([1]).masked_fill(gg.tensor([True]), float("inf"))
+
+
+# ---- values and shapes ----
+def test_median_with_nan(device: str) -> None:
+    x = on(device, [[1.0, NAN, 2.0], [3.0, 1.0, 2.0]])
+    assert gg.isnan(x.median()).item()
+    found = x.median(1)
+    assert np.isnan(found.values.tolist()[0]) and found.values.tolist()[1] == 2
+    assert found.indices.tolist() == [1, 2]
+    check(on(device, [[4.0], [1.0]]).median(0, keepdim=True).values, [[1]])
+
+
+def test_search_in_an_order(device: str) -> None:
+    x = on(device, [5, 1, 3])
+    check(gg.searchsorted(x, on(device, [2, 3]), sorter=x.argsort()), [1, 1])
+    check(gg.searchsorted(x, on(device, [2, 3]), sorter=x.argsort(), side="right"), [1, 2])
+    with pytest.raises(RuntimeError, match="opposites"):
+        gg.searchsorted(x, x, right=True, side="left")
+    with pytest.raises(RuntimeError, match="same size"):
+        gg.searchsorted(x, x, sorter=x[:2])
+    with pytest.raises(RuntimeError, match="1 dimension"):
+        gg.bucketize(x, x[None])
+
+
+def test_rows_of_a_number(device: str) -> None:
+    x, at = on(device, 2.0), on(device, [0])
+    check(gg.index_add(x, 0, at, on(device, 3.0), alpha=-1), -1.0)
+    check(gg.index_copy(x, 0, at, on(device, 3.0)), 3.0)
+    check(gg.index_fill(x, 0, at, 4.0), 4.0)
+
+
+def test_index_fill_with_a_tensor_passes_the_gradient(device: str) -> None:
+    value = on(device, 2.0, requires_grad=True)
+    y = gg.index_fill(on(device, [[1.0, 1.0], [1.0, 1.0]]), 1, on(device, [1]), value)
+    check(y, [[1, 2], [1, 2]])
+    y.sum().backward()
+    check(value.grad, 2.0)
+    with pytest.raises(RuntimeError, match="0-dimensional"):
+        gg.index_fill(y, 1, on(device, [1]), on(device, [1.0]))
+
+
+def test_take_along_dim_counts_from_the_end(device: str) -> None:
+    check(gg.take_along_dim(on(device, [[1, 2, 3]]), on(device, [[-1, 0]]), 1), [[3, 1]])
+
+
+def test_masked_scatter_broadcasts_the_input(device: str) -> None:
+    mask = on(device, [[True, False], [False, True]])
+    check(on(device, [1.0, 2.0]).masked_scatter(mask, on(device, [8.0, 9.0])), [[8, 2], [1, 9]])
+
+
+def test_padding_that_cuts(device: str) -> None:
+    x = on(device, [[[1.0, 2.0, 3.0, 4.0]]])
+    check(F.pad(x, (-1, 2), mode="replicate"), [[[2, 3, 4, 4, 4]]])
+    check(F.pad(x, (1, -1), mode="reflect"), [[[2, 1, 2, 3]]])
+    check(F.pad(x, (-1, 1), mode="circular"), [[[2, 3, 4, 2]]])
+    with pytest.raises(RuntimeError, match="too wide"):
+        F.pad(x, (-3, 1), mode="reflect")
+
+
+def test_flip_by_keyword(device: str) -> None:
+    x = on(device, [[1, 2], [3, 4]])
+    check(x.flip(dims=(0, 1)), [[4, 3], [2, 1]])
+    check(gg.flip(x, dims=[0]), [[3, 4], [1, 2]])
+
+
+def test_covariance_of_one_variable(device: str) -> None:
+    check(gg.cov(on(device, [[1.0, 3.0]])), 2.0)
+    check(gg.corrcoef(on(device, [[1.0, 3.0]])), 1.0)
+    weights = on(device, [1.0, 0.0, 1.0], dtype=gg.float32)
+    check(
+        gg.cov(on(device, [[1.0, 9.0, 3.0], [2.0, 2.0, 0.0]], dtype=gg.float64), aweights=weights),
+        [[2, -2], [-2, 2]],
+        gg.float64,
+    )
+
+
+def test_diff_of_order_zero_ignores_what_is_put_around(device: str) -> None:
+    check(gg.diff(on(device, [1, 4]), n=0, prepend=on(device, [7])), [1, 4])
+
+
+def test_gradient_takes_none(device: str) -> None:
+    check(gg.gradient(on(device, [1.0, 4.0, 9.0]), spacing=None, dim=None)[0], [3, 4, 5])
+
+
+def test_cosine_similarity_broadcasts_before_it_sums(device: str) -> None:
+    a, b = on(device, [[[1.0, 2.0], [3.0, 4.0]]]), on(device, [[[2.0, 1.0]], [[1.0, 0.0]]])
+    check(
+        F.cosine_similarity(a, b, dim=-2), [[4 / 20**0.5, 6 / 40**0.5 * 2**0.5 / 2**0.5], [4 / 20**0.5, 0.0]]
+    )
+
+
+def test_prelu_of_a_number(device: str) -> None:
+    check(F.prelu(on(device, -2.0), on(device, [0.25])), -0.5)
+
+
+def test_interpolation_of_bytes_and_of_volumes(device: str) -> None:
+    x = on(device, [[[[0, 100], [200, 255]]]], dtype=gg.uint8)
+    check(
+        F.interpolate(x, (3, 3), mode="bilinear", align_corners=True),
+        [[[[0, 50, 100], [100, 139, 178], [200, 228, 255]]]],
+        gg.uint8,
+    )
+    check(F.interpolate(x, (1, 2), mode="nearest"), [[[[0, 100]]]], gg.uint8)
+    y = on(device, np.arange(8.0).reshape(1, 1, 2, 2, 2).tolist())
+    check(F.interpolate(y, (1, 2, 1), mode="area"), [[[[[2.5], [4.5]]]]])
+    with pytest.raises(NotImplementedError, match="int32"):
+        F.interpolate(x.int(), (3, 3), mode="bilinear")
+
+
+@pytest.mark.parametrize("extra", [(1, 0), (3, 2)])
+def test_transposed_convolution_with_wide_output_padding(device: str, extra: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    x = on(device, rng.normal(size=(1, 2, 3, 3)), dtype=gg.float64, requires_grad=True)
+    w = on(device, rng.normal(size=(2, 1, 2, 2)), dtype=gg.float64, requires_grad=True)
+    more: dict[str, Any] = {"stride": (2, 1), "padding": 1, "output_padding": extra, "dilation": 4}
+    y = F.conv_transpose2d(x, w, **more)
+    assert tuple(y.shape[2:]) == (2 * 2 - 2 + 5 + extra[0], 2 - 2 + 5 + extra[1])
+    assert gg.autograd.gradcheck(lambda a, b: F.conv_transpose2d(a, b, **more), (x, w))
+
+
+def test_quantile_passes_a_gradient_to_q() -> None:
+    q = gg.tensor([0.3], dtype=gg.float64, requires_grad=True)
+    gg.quantile(gg.tensor([0.0, 2.0, 5.0], dtype=gg.float64), q).sum().backward()
+    check(q.grad, [4.0])
+
+
+def test_rounded_quotients_have_a_gradient_of_zero(device: str) -> None:
+    a, b = on(device, [5.0, -3.0], requires_grad=True), on(device, 2.0, requires_grad=True)
+    for mode in ("floor", "trunc"):
+        y = gg.div(a, b, rounding_mode=mode)
+        assert y.requires_grad
+        y.sum().backward()
+    check(a.grad, [0, 0])
+    check(b.grad, 0.0)
+
+
+def test_nuclear_norm_by_name() -> None:
+    check(gg.norm(gg.tensor([[3.0, 0.0], [0.0, 4.0]]), "nuc"), 7.0)
+
+
+# ---- linear algebra ----
+def test_rank_and_pseudoinverse_with_limits() -> None:
+    a = gg.tensor([[1.0, 0.0], [0.0, 1e-3]])
+    assert gg.linalg.matrix_rank(a).item() == 2 and gg.linalg.matrix_rank(a, atol=0.1).item() == 1
+    assert (
+        gg.linalg.matrix_rank(a, rtol=gg.tensor(0.1)).item()
+        == gg.linalg.matrix_rank(a, 0.1, True).item()
+        == 1
+    )
+    assert gg.linalg.matrix_rank(gg.zeros(2, 0, 0)).tolist() == [0, 0]
+    check(gg.linalg.pinv(a, atol=0.1), [[1, 0], [0, 0]])
+    check(
+        gg.linalg.pinv(gg.tensor([[2.0, 5.0], [1.0, 2.0]]), hermitian=True),
+        [[2 / 3, -1 / 3], [-1 / 3, 2 / 3]],
+    )
+    both = gg.linalg.pinv(gg.stack([a, 100 * a]), atol=gg.tensor([0.01, 0.01]))
+    check(both, [[[1, 0], [0, 0]], [[0.01, 0], [0, 10]]])
+
+
+def test_least_squares_by_driver() -> None:
+    a, b = gg.tensor([[1.0], [1.0]]), gg.tensor([[1.0], [3.0]])
+    sizes = {
+        driver: [tuple(t.shape) for t in gg.linalg.lstsq(a, b, driver=driver)]
+        for driver in ("gels", "gelsy", "gelsd")
+    }
+    assert sizes == {
+        "gels": [(1, 1), (1,), (0,), (0,)],
+        "gelsy": [(1, 1), (0,), (), (0,)],
+        "gelsd": [(1, 1), (1,), (), (1,)],
+    }
+    with pytest.raises(RuntimeError, match="driver"):
+        gg.linalg.lstsq(a, b, driver="best")
+
+
+def test_results_with_a_report() -> None:
+    good, bad = gg.tensor([[4.0]]), gg.tensor([[0.0]])
+    check(gg.linalg.cholesky_ex(good).L, [[2.0]])
+    assert gg.linalg.cholesky_ex(-good).info.item() == 1 and gg.linalg.inv_ex(bad).info.item() == 1
+    assert gg.linalg.inv_ex(good).info.item() == 0
+    with pytest.raises(gg.linalg.LinAlgError):
+        gg.linalg.inv_ex(bad, check_errors=True)
+
+
+def test_tensors_as_matrices() -> None:
+    rng = np.random.default_rng(0)
+    a = gg.tensor(rng.normal(size=(2, 3, 6)))
+    inverse = gg.linalg.tensorinv(a, 2)
+    check(gg.tensordot(inverse, a, 2), np.eye(6))
+    b = gg.tensor(rng.normal(size=(2, 3)))
+    check(gg.linalg.tensorsolve(a, b), gg.tensordot(inverse, b, 2).numpy())
+    check(gg.linalg.tensorsolve(a.permute(0, 2, 1), b, dims=(1,)), gg.tensordot(inverse, b, 2).numpy())
+    check(gg.linalg.vander(gg.tensor([2.0, 3.0]), N=3), [[1, 2, 4], [1, 3, 9]])
+    for call in (
+        lambda: gg.linalg.tensorinv(a, 0),
+        lambda: gg.linalg.tensorinv(a, 1),
+        lambda: gg.linalg.tensorsolve(a, a),
+    ):
+        with pytest.raises(RuntimeError, match="Expected"):
+            call()
+    for call in (lambda: gg.linalg.vander(gg.tensor(1.0)), lambda: gg.linalg.vander(gg.ones(2), N=1)):
+        with pytest.raises(RuntimeError, match="must be"):
+            call()
+
+
+# ---- complex ----
+def test_products_of_complex_vectors(device: str) -> None:
+    a, b = on(device, [1 + 2j, 3j]), on(device, [2j, 1 - 1j])
+    assert gg.vdot(a, b).item() == (1 - 2j) * 2j + (-3j) * (1 - 1j) == gg.linalg.vecdot(a, b).item()
+    assert gg.dot(a, b).item() == (1 + 2j) * 2j + 3j * (1 - 1j)
+
+
+def test_complex_numbers_keep_their_imaginary_part(device: str) -> None:
+    x = on(device, [[1 + 2j, 3j, 2 + 0j], [2j, 1 - 1j, 1 + 0j]])
+    assert gg.cov(x).dtype is gg.complex64
+    a = x.numpy(force=True)
+    np.testing.assert_allclose(gg.cov(x).numpy(force=True), np.cov(a), rtol=1e-5)
+    for function in (gg.cumsum, gg.cumprod, gg.logsumexp):
+        with pytest.raises(RuntimeError, match="complex"):
+            function(x, 0)
+    with pytest.raises(RuntimeError, match="complex"):
+        gg.sinc(x)
