@@ -74,7 +74,7 @@ newaxis = None
 contiguous_format = preserve_format = channels_last = None  # memory formats: accepted, and all the same here
 
 if _TYPE_CHECKING:
-    from . import accelerator, amp, backends, distributions, fft, func, linalg, testing
+    from . import accelerator, amp, backends, distributions, fft, func, linalg, serialization, testing
     from .nn.functions.namespace import *
     from .ops.calculus import *
     from .ops.combinatorics import *
@@ -109,6 +109,7 @@ _LAZY = {
     "testing": "testing",
     "load": "serialization",
     "save": "serialization",
+    "serialization": "serialization",
 }
 
 

@@ -458,7 +458,12 @@ class Module(StateDict):
         return self.__dict__.copy()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        # A module of an older version or of PyTorch may lack a table, or have hooks without saying so.
+        if "_parameters" not in self.__dict__:
+            Module.__init__(self)
         self.__dict__.update(state)
+        if any(hooks for name, hooks in self.__dict__.items() if name.endswith("_hooks")):
+            self.__dict__["_has_hooks"] = True
 
     # ---- hooks ----
     def _add_hook(

@@ -113,7 +113,6 @@ class RNNBase(Module):
         )
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
-        self.output_size = proj_size or hidden_size
         rows = self._gates * hidden_size
         for suffix, width in self._directions():
             shapes: dict[str, tuple[int, ...]] = {
@@ -129,6 +128,11 @@ class RNNBase(Module):
                     f"{name}{suffix}", Parameter(empty(*shape, device=device, dtype=dtype))
                 )
         self.reset_parameters()
+
+    @property
+    def output_size(self) -> int:
+        """Features of an output step in one direction."""
+        return self.proj_size or self.hidden_size
 
     def _directions(self) -> list[tuple[str, int]]:
         """(suffix of the weights' names, input width) of each layer and direction."""
