@@ -99,6 +99,7 @@ _LAZY = {
     "is_autocast_enabled": "amp",
     "set_autocast_dtype": "amp",
     "backends": "backends",
+    "datasets": "datasets",
     "distributed": "distributed",
     "distributions": "distributions",
     "linalg": "linalg",
