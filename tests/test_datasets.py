@@ -694,6 +694,8 @@ def test_noise_has_its_size():
 def test_the_reference_is_text_for_a_model():
     text = datasets.python_reference()
     assert len(text) > 200_000 and 80 < len(set(text)) < 400
+    paragraphs = text.split("\n\n")
+    assert len(paragraphs) == len(set(paragraphs)) > 1000
     assert datasets.python_reference() == text
 
 

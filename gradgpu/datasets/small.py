@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -123,9 +124,10 @@ def make_spirals(
 
 
 def python_reference() -> str:
-    """The reference of the Python language as ``help()`` shows it: about half a megabyte of English and code.
+    """The reference of the Python language as ``help()`` shows it: a third of a megabyte of English and code.
 
-    A text for character models that every Python has (`pydoc_data.topics`); it differs a little between versions of Python.
+    A text for small language models that every Python has (`pydoc_data.topics`); it differs a little between versions of Python.
+    The topics repeat each other; here each paragraph occurs once, so that what is held out is not in the rest.
 
     Raises:
         ImportError: where the distribution of Python leaves it out.
@@ -142,4 +144,8 @@ def python_reference() -> str:
         raise ImportError(
             f"python_reference: this Python comes without pydoc_data ({error}); install its full standard library"
         ) from None
-    return "\n".join(topics[name] for name in sorted(topics))
+    paragraphs: dict[str, str] = {}
+    for name in sorted(topics):
+        for paragraph in re.split(r"\n\s*\n", topics[name].strip("\n")):
+            paragraphs.setdefault(" ".join(paragraph.split()), paragraph)
+    return "\n\n".join(paragraphs.values())
