@@ -223,7 +223,7 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
 
 
 def qr(A: Tensor, mode: str = "reduced") -> rt.linalg_qr:
-    """Q with orthonormal columns and R upper triangular, A = Q R; `mode` 'reduced' or 'complete'.
+    """Q with orthonormal columns and R upper triangular, A = Q R; `mode` 'reduced', 'complete', or 'r' (Q is empty).
 
     >>> import gradgpu as gg
     >>> Q, R = gg.linalg.qr(gg.randn(5, 3))
@@ -231,6 +231,8 @@ def qr(A: Tensor, mode: str = "reduced") -> rt.linalg_qr:
     (gradgpu.Size([5, 3]), gradgpu.Size([3, 3]))
     """
     _matrix("qr", A)
+    if mode == "r":  # numpy's sign convention is LAPACK's: the same R
+        return rt.linalg_qr(A.new_empty(0), _ops.qr_op(A, mode="reduced")[1])
     if mode not in ("reduced", "complete"):
         raise RuntimeError(
             f"qr received unrecognized mode {mode!r} but expected one of 'reduced' (default) or 'complete'"

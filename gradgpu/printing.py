@@ -65,7 +65,7 @@ class _Formatter:
         wide = bool(numbers) and (largest / smallest > 1000.0 or largest > 1e8 or smallest < 1e-4)
         if whole and bool(numbers):
             wide = largest / smallest > 1000.0 or largest > 1e8
-        scientific = _options["sci_mode"] if _options["sci_mode"] is not None else wide
+        scientific = bool(numbers) and (wide if _options["sci_mode"] is None else _options["sci_mode"])
         if scientific:
             self.spec = f".{precision}e"
         elif whole:
@@ -145,7 +145,7 @@ def tensor_text(t: Any) -> str:
         form = kind(_summary(values, _options["edgeitems"]) if summarise else values)  # type: ignore[arg-type]
         body = _text(values, len("tensor("), form, summarise)
     text = f"{name}({body}"
-    last = len(text) - text.rfind("\n")
+    last = len(text) - text.rfind("\n") + 1
     for piece in tail:
         if last + len(piece) + 2 > _options["linewidth"]:  # type: ignore[operator]
             text += ",\n       " + piece

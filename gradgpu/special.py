@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from . import dtypes as dt
 from .ops.creation import full_like
 from .ops.elementary import erfinv, sinc, xlogy
 from .ops.moments import logsumexp
@@ -28,7 +29,9 @@ def entr(input: Tensor) -> Tensor:
     >>> gg.special.entr(gg.tensor([0.5, -1.]))
     tensor([0.3466,   -inf])
     """
-    return where(input < 0, full_like(input.detach(), -math.inf), -xlogy(input, input))
+    if input.dtype.category < dt.FLOAT:
+        input = input.to(dt.get_default_dtype())
+    return where(input < 0, full_like(input.detach(), -math.inf), 0.0 - xlogy(input, input))
 
 
 def ndtr(input: Tensor) -> Tensor:
@@ -48,6 +51,8 @@ def ndtri(input: Tensor) -> Tensor:
     >>> gg.special.ndtri(gg.tensor(0.5))
     tensor(0.)
     """
+    if input.dtype.category < dt.FLOAT:
+        input = input.to(dt.get_default_dtype())
     return erfinv(2 * input - 1) * math.sqrt(2)
 
 

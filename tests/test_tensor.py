@@ -107,7 +107,7 @@ def test_filled(device: str) -> None:
     assert gg.empty_like(x, dtype=gg.int8).dtype is gg.int8
     assert gg.ones_like(x, requires_grad=True).requires_grad
     assert x.new_zeros(2).dtype is gg.float64 and x.new_ones(2, dtype=gg.int32).tolist() == [1, 1]
-    assert x.new_full((2,), 3.0).tolist() == [3, 3] and x.new_tensor([1, 2]).dtype is gg.int64
+    assert x.new_full((2,), 3.0).tolist() == [3, 3] and x.new_tensor([1, 2]).dtype is gg.float64
 
 
 @pytest.mark.parametrize(

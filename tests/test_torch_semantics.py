@@ -338,10 +338,61 @@ def test_tensors_as_matrices() -> None:
             call()
 
 
+# ---- what is made of other tensors ----
+def test_new_tensors_have_the_dtype_of_the_old(device: str) -> None:
+    i = on(device, [1], dtype=gg.int8)
+    check(i.new_tensor([1.5]), [1], gg.int8)
+    check(i.new_tensor([1.5], dtype=gg.float64), [1.5], gg.float64)
+    check(gg.xlogy(i, 0.5), [np.log(0.5)], gg.float32)
+
+
+def test_asarray_cuts_the_history_off() -> None:
+    x = gg.tensor([1.0], requires_grad=True)
+    assert gg.asarray(x + 1).grad_fn is None and not gg.asarray(x).requires_grad
+    assert gg.asarray(x + 1, requires_grad=True).grad_fn is not None
+
+
+def test_equal_of_different_dtypes(device: str) -> None:
+    assert gg.equal(on(device, [1, 2]), on(device, [1.0, 2.0]))
+    assert not gg.equal(on(device, [1, 2]), on(device, [1.0, 2.5]))
+    assert not gg.equal(on(device, [1, 2]), on(device, [1]))
+    with pytest.raises(TypeError, match="Tensors"):
+        gg.equal(on(device, [1]), 1)
+
+
+def test_einsum_with_lists_of_labels(device: str) -> None:
+    a, b = on(device, [[1.0, 2.0], [3.0, 4.0]]), on(device, [[1.0], [2.0]])
+    check(gg.einsum(a, [0, 1], b, [1, 2], [0, 2]), [[5], [11]])
+    check(gg.einsum(a, [..., 0], b, [0, 1]), [[5], [11]])
+    check(gg.einsum(a, [1, 0]), [[1, 3], [2, 4]])
+    with pytest.raises(ValueError, match="subscripts"):
+        gg.einsum(a, [0, 52])
+
+
+def test_functions_of_few_arguments() -> None:
+    check(gg.repeat_interleave(gg.tensor([1, 0, 2])), [0, 2, 2])
+    assert gg.atleast_1d() == gg.atleast_2d() == ()
+    assert gg.atleast_1d(gg.tensor(1.0)).shape == (1,)
+    q, r = gg.linalg.qr(gg.tensor([[3.0, 1.0], [4.0, 2.0]]), mode="r")
+    assert q.numel() == 0 and abs(r[0, 0].item()) == pytest.approx(5)
+    check(gg.special.entr(gg.tensor([0, 1, -1])), [0, 0, -np.inf])
+
+
+def test_zeros_are_never_shown_in_scientific_notation() -> None:
+    gg.set_printoptions(sci_mode=True)
+    try:
+        assert repr(gg.zeros(2)) == "tensor([0., 0.])" and repr(gg.ones(1)) == "tensor([1.0000e+00])"
+    finally:
+        gg.set_printoptions()
+    x = gg.full((6,), 0.123).requires_grad_() * 1
+    assert repr(x).endswith("0.1230],\n       grad_fn=<MulBackward0>)")
+
+
 # ---- complex ----
 def test_products_of_complex_vectors(device: str) -> None:
     a, b = on(device, [1 + 2j, 3j]), on(device, [2j, 1 - 1j])
     assert gg.vdot(a, b).item() == (1 - 2j) * 2j + (-3j) * (1 - 1j) == gg.linalg.vecdot(a, b).item()
+    assert gg.adjoint(a[None]).tolist() == [[1 - 2j], [-3j]]
     assert gg.dot(a, b).item() == (1 + 2j) * 2j + 3j * (1 - 1j)
 
 

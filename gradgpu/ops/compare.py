@@ -65,7 +65,9 @@ def equal(input: Any, other: Any) -> bool:
     >>> gg.equal(gg.tensor([1, 2]), gg.tensor([1, 2]))
     True
     """
-    _two_tensors("equal", input, other)
+    for x in (input, other):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"equal(): expected two Tensors, got {type(x).__name__}")
     return input.shape == other.shape and bool(eq(input.detach(), other.detach()).all())
 
 

@@ -118,7 +118,10 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 def asarray(
     obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """`obj` as a tensor; `copy=True` always copies, `copy=False` raises ValueError if it would have to."""
+    """`obj` as a tensor; `copy=True` always copies, `copy=False` raises ValueError if it would have to.
+
+    Of a tensor that requires grad the result is detached, unless `requires_grad`.
+    """
     made = as_tensor(obj, dtype, device)
     shares = made is obj or isinstance(obj, np.ndarray) and made.is_cpu and np.may_share_memory(made._a, obj)
     if copy and shares:
@@ -127,8 +130,9 @@ def asarray(
         raise ValueError(
             "asarray: can't alias or view the data as the requested dtype or device without a copy"
         )
-    if requires_grad:
-        made.requires_grad = True
+    if made.requires_grad is not requires_grad:
+        made = made.detach()
+        made.requires_grad = requires_grad
     return made
 
 
@@ -472,15 +476,14 @@ def _new_method(name: str, function: Any) -> None:
     def make(
         self: Any, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
     ) -> Tensor:
-        if dtype is None and name != "new_tensor":  # whose dtype follows from the data
+        if dtype is None:
             dtype = self.dtype
         return function(
             *args, dtype=dtype, device=self.device if device is None else device, requires_grad=requires_grad
         )
 
-    what = "device" if name == "new_tensor" else "dtype and device"
     make.__name__ = name
-    make.__doc__ = f"As `gradgpu.{name[4:]}`, with this tensor's {what} unless given."
+    make.__doc__ = f"As `gradgpu.{name[4:]}`, with this tensor's dtype and device unless given."
     method(name)(make)
 
 

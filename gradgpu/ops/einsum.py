@@ -11,16 +11,20 @@ from .linalg import matmul_op, mm_op
 
 __all__ = ["einsum"]
 
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SPARE = "ⓐⓑⓒⓓⓔⓕⓖⓗⓘⓙⓚⓛⓜⓝⓞⓟ"  # labels for the dimensions of an ellipsis, the last one first
 
 
-def einsum(equation: str, *operands: Any) -> Tensor:
+def einsum(equation: Any, *operands: Any) -> Tensor:
     """Sums products of elements along labelled dimensions.
 
     Args:
         equation: one letter a dimension, operands separated by commas, `->` and the output's labels; `...` stands for
             dimensions that broadcast. Without `->` the output has the labels that occur once, in alphabetical order.
         operands: tensors of one dtype (or one list of them). They are multiplied from left to right.
+
+    Instead of an equation each operand may be followed by a list of its labels as numbers from 0 to 51 (`...` is an
+    Ellipsis), and the last one by that of the output.
 
     Raises:
         RuntimeError: the equation does not fit the operands.
@@ -32,6 +36,8 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     >>> gg.einsum("bhqd,bhkd->bhqk", gg.ones(2, 4, 5, 8), gg.ones(2, 4, 7, 8)).shape
     gradgpu.Size([2, 4, 5, 7])
     """
+    if isinstance(equation, Tensor):
+        equation, operands = _equation((equation, *operands))
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
     for x in operands:
@@ -64,6 +70,25 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     labels += "".join(missing)
     order = [labels.index(label) for label in output]
     return x if order == sorted(order) else x.permute(*order)
+
+
+def _equation(given: tuple) -> tuple[str, tuple]:
+    """The equation, and the operands, of operands with lists of labels."""
+    labels = [
+        "".join("..." if n is Ellipsis else _LETTERS[_label(n)] for n in subscripts)
+        for subscripts in (*given[1::2], *(given[-1:] if len(given) % 2 else ()))
+    ]
+    count = len(given) // 2
+    arrow = "->" + labels[-1] if len(given) % 2 else ""
+    return ",".join(labels[:count]) + arrow, given[: 2 * count : 2]
+
+
+def _label(n: Any) -> int:
+    if not isinstance(n, int) or not 0 <= n < len(_LETTERS):
+        raise ValueError(
+            f"einsum: subscripts must be numbers from 0 to {len(_LETTERS) - 1} or an Ellipsis, got {n!r}"
+        )
+    return n
 
 
 def _parse(equation: str, operands: Sequence[Tensor]) -> tuple[list[str], str]:

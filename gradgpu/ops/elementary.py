@@ -124,7 +124,7 @@ def xlogy(input: Any, other: Any) -> Any:
     >>> gg.xlogy(gg.tensor([0., 2.]), gg.tensor([0., 1.]))
     tensor([0., 0.])
     """
-    y = other if isinstance(other, Tensor) else input.new_tensor(other)
+    y = other if isinstance(other, Tensor) else input.new_tensor(other, dtype=dt.result_type(input, other))
     zero = (
         (input == 0) & ~isnan(y)
         if isinstance(input, Tensor)
@@ -174,7 +174,12 @@ def float_power(input: Any, exponent: Any) -> Any:
 
 def ldexp(input: Any, other: Any) -> Any:
     """`input` · 2^`other`."""
-    return input * pow(2.0, other if isinstance(other, Tensor) else input.new_tensor(float(other)))
+    return input * pow(
+        2.0,
+        other
+        if isinstance(other, Tensor)
+        else input.new_tensor(float(other), dtype=dt.result_type(input, float(other))),
+    )
 
 
 def positive(input: Any) -> Any:

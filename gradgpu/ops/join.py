@@ -378,14 +378,20 @@ def tile(input: Any, *dims: Any) -> Tensor:
 
 @method
 def repeat_interleave(
-    input: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None
+    input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
     """Repeats each entry along `dim` (of the flattened tensor if None), `repeats` times or as often as a 1-D tensor says.
+
+    With one argument, the numbers of repetitions, it gives as often the position of each.
 
     >>> import gradgpu as gg
     >>> gg.repeat_interleave(gg.tensor([1, 2, 3]), gg.tensor([0, 2, 1]))
     tensor([2, 2, 3])
     """
+    if repeats is None:
+        from .creation import arange
+
+        input, repeats = arange(input.shape[0], device=input.device), input
     if dim is None:
         input, dim = input.reshape((-1,)), 0
     shape = input._a.shape

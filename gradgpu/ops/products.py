@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..tensor import Tensor
+from .complex import conj
 from .index import install_in_place
 from .inplace import inplace
 from .linalg import _plus, addmm, addmv, baddbmm, bmm, outer
@@ -71,7 +72,7 @@ def ger(input: Tensor, vec2: Tensor) -> Tensor:
 
 @method
 def adjoint(input: Tensor) -> Tensor:
-    """The last two dimensions swapped, of real tensors all there is to the adjoint.
+    """The last two dimensions swapped and, of complex tensors, the numbers conjugated.
 
     >>> import gradgpu as gg
     >>> gg.adjoint(gg.zeros(2, 3)).shape
@@ -82,7 +83,7 @@ def adjoint(input: Tensor) -> Tensor:
         raise RuntimeError(
             f"tensor.adjoint() is only supported on matrices or batches of matrices. Got {input.ndim}-D tensor."
         )
-    return transpose(input, -2, -1)
+    return conj(transpose(input, -2, -1))
 
 
 @method

@@ -468,7 +468,7 @@ def select(input: Any, dim: int, index: int) -> Any:
 def atleast_1d(*tensors: Any) -> Any:
     """Tensors with at least one dimension."""
     made = tuple([reshape(x, 1) if not x.ndim else x for x in _several(tensors)])
-    return made if len(made) > 1 or tensors and isinstance(tensors[0], (tuple, list)) else made[0]
+    return made if len(made) != 1 or isinstance(tensors[0], (tuple, list)) else made[0]
 
 
 def atleast_2d(*tensors: Any) -> Any:
@@ -476,7 +476,7 @@ def atleast_2d(*tensors: Any) -> Any:
     made = tuple(
         [reshape(x, (1,) * (2 - x.ndim) + tuple(x.shape)) if x.ndim < 2 else x for x in _several(tensors)]
     )
-    return made if len(made) > 1 or tensors and isinstance(tensors[0], (tuple, list)) else made[0]
+    return made if len(made) != 1 or isinstance(tensors[0], (tuple, list)) else made[0]
 
 
 def _several(tensors: tuple) -> Sequence:
