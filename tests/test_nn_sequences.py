@@ -362,3 +362,12 @@ def test_attention_as_a_function_takes_keys_as_they_are():
 def test_attention_says_what_does_not_fit(query, key, masks, match):
     with pytest.raises(RuntimeError, match=match):
         nn.MultiheadAttention(4, 2)(gg.zeros(*query), gg.zeros(*key), gg.zeros(*key), **masks)
+
+
+def test_packed_sequences_as_pytorchs(device):
+    packed = rnn.pack_sequence([gg.arange(2.0).to(device), gg.arange(4.0).to(device)], enforce_sorted=False)
+    assert packed.is_cuda == (device == "cuda") and packed.double().data.dtype is gg.float64
+    assert packed.cpu().data.is_cpu and packed.long().data.tolist() == [0, 0, 1, 1, 2, 3]
+    assert [s.tolist() for s in rnn.unpack_sequence(packed)] == [[0.0, 1.0], [0.0, 1.0, 2.0, 3.0]]
+    order = gg.tensor([2, 0, 1], device=device)
+    assert rnn.invert_permutation(order).tolist() == [1, 2, 0] and rnn.invert_permutation(None) is None

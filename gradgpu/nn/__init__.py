@@ -6,7 +6,7 @@ from . import functional, init, modules, parallel, utils
 from .layers import *
 from .module import Module
 from .parallel import DataParallel
-from .parameter import Buffer, Parameter, UninitializedParameter
+from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
 # `layers` has a module of this name too, which its star brings here.
 attention = _import_module(".attention", __name__)

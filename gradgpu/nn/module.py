@@ -11,7 +11,7 @@ from ..devices import device as Device
 from ..tensor import Tensor
 from .hooks import call_with_hooks
 from .parameter import Buffer, Parameter
-from .state import StateDict
+from .state import PostHook, StateDict, WithoutModule
 
 __all__ = ["Module"]
 
@@ -113,7 +113,7 @@ class Module(StateDict):
             if name in parameters:
                 if value is not None:
                     raise TypeError(
-                        f"cannot assign '{type(value).__name__}' as parameter '{name}' (nn.Parameter or None expected); "
+                        f"cannot assign '{type(value).__name__}' as parameter '{name}' (gradgpu.nn.Parameter or None expected); "
                         f"wrap it: nn.Parameter(value), or change the values under no_grad: {name}.copy_(value)"
                     )
                 parameters[name] = None
@@ -124,14 +124,14 @@ class Module(StateDict):
             if name in own["_modules"]:
                 if value is not None:
                     raise TypeError(
-                        f"cannot assign '{type(value).__name__}' as child module '{name}' (nn.Module or None expected)"
+                        f"cannot assign '{type(value).__name__}' as child module '{name}' (gradgpu.nn.Module or None expected)"
                     )
                 own["_modules"][name] = None
                 return
             if name in own["_buffers"]:
                 if value is not None and not isinstance(value, Tensor):
                     raise TypeError(
-                        f"cannot assign '{type(value).__name__}' as buffer '{name}' (gradgpu.Tensor or None expected)"
+                        f"cannot assign '{type(value).__name__}' as buffer '{name}' (gradgpu.nn.Buffer, gradgpu.Tensor or None expected)"
                     )
                 own["_buffers"][name] = value
                 return
@@ -165,7 +165,7 @@ class Module(StateDict):
         self._check_name("parameter", name, self.__dict__.get("_parameters", {}))
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
-                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (nn.Parameter or None required)"
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (gradgpu.nn.Parameter or None required)"
             )
         if param is not None and not param.is_leaf:
             raise ValueError(
@@ -393,12 +393,14 @@ class Module(StateDict):
                 dtype = arg
         if other is not None:
             device, dtype = other.device, other.dtype
-        if dtype is not None and not dtype.is_floating_point:
-            raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype}")
+        if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
+            raise TypeError(
+                f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
+            )
 
         def convert(t: Tensor) -> Tensor:
             wanted = {} if device is None else {"device": device}
-            if dtype is not None and t.dtype.is_floating_point:
+            if dtype is not None and (t.dtype.is_floating_point or t.dtype.is_complex):
                 wanted["dtype"] = dtype
             return t.to(**wanted) if wanted else t
 
@@ -512,10 +514,12 @@ class Module(StateDict):
     register_backward_hook = register_full_backward_hook
 
     def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
-        """``hook(module, state_dict, prefix, local_metadata)`` after this module's ``state_dict``."""
-        return self._add_hook("_state_dict_hooks", hook)
+        """``hook(module, state_dict, prefix, local_metadata)`` after this module's ``state_dict``; it changes the dict in place."""
+        return self._add_hook("_state_dict_hooks", PostHook(hook))
 
-    _register_state_dict_hook = register_state_dict_post_hook
+    def _register_state_dict_hook(self, hook: Callable) -> RemovableHandle:
+        """The older form, whose hook may return another dict."""
+        return self._add_hook("_state_dict_hooks", hook)
 
     def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """``hook(module, prefix, keep_vars)`` before this module's ``state_dict``."""
@@ -524,6 +528,12 @@ class Module(StateDict):
     def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """``hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)`` before loading."""
         return self._add_hook("_load_state_dict_pre_hooks", hook)
+
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable, with_module: bool = False
+    ) -> RemovableHandle:
+        """The older form, whose hook gets no module unless ``with_module``."""
+        return self.register_load_state_dict_pre_hook(hook if with_module else WithoutModule(hook))
 
     def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
         """``hook(module, incompatible_keys)`` after loading."""

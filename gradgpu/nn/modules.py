@@ -4,6 +4,7 @@ import sys
 from types import ModuleType
 
 from . import module
+from . import parameter as lazy
 from .layers import *  # noqa: F403
 from .layers import (
     activation,
@@ -23,13 +24,19 @@ from .layers import (
     sparse,
     upsampling,
 )
+from .layers import attention as transformer
+from .layers import linear as flatten
 from .layers import normalization as batchnorm
+from .layers import normalization as instancenorm
+from .layers import upsampling as channelshuffle
+from .layers import upsampling as pixelshuffle
 from .module import Module
 from .utils import tuples as utils
 
 __all__ = [
-    "Module", "activation", "adaptive", "attention", "batchnorm", "container", "conv", "distance", "dropout", "fold", "linear", "loss", "module",
-    "normalization", "padding", "pooling", "rnn", "sparse", "upsampling", "utils",
+    "Module", "activation", "adaptive", "attention", "batchnorm", "channelshuffle", "container", "conv", "distance", "dropout",
+    "flatten", "fold", "instancenorm", "lazy", "linear", "loss", "module", "normalization", "padding", "pixelshuffle", "pooling",
+    "rnn", "sparse", "transformer", "upsampling", "utils",
 ]  # fmt: skip
 
 for _name in __all__:  # so that `from gradgpu.nn.modules.conv import Conv2d` works, though this is no package

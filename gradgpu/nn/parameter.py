@@ -9,7 +9,10 @@ from ..autograd.modes import no_grad
 from ..ops.creation import empty
 from ..tensor import Tensor
 
-__all__ = ["Buffer", "LazyModule", "Parameter", "UninitializedParameter"]
+__all__ = [
+    "Buffer", "LazyModuleMixin", "Parameter", "UninitializedBuffer", "UninitializedParameter", "UninitializedTensorMixin",
+    "is_lazy",
+]  # fmt: skip
 
 
 class Parameter(Tensor):
@@ -41,22 +44,59 @@ class Parameter(Tensor):
         self.requires_grad = requires_grad
 
 
-class UninitializedParameter(Parameter):
+class UninitializedTensorMixin:
+    """What parameters and buffers without a shape have in common."""
+
+    __slots__ = ()
+    _cls_to_become: type
+
+    def materialize(self, shape: Sequence[int], device: Any = None, dtype: Any = None) -> None:
+        """Get this shape (values arbitrary) and become an ordinary parameter or buffer."""
+        mine: Any = self
+        with no_grad():
+            mine.data = empty(
+                *shape,
+                device=mine.device if device is None else device,
+                dtype=mine.dtype if dtype is None else dtype,
+            )
+        self.__class__ = self._cls_to_become  # the object stays: the module and the optimiser may hold it
+
+    @property
+    def shape(self) -> Any:
+        raise RuntimeError(
+            "Can't access the shape of an uninitialized parameter or buffer. This error usually happens in `load_state_dict` "
+            "when trying to load an uninitialized parameter into an initialized one. Call `forward` to initialize the "
+            "parameters before accessing their attributes."
+        )
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[misc]
     """A parameter without a shape yet; lazy modules ``materialize`` it at their first call."""
 
     __slots__ = ()
+    _cls_to_become = Parameter
 
     def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
         super().__init__(empty(0, device=device, dtype=dtype), requires_grad)
 
-    def materialize(self, shape: Sequence[int]) -> None:
-        """Get this shape (values arbitrary) and become an ordinary Parameter."""
-        with no_grad():
-            self.data = empty(*shape, device=self.device, dtype=self.dtype)
-        self.__class__ = Parameter  # type: ignore[assignment]  # the object stays: the module and the optimiser may hold it
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
-        return "<UninitializedParameter>"
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[misc]
+    """A buffer without a shape yet."""
+
+    __slots__ = ()
+    _cls_to_become = Tensor
+
+    def __init__(self, requires_grad: bool = False, device: Any = None, dtype: Any = None) -> None:
+        self._a = empty(0, device=device, dtype=dtype)._a
+        self.requires_grad = requires_grad
+
+
+def is_lazy(param: Any) -> bool:
+    """Whether a parameter or buffer has no shape yet."""
+    return isinstance(param, UninitializedTensorMixin)
 
 
 class Buffer(Tensor):
@@ -72,20 +112,34 @@ class Buffer(Tensor):
         self.persistent = persistent
 
 
-class LazyModule:
+class LazyModuleMixin:
     """Mixin of modules that read their input's size at the first call, then become the ordinary class.
 
-    A subclass gives ``_becomes`` and ``infer(input)``, which materialises the parameters.
+    A subclass gives ``cls_to_become`` (None: it stays what it is) and ``initialize_parameters(*input)``, which
+    materialises its :class:`UninitializedParameter` s. Those that were loaded from a state dict stay as they are.
     """
 
-    _becomes: type
+    cls_to_become: type | None = None
+    _parameters: dict[str, Any]
+    _buffers: dict[str, Any]
 
-    def infer(self, input: Tensor) -> None:
+    def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
         """Take the sizes from the first input and initialise."""
-        raise NotImplementedError(f"{type(self).__name__}.infer")
+        raise NotImplementedError(f"initialize_parameters is not implemented for {type(self).__name__}")
+
+    def has_uninitialized_params(self) -> bool:
+        """Whether some parameter or buffer has no shape yet."""
+        return any(map(is_lazy, (*self._parameters.values(), *self._buffers.values())))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with no_grad():
-            self.infer(args[0])
-        self.__class__ = self._becomes
-        return self(*args, **kwargs)
+            self.initialize_parameters(*args, **kwargs)
+        if self.has_uninitialized_params():
+            raise RuntimeError(
+                f"module {type(self).__name__} has not been fully initialized: initialize_parameters left parameters or "
+                "buffers without a shape"
+            )
+        if self.cls_to_become is not None:
+            self.__class__ = self.cls_to_become
+            return self(*args, **kwargs)
+        return super().__call__(*args, **kwargs)  # type: ignore[misc]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict, namedtuple
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..autograd.modes import no_grad
 from ..tensor import Tensor
-from .parameter import Parameter, UninitializedParameter
+from .parameter import Parameter, is_lazy
 
 __all__ = ["StateDict"]
 
@@ -24,9 +24,30 @@ class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpec
     __str__ = __repr__
 
 
+class PostHook:
+    """A hook after ``state_dict`` that changes the dict it gets and returns nothing."""
+
+    def __init__(self, hook: Callable) -> None:
+        self.hook = hook
+
+    def __call__(self, *args: Any) -> Any:
+        return self.hook(*args)
+
+
+class WithoutModule:
+    """A hook that is called without its first argument, the module."""
+
+    def __init__(self, hook: Callable) -> None:
+        self.hook = hook
+
+    def __call__(self, module: Any, *args: Any) -> Any:
+        return self.hook(*args)
+
+
 class StateDict:
     """What :class:`Module` has for saving and loading."""
 
+    _version: int
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Any]
@@ -48,42 +69,64 @@ class StateDict:
         return type(self).get_extra_state is not StateDict.get_extra_state
 
     def state_dict(
-        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+        self,
+        *args: Any,
+        destination: dict[str, Any] | None = None,
+        prefix: str = "",
+        keep_vars: bool = False,
     ) -> dict[str, Any]:
-        """An ordered dict of dotted name → tensor (detached, sharing memory) with parameters and persistent buffers."""
+        """An ordered dict of dotted name → tensor (detached, sharing memory) with parameters and persistent buffers.
+
+        Its attribute ``_metadata`` has the version of each module. Positional arguments are those of old programs.
+        """
+        if args:
+            given = dict(zip(("destination", "prefix", "keep_vars"), args))
+            destination = given.get("destination", destination)
+            prefix, keep_vars = given.get("prefix", prefix), given.get("keep_vars", keep_vars)
         if destination is None:
             destination = OrderedDict()
+            destination._metadata = OrderedDict()  # type: ignore[attr-defined]
+        metadata = {"version": self._version}
+        if hasattr(destination, "_metadata"):
+            destination._metadata[prefix[:-1]] = metadata
         for hook in list(self._state_dict_pre_hooks.values()):
             hook(self, prefix, keep_vars)
-        for name, parameter in self._parameters.items():
-            if parameter is not None:
-                destination[prefix + name] = parameter if keep_vars else parameter.detach()
-        for name, buffer in self._buffers.items():
-            if buffer is not None and name not in self._non_persistent_buffers_set:
-                destination[prefix + name] = buffer if keep_vars else buffer.detach()
-        if self._has_extra_state():
-            destination[prefix + "_extra_state"] = self.get_extra_state()
+        self._save_to_state_dict(destination, prefix, keep_vars)
         for name, child in self._modules.items():
             if child is not None:
                 child.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
         for hook in list(self._state_dict_hooks.values()):
-            changed = hook(self, destination, prefix, {})
+            changed = hook(self, destination, prefix, metadata)
             if changed is not None:
+                if isinstance(hook, PostHook):
+                    raise RuntimeError("state_dict post-hook must return None")
                 destination = changed
         return destination
 
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        """Put this module's own entries (not its children's) into the dict; a subclass may override it."""
+        for name, parameter in self._parameters.items():
+            if parameter is not None:
+                as_it_is = keep_vars or is_lazy(parameter)
+                destination[prefix + name] = parameter if as_it_is else parameter.detach()
+        for name, buffer in self._buffers.items():
+            if buffer is not None and name not in self._non_persistent_buffers_set:
+                destination[prefix + name] = buffer if keep_vars or is_lazy(buffer) else buffer.detach()
+        if self._has_extra_state():
+            destination[prefix + "_extra_state"] = self.get_extra_state()
+
     def _load_from_state_dict(
         self,
-        state_dict: Mapping[str, Any],
+        state_dict: Any,
         prefix: str,
         local_metadata: dict,
         strict: bool,
         missing_keys: list[str],
         unexpected_keys: list[str],
         error_msgs: list[str],
-        assign: bool = False,
     ) -> None:
         """Load this module's own entries (not its children's); a subclass may override it."""
+        assign = local_metadata.get("assign_to_params_buffers", False)
         for hook in list(self._load_state_dict_pre_hooks.values()):
             hook(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
         buffers = {k: v for k, v in self._buffers.items() if k not in self._non_persistent_buffers_set}
@@ -101,9 +144,13 @@ class StateDict:
                     f"but received {type(given)}"
                 )
                 continue
-            if isinstance(mine, UninitializedParameter):
+            if is_lazy(mine):
+                if is_lazy(given):
+                    continue
                 mine.materialize(given.shape)
-            elif tuple(given.shape) != tuple(mine.shape):
+            elif not is_lazy(given) and not mine.ndim and given.shape == (1,):
+                given = given[0]  # as very old files have numbers
+            if tuple(given.shape) != tuple(mine.shape):
                 error_msgs.append(
                     f"size mismatch for {key}: copying a param with shape {given.shape} from checkpoint, "
                     f"the shape in current model is {mine.shape}."
@@ -155,8 +202,17 @@ class StateDict:
         unexpected: list[str] = []
         errors: list[str] = []
 
+        versions = getattr(state_dict, "_metadata", None)
+        state_dict = OrderedDict(state_dict)  # hooks may change it
+        if versions is not None:
+            state_dict._metadata = versions  # type: ignore[attr-defined]
+
         def load(module: Any, prefix: str) -> None:
-            module._load_from_state_dict(state_dict, prefix, {}, strict, missing, unexpected, errors, assign)
+            metadata = {} if versions is None else dict(versions.get(prefix[:-1], {}))
+            if assign:
+                metadata["assign_to_params_buffers"] = True
+            # Names that nobody knows are always collected; `strict` says whether they are an error.
+            module._load_from_state_dict(state_dict, prefix, metadata, True, missing, unexpected, errors)
             for name, child in module._modules.items():
                 if child is not None:
                     load(child, f"{prefix}{name}.")
@@ -164,14 +220,11 @@ class StateDict:
                 hook(module, _IncompatibleKeys(missing, unexpected))
 
         load(self, "")
-        if strict and missing:
-            errors.insert(
-                0, "Missing key(s) in state_dict: {}. ".format(", ".join(f'"{k}"' for k in missing))
-            )
-        if strict and unexpected:
-            errors.insert(
-                0, "Unexpected key(s) in state_dict: {}. ".format(", ".join(f'"{k}"' for k in unexpected))
-            )
+        for kind, keys in (("Unexpected", unexpected), ("Missing", missing)) if strict else ():
+            if keys:
+                errors.insert(
+                    0, "{} key(s) in state_dict: {}. ".format(kind, ", ".join(f'"{k}"' for k in keys))
+                )
         if errors:
             raise RuntimeError(
                 "Error(s) in loading state_dict for {}:\n\t{}".format(

@@ -93,7 +93,7 @@ def _npz(obj: Any) -> bytes:
                 f"save: a .npz file cannot hold {name}, of {array.dtype}; use another format or .float()"
             )
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 

@@ -33,8 +33,11 @@ class Encoder:
             return x
         if isinstance(x, Tensor):
             kind = type(x).__name__ if type(x).__name__ in ("Parameter", "Buffer") else "tensor"
-            entry = {"name": self._store(x, np.asarray(x.detach()._host()), path), "device": str(x.device)}
-            if kind == "Buffer" and not x.persistent:  # type: ignore[attr-defined]
+            entry: dict[str, Any] = {
+                "name": self._store(x, np.asarray(x.detach()._host()), path),
+                "device": str(x.device),
+            }
+            if kind == "Buffer" and not x.persistent:
                 entry["persistent"] = False
             return {kind: entry, "requires_grad": True} if x.requires_grad else {kind: entry}
         if isinstance(x, np.ndarray):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 from .. import dtypes as dt
 from ..devices import device as Device
@@ -122,13 +122,16 @@ def _encode(text: str, encoding: str) -> bytes:
 class _Restricted(pickle._Unpickler):
     """Written in Python, where the instruction that sets attributes can be looked at."""
 
-    dispatch: dict[int, Callable] = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Callable]] = dict(pickle._Unpickler.dispatch)
 
     def __init__(
         self, file: BinaryIO, known: Callable[[str, str], Any], persistent: Callable[[Any], Any]
     ) -> None:
         super().__init__(file)
-        self._known, self.persistent_load = known, persistent  # type: ignore[method-assign]
+        self._known, self._persistent = known, persistent
+
+    def persistent_load(self, pid: Any) -> Any:
+        return self._persistent(pid)
 
     def find_class(self, module: str, name: str) -> Any:
         for found in (self._known(module, name), _plain(module, name), _safe.get((module, name))):

@@ -48,13 +48,21 @@ class _Items(Module):
 
     def extend(self, modules: Iterable[Module]) -> Any:
         """Add modules at the end; returns self."""
+        if not isinstance(modules, Iterable):
+            raise TypeError(
+                f"{type(self).__name__}.extend should be called with an iterable, but got {type(modules).__name__}"
+            )
         for module in list(modules):
             self.append(module)
         return self
 
     def insert(self, index: int, module: Module) -> Any:
         """Put a module before the index."""
+        if not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
         items = self._items()
+        if not -len(items) <= index <= len(items):
+            raise IndexError(f"Index out of range: {index}; the {type(self).__name__} has {len(items)} items")
         items.insert(index, module)
         self._set_items(items)
         return self
@@ -116,6 +124,29 @@ class Sequential(_Items):
                 f"add operator supports only objects of Sequential class, but {type(other)} is given."
             )
         return Sequential(*self, *other)
+
+    def __iadd__(self, other: Sequential) -> Sequential:
+        if not isinstance(other, Sequential):
+            raise ValueError(
+                f"add operator supports only objects of Sequential class, but {type(other)} is given."
+            )
+        return self.extend(other)
+
+    def _times(self, factor: int) -> list[Module]:
+        if not isinstance(factor, int):
+            raise TypeError(f"unsupported operand type(s) for *: {type(self)} and {type(factor)}")
+        if factor <= 0:
+            raise ValueError(f"Non-positive multiplication factor {factor} for {type(self)}")
+        return self._items() * factor
+
+    def __mul__(self, factor: int) -> Sequential:
+        """The same modules several times over; they share their parameters."""
+        return Sequential(*self._times(factor))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, factor: int) -> Sequential:
+        return self.extend(self._times(factor)[len(self) :])
 
 
 class ModuleList(_Items):
@@ -320,6 +351,42 @@ class ParameterDict(Module):
         value = self[key]
         del self[key]
         return value
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The parameter, which becomes default where there is none."""
+        if key not in self._keys:
+            self[key] = default
+        return self[key]
+
+    def popitem(self) -> tuple[str, Any]:
+        """Take the newest (name, parameter) out and return it."""
+        key = next(reversed(self._keys))
+        return key, self.pop(key)
+
+    def copy(self) -> ParameterDict:
+        """Another dict of the same parameters."""
+        return ParameterDict(self.items())
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """A dict with default under each name."""
+        return ParameterDict((key, default) for key in keys)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(list(self._keys))
+
+    def __or__(self, other: Any) -> ParameterDict:
+        made = self.copy()
+        made.update(other)
+        return made
+
+    def __ror__(self, other: Any) -> ParameterDict:
+        made = ParameterDict(other)
+        made.update(self)
+        return made
+
+    def __ior__(self, other: Any) -> ParameterDict:
+        self.update(other)
+        return self
 
     def clear(self) -> None:
         """Remove every parameter."""

@@ -10,7 +10,7 @@ from ...tensor import Tensor
 from .. import functional as F
 from .. import init
 from ..module import Module
-from ..parameter import LazyModule, Parameter, UninitializedParameter
+from ..parameter import LazyModuleMixin, Parameter, UninitializedParameter
 
 __all__ = [
     "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "LazyConv1d", "LazyConv2d",
@@ -238,54 +238,55 @@ class ConvTranspose3d(_ConvTransposeNd):
     _dims = 3
 
 
-class _LazyConv(LazyModule, _ConvNd):
+class _LazyConv(LazyModuleMixin, _ConvNd):
     """The lazy form of a convolution: the same arguments without in_channels."""
 
     def __init__(self, out_channels: int, kernel_size: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(0, out_channels, kernel_size, *args, **kwargs)
         self.weight = UninitializedParameter(device=self.weight.device, dtype=self.weight.dtype)
 
-    def infer(self, input: Tensor) -> None:
+    def initialize_parameters(self, input: Tensor) -> None:
         self.in_channels = input.shape[-self._dims - 1]
         if self.in_channels % self.groups:
             raise ValueError(
                 f"in_channels must be divisible by groups: the input has {self.in_channels}, groups={self.groups}"
             )
-        self.weight.materialize(self._weight_shape())
-        self.reset_parameters()
+        if self.has_uninitialized_params():
+            self.weight.materialize(self._weight_shape())
+            self.reset_parameters()
 
 
 class LazyConv1d(_LazyConv, Conv1d):
     """A :class:`Conv1d` that takes in_channels from its first input."""
 
-    _becomes = Conv1d
+    cls_to_become = Conv1d
 
 
 class LazyConv2d(_LazyConv, Conv2d):
     """A :class:`Conv2d` that takes in_channels from its first input."""
 
-    _becomes = Conv2d
+    cls_to_become = Conv2d
 
 
 class LazyConv3d(_LazyConv, Conv3d):
     """A :class:`Conv3d` that takes in_channels from its first input."""
 
-    _becomes = Conv3d
+    cls_to_become = Conv3d
 
 
 class LazyConvTranspose1d(_LazyConv, ConvTranspose1d):
     """A :class:`ConvTranspose1d` that takes in_channels from its first input."""
 
-    _becomes = ConvTranspose1d
+    cls_to_become = ConvTranspose1d
 
 
 class LazyConvTranspose3d(_LazyConv, ConvTranspose3d):
     """A :class:`ConvTranspose3d` that takes in_channels from its first input."""
 
-    _becomes = ConvTranspose3d
+    cls_to_become = ConvTranspose3d
 
 
 class LazyConvTranspose2d(_LazyConv, ConvTranspose2d):
     """A :class:`ConvTranspose2d` that takes in_channels from its first input."""
 
-    _becomes = ConvTranspose2d
+    cls_to_become = ConvTranspose2d

@@ -10,7 +10,7 @@ from ...tensor import Tensor
 from .. import functional as F
 from .. import init
 from ..module import Module
-from ..parameter import LazyModule, Parameter, UninitializedParameter
+from ..parameter import LazyModuleMixin, Parameter, UninitializedParameter
 
 __all__ = ["Bilinear", "Flatten", "Identity", "LazyLinear", "Linear", "Unflatten"]
 
@@ -68,19 +68,20 @@ class Linear(Module):
         )
 
 
-class LazyLinear(LazyModule, Linear):
+class LazyLinear(LazyModuleMixin, Linear):
     """A :class:`Linear` that takes in_features from its first input."""
 
-    _becomes = Linear
+    cls_to_become = Linear
 
     def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
         super().__init__(0, out_features, bias, device, dtype)
         self.weight = UninitializedParameter(device=device, dtype=dtype)
 
-    def infer(self, input: Tensor) -> None:
+    def initialize_parameters(self, input: Tensor) -> None:
         self.in_features = input.shape[-1]
-        self.weight.materialize((self.out_features, self.in_features))
-        self.reset_parameters()
+        if self.has_uninitialized_params():
+            self.weight.materialize((self.out_features, self.in_features))
+            self.reset_parameters()
 
 
 class Bilinear(Module):

@@ -10,7 +10,13 @@ from ...tensor import Tensor
 from .. import functional as F
 from .. import init
 from ..module import Module
-from ..parameter import LazyModule, Parameter, UninitializedParameter
+from ..parameter import (
+    LazyModuleMixin,
+    Parameter,
+    UninitializedBuffer,
+    UninitializedParameter,
+    UninitializedTensorMixin,
+)
 
 __all__ = [
     "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "CrossMapLRN2d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d",
@@ -150,6 +156,7 @@ class _BatchStatistics(Module):
     """Weight, bias and running statistics, one a channel; what batch and instance norm share."""
 
     _ndims: tuple[int, ...] = ()
+    _version = 2  # since then there is num_batches_tracked
 
     def __init__(
         self,
@@ -188,6 +195,12 @@ class _BatchStatistics(Module):
             init.ones_(self.weight)
         if self.bias is not None:
             init.zeros_(self.bias)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: dict, *rest: Any) -> None:
+        key = prefix + "num_batches_tracked"
+        if (local_metadata.get("version") or 1) < 2 and self.track_running_stats and key not in state_dict:
+            state_dict[key] = self.num_batches_tracked
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
     def _check(self, input: Tensor) -> None:
         if input.ndim not in self._ndims:
@@ -285,7 +298,7 @@ class SyncBatchNorm(_BatchNorm):
         return made
 
 
-class _LazyNorm(LazyModule, _BatchStatistics):
+class _LazyNorm(LazyModuleMixin, _BatchStatistics):
     """The lazy form of batch and instance norm: the same arguments without num_features."""
 
     def __init__(
@@ -303,36 +316,41 @@ class _LazyNorm(LazyModule, _BatchStatistics):
         for name, old in list(self._parameters.items()):
             if old is not None:
                 setattr(self, name, UninitializedParameter(device=old.device, dtype=old.dtype))
+        for name in ("running_mean", "running_var") if track_running_stats else ():
+            old = self._buffers[name]
+            self._buffers[name] = UninitializedBuffer(device=old.device, dtype=old.dtype)
 
-    def infer(self, input: Tensor) -> None:
+    def initialize_parameters(self, input: Tensor) -> None:
         unbatched = isinstance(self, _InstanceNorm) and input.ndim == self._ndims[0]
         self.num_features = input.shape[0 if unbatched else 1]
-        for parameter in self._parameters.values():
-            if isinstance(parameter, UninitializedParameter):
-                parameter.materialize((self.num_features,))
-        if self.track_running_stats:
-            for name in ("running_mean", "running_var"):
-                old = getattr(self, name)
-                setattr(self, name, empty(self.num_features, device=old.device, dtype=old.dtype))
-        self.reset_parameters()
+        if self.has_uninitialized_params():
+            for tensor in (*self._parameters.values(), *self._buffers.values()):
+                if isinstance(tensor, UninitializedTensorMixin):
+                    tensor.materialize((self.num_features,))
+            self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """As of the ordinary class, once there is something to reset."""
+        if self.num_features != 0:
+            super().reset_parameters()
 
 
 class LazyBatchNorm1d(_LazyNorm, BatchNorm1d):
     """A :class:`BatchNorm1d` that takes num_features from its first input."""
 
-    _becomes = BatchNorm1d
+    cls_to_become = BatchNorm1d
 
 
 class LazyBatchNorm2d(_LazyNorm, BatchNorm2d):
     """A :class:`BatchNorm2d` that takes num_features from its first input."""
 
-    _becomes = BatchNorm2d
+    cls_to_become = BatchNorm2d
 
 
 class LazyBatchNorm3d(_LazyNorm, BatchNorm3d):
     """A :class:`BatchNorm3d` that takes num_features from its first input."""
 
-    _becomes = BatchNorm3d
+    cls_to_become = BatchNorm3d
 
 
 class _InstanceNorm(_BatchStatistics):
@@ -395,19 +413,19 @@ class InstanceNorm3d(_InstanceNorm):
 class LazyInstanceNorm1d(_LazyNorm, InstanceNorm1d):
     """An :class:`InstanceNorm1d` that takes num_features from its first input."""
 
-    _becomes = InstanceNorm1d
+    cls_to_become = InstanceNorm1d
 
 
 class LazyInstanceNorm2d(_LazyNorm, InstanceNorm2d):
     """An :class:`InstanceNorm2d` that takes num_features from its first input."""
 
-    _becomes = InstanceNorm2d
+    cls_to_become = InstanceNorm2d
 
 
 class LazyInstanceNorm3d(_LazyNorm, InstanceNorm3d):
     """An :class:`InstanceNorm3d` that takes num_features from its first input."""
 
-    _becomes = InstanceNorm3d
+    cls_to_become = InstanceNorm3d
 
 
 class LocalResponseNorm(Module):

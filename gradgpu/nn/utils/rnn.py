@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...ops.creation import from_numpy, full
+from ... import dtypes as dt
+from ...ops.creation import arange, empty_like, from_numpy, full
 from ...ops.join import cat, stack
 from ...tensor import Tensor
 
@@ -18,6 +19,8 @@ __all__ = [
     "pack_sequence",
     "pad_packed_sequence",
     "pad_sequence",
+    "invert_permutation",
+    "unpack_sequence",
     "unpad_sequence",
 ]
 
@@ -42,6 +45,50 @@ class PackedSequence(NamedTuple):
         data = self.data.to(*args, **kwargs)
         order = [i if i is None else i.to(data.device) for i in (self.sorted_indices, self.unsorted_indices)]
         return PackedSequence(data, self.batch_sizes, *order)
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the data is on a GPU."""
+        return self.data.is_cuda
+
+    def is_pinned(self) -> bool:
+        """Whether the data is in memory that a GPU reads by itself."""
+        return self.data.is_pinned()
+
+    def pin_memory(self) -> PackedSequence:
+        """With the data in memory that a GPU reads by itself."""
+        return self._replace(data=self.data.pin_memory())
+
+    def cuda(self, *args: Any, **kwargs: Any) -> PackedSequence:
+        """On the GPU."""
+        data = self.data.cuda(*args, **kwargs)
+        return self.to(data.device)
+
+    def cpu(self) -> PackedSequence:
+        """On the CPU."""
+        return self.to("cpu")
+
+
+def _cast(name: str) -> Any:
+    def cast(self: PackedSequence) -> PackedSequence:
+        return self.to(getattr(dt, name))
+
+    cast.__name__ = name
+    cast.__doc__ = f"The data as {name}."
+    return cast
+
+
+for _name in ("double", "float", "half", "bfloat16", "long", "int", "short"):
+    setattr(PackedSequence, _name, _cast(_name))
+
+
+def invert_permutation(permutation: Tensor | None) -> Tensor | None:
+    """The permutation that undoes another: p[inverse] is 0, 1, 2, …"""
+    if permutation is None:
+        return None
+    return empty_like(permutation).scatter_(
+        0, permutation, arange(permutation.numel(), device=permutation.device)
+    )
 
 
 def pad_sequence(
@@ -159,6 +206,12 @@ def pad_packed_sequence(
         padded = padded.index_select(1, sequence.unsorted_indices)
         sizes = sizes.index_select(0, sequence.unsorted_indices.to("cpu"))
     return (padded.transpose(0, 1) if batch_first else padded), sizes
+
+
+def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
+    """The sequences of a packed batch, in their original order."""
+    padded, lengths = pad_packed_sequence(packed_sequences, batch_first=True)
+    return unpad_sequence(padded, lengths, batch_first=True)
 
 
 def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:

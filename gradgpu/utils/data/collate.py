@@ -23,7 +23,7 @@ def _like(first: Any, items: dict | list) -> Any:
             if isinstance(items, dict):
                 clone.update(items)  # type: ignore[union-attr]
             else:
-                clone[:] = items  # type: ignore[index]
+                clone[:] = items
             return clone
         return type(first)(items)
     except Exception:
