@@ -289,6 +289,7 @@ def run(
                     else:
                         pending[edge] = c + h
                         owned.add(edge)
+            grads = h = c = None  # the memory of what is not needed any more is free for the next node
         g = grads = h = c = None
         # Only leaves are left.
         while pending:

@@ -142,7 +142,14 @@ class _Negation(Pointwise):
 neg = unary_door(_Negation("neg", "-x", np.negative, lambda g: -g, parameters="x", inputs="number"))
 add = _binary("add", "a + b", np.add, lambda g: g, lambda g: g)
 sub = _binary("sub", "a - b", np.subtract, lambda g: g, lambda g: -g, kind=_Difference, inputs="number")
-mul = _binary("mul", "a * b", np.multiply, lambda g, b: g * b, lambda g, a: g * a)
+mul = _binary(
+    "mul",
+    "a * b",
+    np.multiply,
+    lambda g, b: g * b,
+    lambda g, a: g * a,
+    overwrite=lambda g, saved: np.multiply(g, saved[1], g),
+)
 div = _binary("div", "a / b", np.divide, lambda g, b: g / b, lambda g, a, b: -g * (a / b) / b, result="float")
 floor_divide = _binary("floor_divide", "floor_div(a, b)", np.floor_divide, _flat, _flat, inputs="number")
 remainder = _binary(
@@ -410,7 +417,15 @@ def _relu_grad(g: Any, y: Any) -> Any:
     return _only(g, y != 0.0)  # y is not negative; where it is NaN the gradient passes, as in PyTorch
 
 
-relu = _unary("relu", "x < C(0) ? C(0) : x", _relu_cpu, _relu_grad, inputs="number")
+def _relu_overwrite(g: np.ndarray, saved: tuple) -> np.ndarray:
+    bits = g.view(_BITS[g.dtype.itemsize])
+    np.multiply(bits, saved[1] != 0.0, bits)
+    return g
+
+
+relu = _unary(
+    "relu", "x < C(0) ? C(0) : x", _relu_cpu, _relu_grad, inputs="number", overwrite=_relu_overwrite
+)
 
 
 def _softplus_cpu(x: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class Pointwise(Op):
         cuda_int: the C++ expression for integer dtypes, if it differs.
         conditions: inputs that are bool whatever the others are.
         half: 'exact' if numpy code may run in a half dtype (one rounding), else it runs in float32.
+        overwrite: function of (g, saved values) that computes the first input's gradient into the numpy array g.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Pointwise(Op):
         half: str = "exact",
         parameters: str | None = None,
         differentiable: bool = True,
+        overwrite: Callable | None = None,
     ):
         if parameters is not None:  # ufuncs have no signature to inspect
             plain = cpu
@@ -90,6 +93,7 @@ class Pointwise(Op):
             None if r is None else _runner(r, p or []) for r, p in zip(self.rules, self.positions)
         ]
         self._keep: dict[tuple, tuple] = {}
+        self.overwrite = overwrite
 
     # ---- what is saved ----
     def _kept(self, needs: tuple) -> tuple:
@@ -477,6 +481,20 @@ def _fused_key(g: Any, saved: tuple, edges: tuple) -> tuple:
     return (g.layout, *kinds, *[e is None for e in edges])
 
 
+_LARGE = 16384  # elements from which on it pays to reuse the memory of a gradient
+
+
+def _passed_count() -> int:
+    def vjp(node: Any, g: Any, edges: tuple, create_graph: bool) -> int:
+        return getrefcount(g)
+
+    g = object()
+    return vjp(None, g, (), False)
+
+
+_PASSED = _passed_count()  # references to a gradient that `engine.run` alone holds, seen in `vjp`
+
+
 def _first(values: tuple) -> tuple:
     return values[:1]
 
@@ -588,9 +606,14 @@ def unary_door(op: Pointwise) -> Callable:
     return _named(door, op)
 
 
+def _may_change(node: Node, g: ndarray) -> bool:
+    """Whether a gradient that nobody else holds may be overwritten: it is no view, and no hook will see it."""
+    return g.base is None and node.extra is None and g.flags.writeable
+
+
 def _unary_vjp(op: Pointwise) -> Callable:
     """`Pointwise.vjp` of a one-input op, with the common case (numpy, first order) in few steps."""
-    runner = op.runners[0]
+    runner, overwrite = op.runners[0], op.overwrite
     general, fused = op.vjp, op._fused_vjp
 
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
@@ -606,6 +629,8 @@ def _unary_vjp(op: Pointwise) -> Callable:
             for cell, version in node.checks:
                 if cell[0] != version:
                     unpack(node)
+        if overwrite is not None and g.size > _LARGE and getrefcount(g) == _PASSED and _may_change(node, g):
+            return (overwrite(g, saved),)
         return (runner(g, saved, None),)  # type: ignore[misc]
 
     return vjp
@@ -735,6 +760,7 @@ def binary_door(op: Pointwise) -> Callable:
 def _binary_vjp(op: Pointwise) -> Callable:
     """`Pointwise.vjp` of a two-input op; see `_unary_vjp`."""
     first, second = op.runners
+    overwrite = op.overwrite
     general, fused = op.vjp, op._fused_vjp
 
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
@@ -751,10 +777,13 @@ def _binary_vjp(op: Pointwise) -> Callable:
                 if cell[0] != version:
                     unpack(node)
         a, b = edges
-        if a is not None:
-            a = first(g, saved, None)  # type: ignore[misc]
         if b is not None:
             b = second(g, saved, None)  # type: ignore[misc]
+        if a is not None:
+            if overwrite is not None and g.size > _LARGE and getrefcount(g) == _PASSED and _may_change(node, g):
+                a = overwrite(g, saved)
+            else:
+                a = first(g, saved, None)  # type: ignore[misc]
         shapes = saved[3]
         if shapes is not None:
             if a is not None and a.shape != shapes[0]:

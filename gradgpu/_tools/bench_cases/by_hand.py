@@ -99,36 +99,29 @@ def mlp_regression() -> tuple[Step, Step]:
 
 
 def chain() -> tuple[Step, Step]:
-    """Every array of forward that backward needs has its own memory, made once."""
-    x, w = chain_data()
-    products, tanhs = np.empty((5, x.size), np.float32), np.empty((5, x.size), np.float32)
-    g, t, dx, dw = (np.empty_like(x) for _ in range(4))
-    factor, one = np.float32(0.9), np.float32(1)
+    """Every array has its own memory, made once; what can be done in place is."""
+    x = chain_data()
+    outputs = np.empty((5, x.size), np.float32)  # of the rectifiers
+    y, g, dx = (np.empty_like(x) for _ in range(3))
+    mask = np.empty(x.size, np.bool_)
+    factor, shift, zero, infinity = (np.float32(v) for v in (0.9, 0.1, 0, np.inf))
 
     def step() -> list[Any]:
-        y = x
-        for product, tanh in zip(products, tanhs):  # products[k] is what the k-th product multiplied with w
-            product[...] = y
-            np.multiply(y, w, out=tanh)
-            tanh += x
-            np.tanh(tanh, out=tanh)
-            np.multiply(tanh, factor, out=t)
-            y = t
-        mean = np.add.reduce(y) / y.size
-        g.fill(1 / y.size)
+        for k, out in enumerate(outputs):
+            np.multiply(y if k else x, factor, y)
+            np.add(y, x, y)
+            np.clip(y, zero, infinity, out)
+            np.subtract(out, shift, y)
+        mean = np.add.reduce(y) / x.size
+        g.fill(1 / x.size)
         dx.fill(0)
-        dw.fill(0)
-        for product, tanh in zip(products[::-1], tanhs[::-1]):
-            np.multiply(g, factor, out=g)
-            np.multiply(tanh, tanh, out=t)
-            np.subtract(one, t, out=t)
-            np.multiply(g, t, out=g)
-            np.add(dx, g, out=dx)
-            np.multiply(g, product, out=t)
-            np.add(dw, t, out=dw)
-            np.multiply(g, w, out=g)
-        np.add(dx, g, out=dx)
-        return [mean, np.add.reduce(dx) / dx.size, np.add.reduce(dw) / dw.size]
+        for out in outputs[::-1]:
+            np.not_equal(out, zero, mask)
+            np.multiply(g, mask, g)
+            np.add(dx, g, dx)
+            np.multiply(g, factor, g)
+        np.add(dx, g, dx)
+        return [mean, np.add.reduce(dx) / dx.size]
 
     return step, lambda: [float(v) for v in step()]
 

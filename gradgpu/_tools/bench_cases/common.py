@@ -52,10 +52,9 @@ def regression_data() -> tuple[np.ndarray, np.ndarray]:
     return rng.standard_normal((16, 64), dtype=np.float32), rng.random((16, 1), dtype=np.float32)
 
 
-def chain_data() -> tuple[np.ndarray, np.ndarray]:
-    """Two long vectors."""
-    rng = np.random.default_rng(2)
-    return rng.random(10**6, dtype=np.float32), rng.random(10**6, dtype=np.float32)
+def chain_data() -> np.ndarray:
+    """A long vector with values of both signs."""
+    return np.random.default_rng(2).random(10**6, dtype=np.float32) - np.float32(0.5)
 
 
 def indexing_data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
