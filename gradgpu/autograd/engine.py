@@ -58,7 +58,7 @@ class Node:
     """One operation on the tape; what `Tensor.grad_fn` returns.
 
     `saved` are the values for the gradient rule (None once freed), `checks` their version cells
-    and versions (None if no array was saved), `attrs` the operation's attributes.
+    and versions in turn (None if no array was saved), `attrs` the operation's attributes.
     """
 
     __slots__ = ("op", "edges", "saved", "checks", "attrs", "extra", "seq", "plan", "__weakref__")
@@ -134,7 +134,7 @@ def select_node(node: Node, index: int) -> Node:
 
 
 def new_node(op: Any, edges: tuple, saved: Any = (), checks: Any = None, attrs: Any = None) -> Node:
-    node = object.__new__(Node)
+    node = Node()  # faster than object.__new__
     node.op, node.edges, node.saved, node.checks, node.attrs, node.extra = (
         op,
         edges,
@@ -223,28 +223,27 @@ def run(
     if autocast is not None:
         state.autocast = None  # gradients have the dtypes of forward
     try:
-        pending: dict[Any, Any] = {}
-        owned: set[Any] = set()  # sums made here, which may be added to in place
-        heap: list[Any] = []  # what `pending` has for nodes, by their numbers, the latest first
-        node_at: dict[Any, Node] = {}
+        waiting: dict[int, tuple[Node, Any]] = {}  # by number: a node and the sum of its gradients so far
+        heap: list[int] = []  # the numbers in `waiting`, the latest node first
+        leaves: dict[Any, Any] = {}
+        owned: set[Any] = set()  # numbers and leaves whose sums were made here and may be added to in place
         for root, gradient in zip(roots, gradients, strict=True):
             g = gradient if create_graph else gradient._a
-            if root in pending:
-                pending[root] = pending[root] + g
+            if type(root) is not Node:
+                leaves[root] = leaves[root] + g if root in leaves else g
+            elif root.seq in waiting:
+                waiting[root.seq] = root, waiting[root.seq][1] + g
             else:
-                pending[root] = g
-                if type(root) is Node:
-                    node_at[root.seq] = root
-                    heappush(heap, root.seq)
+                waiting[root.seq] = root, g
+                heappush(heap, root.seq)
         useful = None if targets is None else _leading_to(discover(roots), targets)
         wanted = set(targets or ())
         captured: dict[Any, Any] = {}
         watch = state.anomaly
-        get, pop, node_of = pending.get, pending.pop, node_at.pop
+        at, pop, at_leaf = waiting.get, waiting.pop, leaves.get
         # Every gradient of a node comes from later ones, so the latest node that waits has all of its gradient.
         while heap:
-            node = node_of(heappop(heap))
-            g = pop(node)
+            node, g = pop(heappop(heap))
             extra = node.extra
             if extra is not None:
                 g = _output_hooks(node, extra, g, create_graph)
@@ -258,11 +257,12 @@ def run(
             op = node.op
             if op is SELECT:
                 (edge,) = edges
-                parts = get(edge)
-                if parts is None:
-                    parts = pending[edge] = [None] * edge.op.n_outputs_of(edge)
-                    node_at[edge.seq] = edge
-                    heappush(heap, edge.seq)
+                seq = edge.seq
+                known = at(seq)
+                if known is None:
+                    known = waiting[seq] = edge, [None] * edge.op.n_outputs_of(edge)
+                    heappush(heap, seq)
+                parts = known[1]
                 # Under create_graph a saved output comes back with a selecting node of its own: two may meet.
                 c = parts[node.saved]
                 parts[node.saved] = g if c is None else c + g
@@ -272,28 +272,44 @@ def run(
                 grads = _input_hooks(node, grads, g, create_graph)
             if not keep and node.checks is not None:
                 node.saved = None
-            for edge, h in zip(edges, grads):
-                if edge is not None and h is not None:
-                    c = get(edge)
+            k = -1
+            for edge in edges:  # not zip: making one costs as much as the rest of a pass
+                k += 1
+                if edge is None:
+                    continue
+                h = grads[k]
+                if h is None:
+                    continue
+                if type(edge) is Node:
+                    seq = edge.seq
+                    known = at(seq)
+                    if known is None:
+                        waiting[seq] = edge, h
+                        heappush(heap, seq)
+                        continue
+                    c = known[1]
+                else:
+                    seq = edge
+                    c = at_leaf(edge)
                     if c is None:
-                        pending[edge] = h
-                        if type(edge) is Node:
-                            seq = edge.seq
-                            node_at[seq] = edge
-                            heappush(heap, seq)
-                    elif create_graph:
-                        pending[edge] = c + h
-                    elif edge in owned:
-                        c += h
-                        pending[edge] = c
-                    else:
-                        pending[edge] = c + h
-                        owned.add(edge)
-            grads = h = c = None  # the memory of what is not needed any more is free for the next node
-        g = grads = h = c = None
-        # Only leaves are left.
-        while pending:
-            leaf, g = pending.popitem()
+                        leaves[edge] = h
+                        continue
+                if create_graph:
+                    c = c + h
+                elif seq in owned:
+                    c += h
+                else:
+                    c = c + h
+                    owned.add(seq)
+                if seq is edge:
+                    leaves[edge] = c
+                else:
+                    waiting[seq] = edge, c
+            # The memory of what is not needed any more is free for the next node.
+            grads = h = c = known = None
+        g = None
+        while leaves:
+            leaf, g = leaves.popitem()
             hooks = leaf._hooks
             if hooks:
                 g = _call_hooks(hooks, g, create_graph)

@@ -126,7 +126,8 @@ class _FunctionOp:
                 f"{node.name()}: Trying to backward through the graph a second time (or directly access saved tensors after they "
                 "have already been freed). Specify retain_graph=True if you need to backward through the graph a second time."
             )
-        for s, (cell, version) in zip([s for s in saved if s is not None], node.checks or ()):
+        checks = node.checks or ()
+        for s, cell, version in zip([s for s in saved if s is not None], checks[::2], checks[1::2]):
             if cell[0] != version:
                 t = s() if callable(s) else s
                 raise RuntimeError(
@@ -226,13 +227,13 @@ def _link(cls: type, ctx: Any, args: tuple, outputs: list) -> list:
                 out._edge = edge
         made.append(out)
     saved: list = []
-    checks = []
+    checks: list = []
     for t in ctx._saved:
         if t is None:
             saved.append(None)
             continue
         cell = t._version_cell()
-        checks.append((cell, cell[0]))
+        checks += (cell, cell[0])
         if id(t) in places and id(t) not in inputs:
             # An output holds its node: keeping the tensor here would be a cycle.
             saved.append(_SavedOutput(t._a, node, places[id(t)], len(outputs)))

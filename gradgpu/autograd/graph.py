@@ -38,7 +38,7 @@ class saved_tensors_hooks:
 
     def __enter__(self) -> saved_tensors_hooks:
         state.saved_hooks = (*state.saved_hooks, self.hooks)
-        state.special = True
+        note_special()
         return self
 
     def __exit__(self, *exc: Any) -> None:

@@ -102,7 +102,7 @@ def keep_original(target: Tensor, node: Node) -> None:
     """Copies what the new node saved of the target's memory, which is about to change: its rule wants the old values."""
     cell = target._cell
     saved = node.saved
-    if node.checks is None or saved is None or all(c is not cell for c, _ in node.checks):
+    if node.checks is None or saved is None or all(c is not cell for c in node.checks[::2]):
         return
     a = target._a
     packed = type(saved) is not tuple  # by saved_tensors_hooks, which may keep the array itself
@@ -110,7 +110,8 @@ def keep_original(target: Tensor, node: Node) -> None:
     if any(_shares(v, a) for v in values):
         values = tuple([v.copy() if _shares(v, a) else v for v in values])
         node.saved = pack(values) if packed else values
-    node.checks = [check for check in node.checks if check[0] is not cell]
+    pairs = zip(node.checks[::2], node.checks[1::2])
+    node.checks = tuple([part for pair in pairs if pair[0] is not cell for part in pair])
 
 
 def _shares(v: Any, a: Any) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autograd.engine import LEAF, Node, new_node
-from ..autograd.modes import state
+from ..autograd.modes import SPECIAL, state
 from ..cuda.gemm import fold, gemm, unfold
 from ..tensor import Tensor, wrap
 from .reduce import sum_to_size_op
@@ -133,10 +133,10 @@ class _Product:
             checks: tuple = ()
             if a is not None:
                 cell = other._version_cell()
-                checks = ((cell, cell[0]),)
+                checks = (cell, cell[0])
             if b is not None:
                 cell = input._version_cell()
-                checks += ((cell, cell[0]),)
+                checks += (cell, cell[0])
             edges = (input if a is LEAF else a, other if b is LEAF else b)
             output._edge = new_node(self, edges, (None if b is None else x, None if a is None else y), checks)
         return output
@@ -301,12 +301,12 @@ class _Linear:
                     cell = input._cell
                     if cell is None:
                         cell = input._cell = [0]
-                    checks = ((cell, cell[0]),)
+                    checks = (cell, cell[0])
                 if to_x is not None:
                     cell = weight._cell
                     if cell is None:
                         cell = weight._cell = [0]
-                    checks += ((cell, cell[0]),)
+                    checks += (cell, cell[0])
                 saved = (None if to_w is None else x, None if to_x is None else w)
                 output._edge = new_node(self, edges, saved, checks or None)
         return output
@@ -362,7 +362,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise RuntimeError(
             f"linear: bias must have shape ({w[0]},) for weight {tuple(w)}, got {tuple(bias.shape)}"
         )
-    if len(x) == 2 and not state.special:
+    if len(x) == 2 and not (SPECIAL and state.special):
         a, b, c = input._a, weight._a, None if bias is None else bias._a
         d = a.dtype
         if (
@@ -407,7 +407,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
             and type(x) is type(y) is np.ndarray
             and x.dtype is y.dtype
             and x.dtype in _DOT_DTYPES
-            and not state.special
+            and not (SPECIAL and state.special)
         ):
             return _product.of(input, other, x, y)
         return mm_op(input, other)

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autograd.engine import LEAF, Node, new_node, next_sequence
-from ..autograd.modes import INFERENCE, INFERRING, state
+from ..autograd.modes import INFERENCE, INFERRING, SPECIAL, state
 from ..cuda.array import Array
 from ..cuda.elementwise import broadcast_shapes, elementwise
 from ..scalars import zero_dim
@@ -131,7 +131,7 @@ class Pointwise(Op):
                 saved.append(value)
                 if isinstance(t, Tensor):
                     cell = t._version_cell()
-                    checks.append((cell, cell[0]))
+                    checks += (cell, cell[0])
             else:
                 saved.append(None)
         out_shape = output._a.shape
@@ -526,6 +526,10 @@ def _slot(want: tuple[str, int], n: int) -> int:
     return n if kind == "out" else which
 
 
+def _same(g: Any, saved: tuple, attrs: Any) -> Any:
+    return g
+
+
 def _runner(rule: Any, positions: list[int]) -> Callable:
     """The rule as a function of (g, saved, attrs)."""
     f, names = rule.function, rule.attrs
@@ -533,7 +537,7 @@ def _runner(rule: Any, positions: list[int]) -> Callable:
         return lambda g, s, attrs: f(g, *[s[p] for p in positions], **{name: attrs[name] for name in names})
     if not positions:
         probe = Expr("g")
-        return (lambda g, s, attrs: g) if f(probe) is probe else (lambda g, s, attrs: f(g))
+        return _same if f(probe) is probe else (lambda g, s, attrs: f(g))
     if len(positions) == 1:
         p = positions[0]
         return lambda g, s, attrs: f(g, s[p])
@@ -579,10 +583,10 @@ def unary_door(op: Pointwise) -> Callable:
             t._cell = INFERENCE
         edge = input._edge
         if edge is not None and has_gradient and state.grad:
-            if state.special:
+            if SPECIAL and state.special:
                 op.record((input,), (x,), t, None)
                 return t
-            t._edge = node = _new(Node)
+            t._edge = node = Node()
             node.op = op
             node.attrs = node.extra = None
             node.seq = next_sequence()
@@ -593,12 +597,12 @@ def unary_door(op: Pointwise) -> Callable:
                     cell = input._cell = [0]
                 if keep_out:
                     t._cell = [0]
-                    node.saved, node.checks = (x, y, None), ((cell, cell[0]), (t._cell, 0))
+                    node.saved, node.checks = (x, y, None), (cell, cell[0], t._cell, 0)
                 else:
-                    node.saved, node.checks = (x, None, None), ((cell, cell[0]),)
+                    node.saved, node.checks = (x, None, None), (cell, cell[0])
             elif keep_out:
                 t._cell = cell = [0]
-                node.saved, node.checks = (None, y, None), ((cell, 0),)
+                node.saved, node.checks = (None, y, None), (cell, 0)
             else:
                 node.saved, node.checks = (None, None, None), None
         return t
@@ -606,7 +610,7 @@ def unary_door(op: Pointwise) -> Callable:
     return _named(door, op)
 
 
-def _may_change(node: Node, g: ndarray) -> bool:
+def _may_change(node: Node, g: Any) -> bool:
     """Whether a gradient that nobody else holds may be overwritten: it is no view, and no hook will see it."""
     return g.base is None and node.extra is None and g.flags.writeable
 
@@ -625,10 +629,11 @@ def _unary_vjp(op: Pointwise) -> Callable:
             return fused(g, unpack(node), edges, None)
         if kind is not float32 and kind is not float64 and g.itemsize == 2:
             return general(node, g, edges, create_graph)
-        if node.checks is not None:
-            for cell, version in node.checks:
-                if cell[0] != version:
-                    unpack(node)
+        checks = node.checks
+        if checks and (
+            checks[0][0] != checks[1] or len(checks) > 2 and (len(checks) > 4 or checks[2][0] != checks[3])
+        ):
+            unpack(node)
         if overwrite is not None and g.size > _LARGE and getrefcount(g) == _PASSED and _may_change(node, g):
             return (overwrite(g, saved),)
         return (runner(g, saved, None),)  # type: ignore[misc]
@@ -709,10 +714,10 @@ def binary_door(op: Pointwise) -> Callable:
             t._cell = INFERENCE
         edge = input._edge
         if (edge is not None or other_edge is not None) and has_gradient and state.grad:
-            if state.special:
+            if SPECIAL and state.special:
                 op.record((input, other), (x, y), t, None)
                 return t
-            t._edge = node = _new(Node)
+            t._edge = node = Node()
             node.op = op
             node.attrs = node.extra = None
             node.seq = next_sequence()
@@ -725,7 +730,7 @@ def binary_door(op: Pointwise) -> Callable:
                 cell = input._cell
                 if cell is None:
                     cell = input._cell = [0]
-                checks = ((cell, cell[0]),)
+                checks = (cell, cell[0])
             else:
                 shape, x = None if scalars else x.shape, None
             if number is float or number is int:
@@ -744,12 +749,15 @@ def binary_door(op: Pointwise) -> Callable:
                     cell = other._cell
                     if cell is None:
                         cell = other._cell = [0]
-                    checks += ((cell, cell[0]),)
+                    checks += (cell, cell[0])
                 else:
                     y = None
             if keep_r:
                 t._cell = cell = [0]
-                checks += ((cell, 0),)
+                checks += (cell, 0)
+            elif x is y is shapes:
+                node.saved, node.checks = _NOTHING, None
+                return t
             node.saved = (x, y, r if keep_r else None, shapes)
             node.checks = checks or None  # numbers need no check, and are not freed
         return t
@@ -757,9 +765,14 @@ def binary_door(op: Pointwise) -> Callable:
     return _named(door, op)
 
 
+_NOTHING = (None, None, None, None)
+
+
 def _binary_vjp(op: Pointwise) -> Callable:
     """`Pointwise.vjp` of a two-input op; see `_unary_vjp`."""
     first, second = op.runners
+    if op.ufunc is np.multiply:  # the same rules with a call less
+        first, second = (lambda g, saved, attrs: g * saved[1]), (lambda g, saved, attrs: g * saved[0])
     overwrite = op.overwrite
     general, fused = op.vjp, op._fused_vjp
 
@@ -772,15 +785,23 @@ def _binary_vjp(op: Pointwise) -> Callable:
             return fused(g, unpack(node), edges, None)
         if kind is not float32 and kind is not float64 and g.itemsize == 2:
             return general(node, g, edges, create_graph)
-        if node.checks is not None:
-            for cell, version in node.checks:
-                if cell[0] != version:
-                    unpack(node)
+        checks = node.checks
+        if checks and (
+            checks[0][0] != checks[1] or len(checks) > 2 and (len(checks) > 4 or checks[2][0] != checks[3])
+        ):
+            unpack(node)
         a, b = edges
         if b is not None:
-            b = second(g, saved, None)  # type: ignore[misc]
+            b = g if second is _same else second(g, saved, None)  # type: ignore[misc]
         if a is not None:
-            if overwrite is not None and g.size > _LARGE and getrefcount(g) == _PASSED and _may_change(node, g):
+            if first is _same:
+                a = g
+            elif (
+                overwrite is not None
+                and g.size > _LARGE
+                and getrefcount(g) == _PASSED
+                and _may_change(node, g)
+            ):
                 a = overwrite(g, saved)
             else:
                 a = first(g, saved, None)  # type: ignore[misc]

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autograd.engine import LEAF, Node, new_node, next_sequence, note_trace, select_node
-from ..autograd.modes import state
+from ..autograd.modes import SPECIAL, state
 from ..cuda.array import Array, on_device
 from ..tensor import Tensor, wrap
 
@@ -236,17 +236,17 @@ class Op:
                 cell = t._cell
                 if cell is None:
                     cell = t._cell = [0]
-                checks.append((cell, cell[0]))
+                checks += (cell, cell[0])
         saved += [None if arrays[k] is None else arrays[k].shape for k in plan.shapes]
         if plan.others:
             saved += [self._saved(want, inputs, arrays, outputs, checks) for want in plan.others]
-        node = _new(Node)
+        node = Node()
         node.op, node.plan, node.extra, node.seq = self, plan, None, next_sequence()
         node.edges, node.saved, node.checks = tuple(edges), tuple(saved), checks or None
         node.attrs = (
             self.defaults if not attrs else attrs if not self.defaults else {**self.defaults, **attrs}
         )
-        if state.special:
+        if SPECIAL and state.special:
             node.saved = pack(node.saved)
             note_trace(node)
         flags = self.differentiable
@@ -273,7 +273,7 @@ class Op:
         tensors = inputs if kind == "ins" else outputs[which : which + 1]
         for t in tensors:
             cell = t._version_cell()
-            checks.append((cell, cell[0]))
+            checks += (cell, cell[0])
         return tuple(arrays) if kind == "ins" else outputs[which]._a
 
     def n_outputs_of(self, node: Node) -> int:
@@ -448,7 +448,8 @@ def unpack(node: Node) -> tuple:
         return saved.unpack()  # what hooks keep has no version
     checks = node.checks
     if checks is not None:
-        for cell, version in checks:
+        for k in range(0, len(checks), 2):
+            cell, version = checks[k], checks[k + 1]
             if cell[0] != version:
                 shapes = [v.shape for v in saved if hasattr(v, "shape")]
                 raise RuntimeError(

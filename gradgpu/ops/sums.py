@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+_add: Any = np.add.reduce
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 # A product adds in few running sums. Beyond these lengths numpy, which adds pairwise in rows, is as fast or more exact.
 _LONGEST_ROW, _LONGEST_COLUMN = 1024, 65536
@@ -47,7 +48,7 @@ def float_sum(x: np.ndarray, dims: tuple[int, ...], keepdims: bool = False) -> A
         return float_sum(float_sum(x, dims[k:], keepdims), dims[:k], keepdims)
     plan = _plan(x.shape, dims, keepdims, x.dtype)
     if plan is None or not x.flags.c_contiguous:
-        return np.add.reduce(x, axis=None if len(dims) == x.ndim else dims, keepdims=keepdims)
+        return _add(x, axis=None if len(dims) == x.ndim else dims, keepdims=keepdims)
     right, inner, ones, shape = plan
     if right:
         return np.dot(x.reshape(inner), ones).reshape(shape)
