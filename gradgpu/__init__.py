@@ -105,6 +105,7 @@ _LAZY = {
     "linalg": "linalg",
     "fft": "fft",
     "func": "func",
+    "vmap": "func",
     "multiprocessing": "multiprocessing",
     "special": "special",
     "testing": "testing",

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import dtypes as dt
 from . import return_types as rt
+from .autograd.layers import outermost
 from .ops import decompositions as _ops
 from .ops.complex import conj
 from .ops.decompositions import LinAlgError
@@ -505,7 +506,7 @@ def matrix_exp(A: Tensor) -> Tensor:
     _matrix("matrix_exp", A, square=True)
     from .ops.creation import eye
 
-    size = float(_abs(A.detach()).sum(-1).max()) if A.numel() else 0.0
+    size = float(_abs(outermost(A).detach()).sum(-1).max()) if A.numel() else 0.0  # of all that vmap hides
     squarings = max(0, math.ceil(math.log2(size)) + 1) if size > 0.5 and math.isfinite(size) else 0
     x = A / 2**squarings
     one = eye(A.shape[-1], dtype=A.dtype, device=A.device)

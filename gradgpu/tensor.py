@@ -15,6 +15,7 @@ import numpy as np
 from . import dtypes as dt
 from .autograd import engine
 from .autograd.engine import LEAF, SELECT, Node, RemovableHandle, run
+from .autograd.layers import LAYERS, LayerArray, on_host
 from .autograd.modes import INFERENCE, INFERRING, state
 from .devices import CPU, device
 
@@ -146,15 +147,18 @@ class Tensor:
         a = self._a
         if isinstance(a, (ndarray, generic)):
             return CPU
+        if LAYERS and isinstance(a, LayerArray):
+            return a.place
         return _cuda_device(a.layout.device)
 
     @property
     def is_cuda(self) -> bool:
-        return not isinstance(self._a, (ndarray, generic))
+        return not self.is_cpu
 
     @property
     def is_cpu(self) -> bool:
-        return isinstance(self._a, (ndarray, generic))
+        a = self._a
+        return isinstance(a, (ndarray, generic)) or bool(LAYERS) and on_host(a)
 
     @property
     def itemsize(self) -> int:
@@ -187,12 +191,16 @@ class Tensor:
     def stride(self, dim: int | None = None) -> Any:
         """Steps between elements along each dimension, in elements."""
         a = self._a
-        steps = tuple(s // a.dtype.itemsize for s in a.strides) if self.is_cpu else a.strides
+        cpu = isinstance(a, (ndarray, generic))
+        steps = tuple(s // a.dtype.itemsize for s in a.strides) if cpu else a.strides
         return steps if dim is None else steps[self._dim(dim, "stride")]
 
     def is_contiguous(self) -> bool:
         """Whether elements lie in row-major order without gaps."""
-        return bool(self._a.flags.c_contiguous) if self.is_cpu else self._a.layout.contiguous
+        a = self._a
+        if isinstance(a, (ndarray, generic)):
+            return bool(a.flags.c_contiguous)
+        return a.inner.is_contiguous() if LAYERS and isinstance(a, LayerArray) else a.layout.contiguous
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is a floating-point one."""
@@ -221,7 +229,7 @@ class Tensor:
 
     def get_device(self) -> int:
         """The CUDA device's index, -1 on the CPU."""
-        return -1 if self.is_cpu else self._a.layout.device
+        return -1 if self.is_cpu else self.device.index or 0
 
     def _dim(self, dim: int, op: str) -> int:
         """A dimension as a non-negative int."""
@@ -359,7 +367,7 @@ class Tensor:
                 if isinstance(a, (ndarray, generic)):
                     if isinstance(b, (ndarray, generic)) and b.dtype is a.dtype and b.shape == a.shape:
                         g = gradient
-                elif getattr(b, "layout", None) is a.layout:
+                elif getattr(b, "layout", None) is getattr(a, "layout", a):
                     g = gradient
             elif (
                 gradient is None
@@ -380,7 +388,8 @@ class Tensor:
     def detach(self) -> Tensor:
         """A tensor with the same memory that does not require grad."""
         self._materialise()
-        t = wrap(self._a)
+        a = self._a
+        t = wrap(a.detach() if LAYERS and isinstance(a, LayerArray) else a)
         t._cell = self._version_cell()
         return t
 
@@ -398,7 +407,8 @@ class Tensor:
     def data(self) -> Tensor:
         """The same memory without history; writes through it are not seen by version checks."""
         self._materialise()
-        t = wrap(self._a)
+        a = self._a
+        t = wrap(a.detach() if LAYERS and isinstance(a, LayerArray) else a)
         t._cell = INFERENCE if self._cell is INFERENCE else None
         return t
 
@@ -531,7 +541,7 @@ class Tensor:
                 f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
             )
         self._materialise()
-        return self._a
+        return self._host()
 
     def _host(self) -> Any:
         """The values as a numpy array or scalar; a copy if they are on cuda."""
@@ -573,7 +583,8 @@ class Tensor:
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         from .printing import tensor_text
 
-        return tensor_text(self)
+        a = self._a
+        return a.text() if LAYERS and isinstance(a, LayerArray) else tensor_text(self)
 
     # ---- exchange with other libraries ----
     def __dlpack__(self, **kwargs: Any) -> Any:

@@ -133,17 +133,7 @@ def grad(
     keep = create_graph if retain_graph is None else retain_graph
     weights = (None,) * len(several) if grad_outputs is None else _many(grad_outputs)
     if is_grads_batched:
-        from ..ops.join import stack
-
-        count = next(w.shape[0] for w in weights if w is not None)
-        rows = [
-            grad(
-                several, targets, [None if w is None else w[i] for w in weights], keep or i < count - 1, create_graph,
-                True, False, True,
-            )
-            for i in range(count)
-        ]  # fmt: skip
-        return tuple(stack(column) for column in zip(*rows))
+        return _batched_grad(several, targets, weights, keep, create_graph, allow_unused, materialize_grads)
     found = run_backward(several, _root_gradients(several, weights), keep, create_graph, targets)
     for i, (g, t) in enumerate(zip(found, targets)):
         if g is None:
@@ -159,6 +149,30 @@ def grad(
     return tuple(found)
 
 
+def _batched_grad(
+    several: tuple,
+    targets: tuple,
+    weights: Any,
+    keep: bool,
+    create_graph: bool,
+    unused: Any,
+    materialize: bool,
+) -> tuple:
+    """`grad` for each entry of the weights' first dimension, in one pass."""
+    from ..ops.vectorize import vmap
+
+    found: list[Any] = []
+
+    def one(*rows: Tensor) -> tuple:
+        left = iter(rows)
+        each = [None if w is None else next(left) for w in weights]
+        found[:] = grad(several, targets, each, keep, create_graph, True, unused, False, materialize)
+        return tuple([g for g in found if g is not None])
+
+    made = iter(vmap(one)(*[w for w in weights if w is not None]))
+    return tuple([None if g is None else next(made) for g in found])
+
+
 def Variable(data: Any, requires_grad: bool = False, volatile: bool = False) -> Tensor:
     """PyTorch's historic wrapper: the tensor itself, with `requires_grad` set."""
     if requires_grad:
@@ -166,11 +180,11 @@ def Variable(data: Any, requires_grad: bool = False, volatile: bool = False) -> 
     return data
 
 
-from . import functional, graph  # noqa: E402  (they need the names above)
+from . import forward_ad, functional, graph  # noqa: E402  (they need the names above)
 from .function import Function  # noqa: E402
 from .gradcheck import gradcheck, gradgradcheck  # noqa: E402
 
 __all__ = [
-    "Function", "Variable", "backward", "detect_anomaly", "enable_grad", "functional", "grad", "gradcheck", "gradgradcheck", "graph", "inference_mode",
+    "Function", "Variable", "backward", "detect_anomaly", "enable_grad", "forward_ad", "functional", "grad", "gradcheck", "gradgradcheck", "graph", "inference_mode",
     "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled", "no_grad", "set_detect_anomaly", "set_grad_enabled",
 ]  # fmt: skip

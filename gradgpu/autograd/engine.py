@@ -19,6 +19,7 @@ from typing import Any
 
 from numpy import generic, ndarray
 
+from .layers import LAYERS, LayerArray
 from .modes import state
 
 next_sequence = count(0, -1).__next__  # counts down: the latest node has the smallest number
@@ -219,6 +220,7 @@ def run(
     """
     before = state.grad
     state.grad = create_graph
+    tensors = create_graph if not LAYERS else create_graph or bool(state.layers)  # no bare arrays in transforms
     autocast = state.autocast
     if autocast is not None:
         state.autocast = None  # gradients have the dtypes of forward
@@ -228,7 +230,7 @@ def run(
         leaves: dict[Any, Any] = {}
         owned: set[Any] = set()  # numbers and leaves whose sums were made here and may be added to in place
         for root, gradient in zip(roots, gradients, strict=True):
-            g = gradient if create_graph else gradient._a
+            g = gradient if tensors else gradient._a
             if type(root) is not Node:
                 leaves[root] = leaves[root] + g if root in leaves else g
             elif root.seq in waiting:
@@ -246,7 +248,7 @@ def run(
             node, g = pop(heappop(heap))
             extra = node.extra
             if extra is not None:
-                g = _output_hooks(node, extra, g, create_graph)
+                g = _output_hooks(node, extra, g, tensors)
             edges = node.edges
             if useful is not None:
                 if node in wanted:
@@ -267,9 +269,9 @@ def run(
                 c = parts[node.saved]
                 parts[node.saved] = g if c is None else c + g
                 continue
-            grads = op.vjp(node, g, edges, create_graph)
+            grads = op.vjp(node, g, edges, tensors)
             if watch or extra is not None:
-                grads = _input_hooks(node, grads, g, create_graph)
+                grads = _input_hooks(node, grads, g, tensors)
             if not keep and node.checks is not None:
                 node.saved = None
             k = -1
@@ -294,7 +296,7 @@ def run(
                     if c is None:
                         leaves[edge] = h
                         continue
-                if create_graph:
+                if tensors:
                     c = c + h
                 elif seq in owned:
                     c += h
@@ -312,13 +314,15 @@ def run(
             leaf, g = leaves.popitem()
             hooks = leaf._hooks
             if hooks:
-                g = _call_hooks(hooks, g, create_graph)
+                g = _call_hooks(hooks, g, tensors)
             if leaf in wanted:
                 captured[leaf] = g
             if targets is None or (deposit_targets and leaf in wanted):
+                if tensors is not create_graph:
+                    g = g._a
                 alone = getrefcount(g) <= _ALONE  # nobody else holds g: .grad may have it
                 _deposit(leaf, g, create_graph, alone)
-        return [_as_tensor(captured.get(t), create_graph) for t in targets or ()]
+        return [_as_tensor(captured.get(t), tensors) for t in targets or ()]
     finally:
         state.grad = before
         if autocast is not None:
@@ -407,13 +411,15 @@ _ALONE = _count_alone()  # of a value that one local name holds; how the interpr
 
 def _deposit(leaf: Any, g: Any, create_graph: bool, alone: bool) -> None:
     """Adds `g` to `leaf.grad`. The first gradient is adopted if nobody else can see its memory."""
+    if LAYERS:
+        g = _outside(leaf, g, create_graph)
     with _deposit_lock:
         current = leaf._grad
         if create_graph:
             leaf._grad = g if current is None else current + g
         elif current is None:
             leaf._grad = wrap(g if alone and _unshared(g) else g.copy())
-        elif current._edge is not None:
+        elif current._edge is not None or LAYERS and isinstance(g, LayerArray):
             leaf._grad = current + wrap(g)
         else:
             current._accumulate(g)
@@ -421,6 +427,17 @@ def _deposit(leaf: Any, g: Any, create_graph: bool, alone: bool) -> None:
     if hooks:
         for hook in list(hooks.values()):
             hook(leaf)
+
+
+def _outside(leaf: Any, g: Any, create_graph: bool) -> Any:
+    """What a leaf may keep of a gradient that was computed inside a transform."""
+    a = g._a if create_graph else g
+    while isinstance(a, LayerArray) and not (isinstance(leaf._a, LayerArray) and leaf._a.level is a.level):
+        g = a.for_outside()
+        a = g._a
+        if not create_graph:
+            g = a
+    return g
 
 
 def _unshared(g: Any) -> bool:
@@ -431,5 +448,7 @@ def _unshared(g: Any) -> bool:
         return base is None or getrefcount(base) <= _ALONE + 1 and 0 not in g.strides
     if isinstance(g, generic):
         return True
+    if isinstance(g, LayerArray):
+        return False
     mem = g.mem
     return getrefcount(mem) <= _ALONE + 1 and g.layout.contiguous

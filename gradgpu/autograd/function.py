@@ -143,7 +143,7 @@ class _FunctionOp:
             else:
                 grads.append(part if create_graph else wrap(part))
         rule = self.function.vjp or self.function.backward  # type: ignore[attr-defined]
-        with set_grad_enabled(create_graph):
+        with set_grad_enabled(create_graph and state.grad):
             found = rule(ctx, *grads)
         ctx._unpacked = None
         found = tuple(found) if isinstance(found, (tuple, list)) else (found,)

@@ -25,13 +25,9 @@ def _tuple(x: Any, what: str) -> tuple[tuple, bool]:
 
 def _fresh(inputs: tuple, create_graph: bool) -> tuple:
     """Inputs to differentiate with respect to: parts of the outer graph, or leaves of their own."""
-    made = []
-    for t in inputs:
-        if create_graph:
-            made.append(t.view_as(t) if t.requires_grad else t.detach().requires_grad_())
-        else:
-            made.append(t.detach().requires_grad_())
-    return tuple(made)
+    from ..ops.tangents import fresh_leaf
+
+    return tuple([t.view_as(t) if create_graph and t.requires_grad else fresh_leaf(t) for t in inputs])
 
 
 def _call(function: Callable, inputs: tuple, name: str) -> tuple[tuple, bool]:
@@ -129,8 +125,12 @@ def jacobian(
     strategy: str = "reverse-mode",
 ) -> Any:  # fmt: skip
     """The Jacobian of `func` at `inputs`: a tensor of shape output.shape + input.shape, a tuple over several
-    inputs, a tuple of tuples over several outputs and inputs. `vectorize` and `strategy` are accepted; the result is
-    the same.
+    inputs, a tuple of tuples over several outputs and inputs.
+
+    Args:
+        strict: raise where an output does not depend on an input; not with `vectorize`.
+        vectorize: all rows at once, by `vmap`, instead of a loop.
+        strategy: 'reverse-mode', or 'forward-mode' (columns by forward mode; with `vectorize`).
 
     >>> import gradgpu as gg
     >>> gg.autograd.functional.jacobian(lambda x: x * x, gg.tensor([1., 2.]))
@@ -140,7 +140,18 @@ def jacobian(
     from ..ops.creation import zeros_like
     from ..ops.join import stack
 
+    if strategy not in ("reverse-mode", "forward-mode"):
+        raise ValueError(
+            'Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your function has more outputs than '
+            'inputs, "forward-mode" tends to be more performant. Otherwise, prefer to use "reverse-mode".'
+        )
     given, several = _tuple(inputs, "jacobian: inputs")
+    if strategy == "forward-mode" and not vectorize:
+        raise NotImplementedError(
+            'jacobian: `strategy="forward-mode"` is only implemented for `vectorize=True`; or use gradgpu.func.jacfwd'
+        )
+    if vectorize:
+        return _vectorized_jacobian(func, given, several, create_graph, strict, strategy)
     with enable_grad():
         fresh = _fresh(given, create_graph)
         outputs, many = _call(func, fresh, "jacobian")
@@ -168,6 +179,28 @@ def jacobian(
     return tuple(row[0] for row in closed) if many else closed[0][0]
 
 
+def _vectorized_jacobian(
+    func: Callable, given: tuple, several: bool, create_graph: bool, strict: bool, strategy: str
+) -> Any:
+    from ..func import jacfwd, jacrev
+
+    if strict:
+        raise RuntimeError(
+            "jacobian: `strict=True` and `vectorize=True` are not supported together. Please either set strict=False or "
+            "vectorize=False."
+        )
+    with enable_grad():
+        fresh = _fresh(given, create_graph) if create_graph else tuple([t.detach() for t in given])
+        transform = jacfwd if strategy == "forward-mode" else jacrev
+        table = transform(lambda *xs: _call(func, xs, "jacobian")[0], argnums=tuple(range(len(fresh))))(
+            *fresh
+        )
+        many = len(table) > 1 or isinstance(func(*fresh), (tuple, list))
+    closed = [_close(row, True, create_graph) for row in table]
+    rows = closed if several else [row[0] for row in closed]
+    return tuple(rows) if many else rows[0]
+
+
 def _scalar(outputs: tuple, name: str) -> Any:
     if len(outputs) != 1 or outputs[0].numel() != 1:
         raise RuntimeError(f"{name}: the function must return one tensor with a single element")
@@ -178,16 +211,23 @@ def hessian(
     func: Callable, inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
     outer_jacobian_strategy: str = "reverse-mode",
 ) -> Any:  # fmt: skip
-    """The Hessian of a scalar function: a tensor of shape input.shape twice, or a tuple of tuples over several inputs."""
+    """The Hessian of a scalar function: a tensor of shape input.shape twice, or a tuple of tuples over several inputs.
+
+    `vectorize` and `outer_jacobian_strategy` say how the Jacobian of the gradient is computed; see `jacobian`.
+    """
+    from ..ops.tangents import fresh_leaf
+
     given, several = _tuple(inputs, "hessian: inputs")
 
     def gradient(*xs: Any) -> Any:
         with enable_grad():
-            xs = tuple(x if x.requires_grad else x.detach().requires_grad_() for x in xs)
+            xs = tuple(x if x.requires_grad else fresh_leaf(x) for x in xs)
             value = _scalar(_call(func, xs, "hessian")[0], "hessian")
             return _grad((value,), xs, _vector(None, (value,), "hessian", "output"), True, strict, "hessian")
 
-    table = jacobian(gradient, given, create_graph=create_graph)
+    table = jacobian(
+        gradient, given, create_graph=create_graph, vectorize=vectorize, strategy=outer_jacobian_strategy
+    )
     return table if several else table[0][0]
 
 

@@ -15,6 +15,7 @@ class _State(threading.local):
     check_nan = True
     saved_hooks: tuple = ()  # (pack, unpack) pairs of saved_tensors_hooks, the innermost last
     autocast: Any = None  # what `amp.autocast` says here
+    layers: tuple = ()  # the transforms that run in this thread (autograd/layers.py), the innermost last
     special = False  # anomaly mode, hooks on saved tensors or autocast: operations take the long way
 
 

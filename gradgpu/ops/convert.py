@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autograd.layers import LAYERS, LayerArray
 from ..devices import device as Device
 from ..tensor import Tensor
 from .inplace import check_writable, inplace
@@ -203,7 +204,7 @@ def fill_(self: Any, value: Any) -> Any:
                 f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions."
             )
         return copy_(self, value)
-    if self._edge is None and self._base is None:
+    if self._edge is None and self._base is None and not (LAYERS and isinstance(self._a, LayerArray)):
         check_writable("fill_", self)
         self._materialise()
         a = self._a

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autograd.layers import LAYERS, LayerArray, alike
 from ..devices import as_device
 from ..devices import device as Device
 from ..tensor import Tensor, wrap
@@ -282,13 +283,15 @@ def _into(name: str, out: Any, made: Tensor) -> Tensor:
 
 
 def _like(input: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    return filled(
-        tuple(input.shape),
-        value,
-        dtype or input.dtype,
-        input.device if device is None else device,
-        requires_grad,
-    )
+    where = input.device if device is None else device
+    return _beside(input, filled(tuple(input.shape), value, dtype or input.dtype, where, requires_grad))
+
+
+def _beside(input: Any, made: Tensor) -> Tensor:
+    """A new tensor with the dimensions that vmap hides of `input`, so that it can be filled with values like those."""
+    if not LAYERS or not isinstance(input._a, LayerArray):
+        return made
+    return alike(made.detach(), input._a).requires_grad_(made.requires_grad)
 
 
 def zeros_like(
@@ -478,9 +481,9 @@ def _new_method(name: str, function: Any) -> None:
     ) -> Tensor:
         if dtype is None:
             dtype = self.dtype
-        return function(
-            *args, dtype=dtype, device=self.device if device is None else device, requires_grad=requires_grad
-        )
+        where = self.device if device is None else device
+        made = function(*args, dtype=dtype, device=where, requires_grad=requires_grad)
+        return made if name == "new_tensor" else _beside(self, made)
 
     make.__name__ = name
     make.__doc__ = f"As `gradgpu.{name[4:]}`, with this tensor's dtype and device unless given."

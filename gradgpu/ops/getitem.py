@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autograd.layers import LayerArray
 from ..cuda.elementwise import broadcast_shapes
 from ..tensor import Tensor
 from . import shape as _shape
@@ -67,7 +68,8 @@ def _parts(x: Any, index: Any) -> list[Any]:
             entries.append(tensor(bool(i), device=x.device))
         elif isinstance(i, Tensor):
             # a 0-dim integer tensor on the CPU is a number: no gather is needed
-            entries.append(int(i) if i.ndim == 0 and i.dtype.category == dt.INTEGER and not i.is_cuda else i)
+            number = i.ndim == 0 and i.dtype.category == dt.INTEGER and not i.is_cuda
+            entries.append(int(i) if number and not isinstance(i._a, LayerArray) else i)
         elif _is_number(i):
             entries.append(i.__index__())
         elif isinstance(i, (list, tuple, range, _ndarray)):

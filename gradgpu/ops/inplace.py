@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autograd.engine import LEAF, Node, new_node
+from ..autograd.layers import LAYERS, LayerArray, write_into
 from ..autograd.modes import INFERENCE, enable_grad, state
 from ..tensor import Tensor, _edge_of, wrap
 from .registry import method, pack
@@ -91,7 +92,8 @@ def inplace(name: str, target: Tensor, result: Tensor) -> Tensor:
         keep_original(target, result._edge)
     if result._cell is target._cell and result._cell is not None:
         check_overlap(name, target._a, result._a)
-    write(target, result._a)
+    if not LAYERS or not write_into(name, target, result):
+        write(target, result._a)
     target._bump()
     if state.grad:
         rebase(target, _edge_of(result))
@@ -117,6 +119,8 @@ def keep_original(target: Tensor, node: Node) -> None:
 def _shares(v: Any, a: Any) -> bool:
     if isinstance(v, ndarray):
         return isinstance(a, ndarray) and np.may_share_memory(v, a)
+    if isinstance(v, LayerArray):
+        return isinstance(a, LayerArray)  # maybe
     return hasattr(v, "mem") and v.mem is getattr(a, "mem", None)
 
 
@@ -130,7 +134,7 @@ def _memory_of(a: Any) -> tuple[int, int] | None:
 def check_overlap(name: str, a: Any, values: Any) -> None:
     """Raises if `values`, needed while the array `a` is written, are in part the same memory. As in PyTorch, arrays with
     gaps are not looked at."""
-    if values is a or not _shares(values, a):
+    if values is a or isinstance(a, LayerArray) or not _shares(values, a):
         return
     written, read = _memory_of(a), _memory_of(values)
     if written is None or read is None or written == read:
@@ -145,6 +149,8 @@ def check_overlap(name: str, a: Any, values: Any) -> None:
 def write(target: Tensor, values: Any) -> None:
     """Copies an array of the same shape and device into the tensor's memory."""
     target._materialise()
+    if LAYERS and write_into("write", target, wrap(values)):
+        return
     a = target._a
     if isinstance(a, ndarray):
         np.copyto(a, values, casting="unsafe")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autograd.layers import outermost
 from ..devices import device as Device
 from ..tensor import Size, Tensor
 from .creation import _shape, empty, tensor, zeros
@@ -106,7 +107,7 @@ def storage_offset(self: Any) -> int:
     1
     """
     self._materialise()
-    a = self._a
+    a = outermost(self)._a
     if hasattr(a, "mem"):
         return (a.ptr - int(a.mem.ptr)) // a.dtype.itemsize
     base = a

@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autograd.engine import LEAF, Node, new_node, next_sequence
+from ..autograd.layers import LAYERS, LayerArray, top_level
 from ..autograd.modes import INFERENCE, INFERRING, SPECIAL, state
 from ..cuda.array import Array
 from ..cuda.elementwise import broadcast_shapes, elementwise
@@ -163,8 +164,11 @@ class Pointwise(Op):
             return self._complex(inputs, out, attrs)
         operands = self._operands(inputs)
         values = [t._a if isinstance(t, Tensor) else t for t in operands]
+        level = top_level(values) if LAYERS else None
         made = (
-            self._cuda(*values, **attrs)
+            level.run(self, operands, values, attrs)
+            if level is not None
+            else self._cuda(*values, **attrs)
             if any(hasattr(v, "layout") for v in values)
             else self._numpy(values, attrs)
         )
@@ -340,7 +344,7 @@ class Pointwise(Op):
         if create_graph:
             n = len(self.inputs)
             lifted = [
-                from_saved(v, e) if isinstance(v, (ndarray, generic, Array)) else v
+                from_saved(v, e) if isinstance(v, (ndarray, generic, Array, LayerArray)) else v
                 for v, e in zip(saved, node.edges)
             ]
             lifted.append(None if saved[n] is None else from_saved(saved[n], node))
@@ -702,8 +706,10 @@ def binary_door(op: Pointwise) -> Callable:
                     if number is float and arithmetic:
                         y = zero_dim(y, d)
                     r = cpu(x, y)
-                else:
+                elif kind is float32 or kind is float64:
                     r = scalar(x, y)
+                else:
+                    return op(input, other)
             except ValueError:
                 broadcast_shapes(op.name, x.shape, getattr(y, "shape", ()))
                 raise

@@ -9,8 +9,9 @@ from typing import Any
 from .. import dtypes as dt
 from .. import return_types as rt
 from ..tensor import Tensor
-from .creation import arange, tensor
+from .creation import arange, tensor, zeros_like
 from .index import gather_op
+from .join import cat
 from .pointwise import isnan, lerp, ne, where
 from .reduce import require_floating, require_tensor, sum
 from .registry import method
@@ -159,10 +160,9 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> rt.mode:
     n = x.shape[d]
     places = arange(n, device=x.device).reshape([n if k == d else 1 for k in range(x.ndim)])
     one = (*(slice(None),) * d,)
-    starts = places.expand(tuple(x.shape)).clone()
-    if n > 1:
-        same = found[(*one, slice(1, None))] == found[(*one, slice(None, -1))]
-        starts[(*one, slice(1, None))] = where(same, 0, starts[(*one, slice(1, None))])
+    same = found[(*one, slice(1, None))] == found[(*one, slice(None, -1))]
+    first = zeros_like(found[(*one, slice(1))], dtype=dt.int64)
+    starts = cat([first, where(same, 0, places[(*one, slice(1, None))])], d)
     lengths = places - starts.cummax(d).values  # less 1; the longest run ends where this is greatest first
     at = gather_op(order, lengths.argmax(d, keepdim=True), dim=d)
     return _picked(rt.mode, input, x, at, d, keepdim)

@@ -9,11 +9,13 @@ import numpy as np
 
 from .. import dtypes as dt
 from .. import philox
+from ..autograd.layers import LAYERS, LayerArray
+from ..autograd.modes import state
 from ..devices import as_device
 from ..devices import device as Device
 from ..random import Generator, generator_of
 from ..tensor import Tensor, wrap
-from .creation import _finish, _shape
+from .creation import _finish, _shape, ones
 from .inplace import check_writable, write
 from .registry import Op, method
 
@@ -43,6 +45,8 @@ def _draw(
     """a * number + b, for standard numbers of a distribution, as an array."""
     if not d.is_floating_point:
         raise RuntimeError(f"{op}: expected a floating-point dtype, got {d}; use randint for integers")
+    if LAYERS and state.layers:
+        return _drawn(op, shape, lambda shape: _draw(op, kind, shape, d, device, generator, a, b))
     n = prod(shape)
     seed, first = _generator(op, generator, device).take(philox.blocks_for(d.np, n))
     if device.type == "cuda":
@@ -65,6 +69,8 @@ def _integers(
         raise RuntimeError(f"{op}: expects 'from' to be less than 'to', but got from={low} >= to={high}")
     if not -(1 << 63) <= low < 1 << 63 or high > 1 << 63:
         raise RuntimeError(f"{op}: the range [{low}, {high}) does not fit into int64")
+    if LAYERS and state.layers:
+        return _drawn(op, shape, lambda shape: _integers(op, shape, d, device, generator, low, high))
     n = prod(shape)
     seed, first = _generator(op, generator, device).take(philox.blocks64(n))
     if device.type == "cuda":
@@ -78,6 +84,11 @@ def _bernoulli(
     op: str, p: Any, shape: tuple, d: dt.dtype, device: Device, generator: Generator | None
 ) -> Any:
     """Zeros and ones as an array; `p` is a number or an array of the shape and dtype."""
+    if LAYERS and state.layers:
+        if not isinstance(p, LayerArray):
+            return _drawn(op, shape, lambda shape: _bernoulli(op, p, shape, d, device, generator))
+        drawn = wrap(_draw(op, "uniform", shape, dt.float32, device, generator, 1.0, 0.0))
+        return (drawn.to(dt.float64) < wrap(p).to(dt.float64)).to(d)._a
     n = prod(shape)
     seed, first = _generator(op, generator, device).take(philox.blocks32(n))
     number = not hasattr(p, "dtype")
@@ -97,6 +108,12 @@ def _bernoulli(
         return cast(y, d.np)
     u = philox.uniform(seed, first, n, np.dtype(np.float32)).reshape(shape).astype(np.float64)
     return (u < (p if number else p.astype(np.float64))).astype(d.np)
+
+
+def _drawn(op: str, shape: tuple, draw: Any) -> Any:
+    from .batching import drawn
+
+    return drawn(draw, shape, op)
 
 
 # ---- new tensors ----
@@ -522,14 +539,24 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
         return input
     if not input.is_floating_point():
         raise RuntimeError(f"dropout: expected a floating-point tensor, got {input.dtype}; use input.float()")
-    device = input.device
-    seed, first = generator_of(device).take(philox.blocks32(input.numel()))
-    made = dropout_op(input, mask=Mask(seed, first, p))
+    if LAYERS and state.layers:
+        made = input * wrap(_factors(tuple(input.shape), p, input.dtype, input.device))
+    else:
+        seed, first = generator_of(input.device).take(philox.blocks32(input.numel()))
+        made = dropout_op(input, mask=Mask(seed, first, p))
     if inplace:
         from .inplace import inplace as write_back
 
         return write_back("dropout_", input, made)
     return made
+
+
+def _factors(shape: tuple, p: float, d: dt.dtype, device: Device) -> Any:
+    """What a dropout inside a transform multiplies with, as an array."""
+    if LAYERS and state.layers:
+        return _drawn("dropout", shape, lambda shape: _factors(shape, p, d, device))
+    seed, first = generator_of(device).take(philox.blocks32(prod(shape)))
+    return dropout_op(ones(shape, dtype=d, device=device), mask=Mask(seed, first, p))._a
 
 
 def feature_dropout(input: Any, p: float = 0.5, training: bool = True) -> Tensor:

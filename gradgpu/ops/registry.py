@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autograd.engine import LEAF, Node, new_node, next_sequence, note_trace, select_node
+from ..autograd.layers import LAYERS, LayerArray, top_level
 from ..autograd.modes import SPECIAL, state
 from ..cuda.array import Array, on_device
 from ..tensor import Tensor, wrap
@@ -154,6 +155,10 @@ class Op:
         if self.view and tensors and isinstance(arrays[0], np.generic):
             first._materialise()  # a numpy scalar has no memory to share
             arrays[0] = first._a
+        if LAYERS:
+            level = top_level(arrays)
+            if level is not None:
+                return self._in_level(level, inputs, arrays, attrs, recorded)
         if tensors and (mixed or cuda):
             self._check(inputs, arrays, cuda)
         cpu_code, cuda_code = self.cpu, self.cuda
@@ -183,6 +188,29 @@ class Op:
         if self.view:
             output._view_of(first, self, attrs)
         return output
+
+    def _in_level(
+        self, level: Any, inputs: Sequence[Any], arrays: Sequence[Any], attrs: dict, recorded: bool
+    ) -> Any:
+        """The operation on what transforms work on; see autograd/layers.py."""
+        composite = level.composite(self, inputs)
+        if (
+            dt.complex_seen
+            and self.composite is not None
+            and any(a is not None and a.dtype.kind == "c" for a in arrays)
+        ):
+            composite = self.composite
+        if composite is not None:
+            return composite(*inputs, **attrs)
+        made = level.run(self, inputs, arrays, attrs)
+        outputs = tuple([wrap(a) for a in made]) if type(made) is tuple else (wrap(made),)
+        if recorded and self.has_gradient and state.grad:
+            self._link(inputs, arrays, outputs, attrs)
+        if type(made) is tuple:
+            return outputs
+        if self.view:
+            outputs[0]._view_of(inputs[0], self, attrs)
+        return outputs[0]
 
     def _complex_code(self, arrays: Sequence[Any]) -> tuple[Callable, Callable]:
         if self.complex is None:
@@ -427,7 +455,7 @@ class Packed:
 
 
 def _is_array(v: Any) -> bool:
-    return isinstance(v, (ndarray, np.generic)) or hasattr(v, "layout")
+    return isinstance(v, (ndarray, np.generic, LayerArray)) or hasattr(v, "layout")
 
 
 def pack(saved: tuple) -> Any:

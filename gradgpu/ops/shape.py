@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.layers import LAYERS, LayerArray
 from ..tensor import Tensor
 from . import reduce as _reduce
 from .registry import Op, method
@@ -192,6 +193,8 @@ def infer_shape(shape: tuple, size: int, old: tuple, op: str) -> tuple[int, ...]
 def _viewable(t: Any, shape: tuple) -> bool:
     a = t._a
     if not isinstance(a, ndarray):
+        if LAYERS and isinstance(a, LayerArray):
+            return _viewable(a.inner, (*a.inner.shape[: a.inner.ndim - a.ndim], *shape))
         from ..cuda.array import reshape_strides
 
         if hasattr(a, "layout"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -260,7 +261,8 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
 def _search_cpu(sequence, values, *, right):
     if sequence.ndim == 1:
         return np.searchsorted(sequence, values, side="right" if right else "left")
-    flat, queries = sequence.reshape(-1, sequence.shape[-1]), values.reshape(-1, values.shape[-1])
+    rows = prod(sequence.shape[:-1])
+    flat, queries = sequence.reshape(rows, sequence.shape[-1]), values.reshape(rows, values.shape[-1])
     found = [np.searchsorted(s, v, side="right" if right else "left") for s, v in zip(flat, queries)]
     return np.stack(found).reshape(values.shape) if found else np.zeros(values.shape, np.int64)
 

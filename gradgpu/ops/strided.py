@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..autograd.engine import LEAF
+from ..autograd.layers import LAYERS, LayerArray
 from ..autograd.modes import enable_grad, state
 from ..tensor import Tensor, wrap
 from . import shape as _shape
 from .convert import clone
+from .creation import zeros_like
 from .join import split, unbind
 from .matrix import diagonal
 from .reduce import require_tensor
@@ -216,6 +218,8 @@ def windows(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
 def _replaced(name: str, input: Tensor, src: Any, part: Any) -> Tensor:
     require_tensor(name, src)
     made = clone(input)
+    if LAYERS and isinstance(src._a, LayerArray):
+        made = made + zeros_like(src).sum().to(made.dtype)  # vmap's dimension, for the values to come
     hole = part(made)
     if tuple(hole.shape) != tuple(src.shape):
         raise RuntimeError(
