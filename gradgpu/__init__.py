@@ -71,21 +71,27 @@ __version__ = "0.1.0"
 from math import e, inf, nan, pi  # noqa: E402
 
 newaxis = None
-contiguous_format = preserve_format = channels_last = None  # memory formats: accepted, and all the same here
+contiguous_format = preserve_format = channels_last = channels_last_3d = (
+    None  # memory formats: accepted, and all the same here
+)
 
 if _TYPE_CHECKING:
     from . import accelerator, amp, backends, distributions, fft, func, linalg, serialization, testing
     from .nn.functions.namespace import *
+    from .ops.bessel import *
     from .ops.calculus import *
     from .ops.combinatorics import *
     from .ops.cumulative import *
     from .ops.distances import *
     from .ops.factories import *
+    from .ops.low_rank import *
     from .ops.methods import *
     from .ops.products import *
     from .ops.quantiles import *
     from .ops.rearrange import *
+    from .ops.sampling import *
     from .ops.scatter_reduce import *
+    from .ops.short_time import *
     from .ops.strided import *
     from .serialization import load, save
 
@@ -94,6 +100,9 @@ _LAZY = {
     "amp": "amp",
     "autocast": "amp",
     "clear_autocast_cache": "amp",
+    "GradScaler": "amp",
+    "Event": "cuda",
+    "Stream": "cuda",
     "get_autocast_dtype": "amp",
     "is_autocast_cache_enabled": "amp",
     "is_autocast_enabled": "amp",

@@ -33,7 +33,7 @@ from .ops.shape import basic_index_backward_op, basic_index_op, canonical_dim
 from .tensor import Tensor
 
 __all__ = [
-    "fft", "fft2", "fftfreq", "fftn", "fftshift", "hfft", "ifft", "ifft2", "ifftn", "ifftshift", "ihfft", "irfft", "irfft2", "irfftn",
+    "fft", "fft2", "fftfreq", "fftn", "fftshift", "hfft", "hfft2", "hfftn", "ifft", "ifft2", "ifftn", "ifftshift", "ihfft", "ihfft2", "ihfftn", "irfft", "irfft2", "irfftn",
     "rfft", "rfft2", "rfftfreq", "rfftn",
 ]  # fmt: skip
 
@@ -294,6 +294,54 @@ def rfft2(input: Tensor, s: _Sizes = None, dim: _Sizes = (-2, -1), norm: str | N
 def irfft2(input: Tensor, s: _Sizes = None, dim: _Sizes = (-2, -1), norm: str | None = None) -> Tensor:
     """`irfftn` along two dimensions, by default the last two."""
     return irfftn(input, s, dim, norm)
+
+
+def hfftn(input: Tensor, s: _Sizes = None, dim: _Sizes = None, norm: str | None = None) -> Tensor:
+    """`fftn` of a signal that is Hermitian along the last of the dimensions, of which the first half is given: real.
+
+    >>> import gradgpu as gg
+    >>> gg.fft.hfftn(gg.fft.ihfftn(gg.tensor([[1., 2.], [3., 4.]])), s=(2, 2))
+    tensor([[1., 2.],
+            [3., 4.]])
+    """
+    x = _input("hfftn", input, "complex")
+    dims, sizes = _dims("hfftn", x, s, dim)
+    if not dims:
+        raise RuntimeError("hfftn must transform at least one axis")
+    scale = _scale("hfftn", norm, False)
+    for d, n in zip(dims[:-1], sizes):
+        x = _resized(x, _length("hfftn", x.shape[d] if n is None else n), d)
+    if len(dims) > 1:
+        x = c2c_op(x, dims=tuple(dims[:-1]), inverse=False, norm=scale)
+    return _whole("hfftn", conj(x), sizes[-1], dims[-1], scale)
+
+
+def ihfftn(input: Tensor, s: _Sizes = None, dim: _Sizes = None, norm: str | None = None) -> Tensor:
+    """`ifftn` of real input; of the last of the dimensions the first half.
+
+    >>> import gradgpu as gg
+    >>> gg.fft.ihfftn(gg.ones(4, 4)).shape
+    gradgpu.Size([4, 3])
+    """
+    x = _input("ihfftn", input, "real")
+    dims, sizes = _dims("ihfftn", x, s, dim)
+    if not dims:
+        raise RuntimeError("ihfftn must transform at least one axis")
+    scale = _scale("ihfftn", norm, True)
+    for d, n in zip(dims, sizes):
+        x = _resized(x, _length("ihfftn", x.shape[d] if n is None else n), d)
+    y = conj(r2c_op(x, dim=dims[-1], norm=scale, weight=1.0))
+    return c2c_op(y, dims=tuple(dims[:-1]), inverse=True, norm=scale) if len(dims) > 1 else y
+
+
+def hfft2(input: Tensor, s: _Sizes = None, dim: _Sizes = (-2, -1), norm: str | None = None) -> Tensor:
+    """`hfftn` along two dimensions, by default the last two."""
+    return hfftn(input, s, dim, norm)
+
+
+def ihfft2(input: Tensor, s: _Sizes = None, dim: _Sizes = (-2, -1), norm: str | None = None) -> Tensor:
+    """`ihfftn` along two dimensions, by default the last two."""
+    return ihfftn(input, s, dim, norm)
 
 
 # ---- frequencies ----

@@ -336,6 +336,17 @@ def inv_ex(A: Tensor, *, check_errors: bool = False) -> rt.linalg_inv_ex:
     return rt.linalg_inv_ex(*_reported(lambda: inv(A), A, check_errors))
 
 
+def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> rt.linalg_solve_ex:
+    """`solve` as (result, info): where A is singular info is 1 and the result is NaN; see `cholesky_ex`.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.solve_ex(gg.tensor([[2.]]), gg.tensor([[4.]])).result
+    tensor([[2.]])
+    """
+    made, info = _reported(lambda: solve(A, B, left=left), A, check_errors)
+    return rt.linalg_solve_ex(made if not bool(info.any()) else B * math.nan, info)
+
+
 # ---- tensors as matrices ----
 def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     """The inverse for `tensordot`: the first `ind` dimensions are one side of a square matrix, the others its other side.
@@ -586,7 +597,7 @@ def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
 
 __all__ = [
     "LinAlgError", "cholesky", "cholesky_ex", "cholesky_solve", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "inv_ex", "logdet", "lstsq",
-    "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve",
+    "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_ex",
     "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve", "vander", "vecdot", "vector_norm",
 ]  # fmt: skip
 

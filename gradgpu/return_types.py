@@ -100,6 +100,11 @@ class svd(NamedTuple):
     V: Tensor
 
 
+class triangular_solve(NamedTuple):
+    solution: Tensor
+    cloned_coefficient: Tensor
+
+
 class linalg_cholesky_ex(NamedTuple):
     L: Tensor
     info: Tensor
@@ -130,6 +135,11 @@ class linalg_qr(NamedTuple):
 class linalg_slogdet(NamedTuple):
     sign: Tensor
     logabsdet: Tensor
+
+
+class linalg_solve_ex(NamedTuple):
+    result: Tensor
+    info: Tensor
 
 
 class linalg_svd(NamedTuple):

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from . import dtypes as dt
+from .ops.bessel import i0, i0e, i1, i1e, igamma, igammac, polygamma, zeta
 from .ops.creation import full_like
 from .ops.elementary import erfinv, sinc, xlogy
 from .ops.moments import logsumexp
@@ -15,11 +16,12 @@ from .ops.special import digamma, lgamma, logit
 from .tensor import Tensor
 
 __all__ = [
-    "digamma", "entr", "erf", "erfc", "erfinv", "exp2", "expit", "expm1", "gammaln", "log1p", "log_softmax", "logit", "logsumexp",
-    "multigammaln", "ndtr", "ndtri", "psi", "round", "sinc", "softmax", "xlog1py", "xlogy",
+    "digamma", "entr", "erf", "erfc", "erfinv", "exp2", "expit", "expm1", "gammainc", "gammaincc", "gammaln", "i0", "i0e", "i1", "i1e",
+    "log1p", "log_softmax", "logit", "logsumexp",
+    "multigammaln", "ndtr", "ndtri", "polygamma", "psi", "round", "sinc", "softmax", "xlog1py", "xlogy", "zeta",
 ]  # fmt: skip
 
-expit, gammaln, psi = sigmoid, lgamma, digamma
+expit, gammaln, psi, gammainc, gammaincc = sigmoid, lgamma, digamma, igamma, igammac
 
 
 def entr(input: Tensor) -> Tensor:

@@ -406,3 +406,137 @@ def test_complex_numbers_keep_their_imaginary_part(device: str) -> None:
             function(x, 0)
     with pytest.raises(RuntimeError, match="complex"):
         gg.sinc(x)
+
+
+# ---- functions made of others ----
+def test_common_divisors_and_multiples(device: str) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(-500, 500, (40, 1)), rng.integers(-500, 500, 30)
+    check(gg.gcd(on(device, a), on(device, b)), np.gcd(a, b), gg.int64)
+    check(on(device, a).lcm(on(device, b)), np.lcm(a, b), gg.int64)
+    check(gg.gcd(on(device, [0, 4], dtype=gg.int32), on(device, [0, 0])), [0, 4], gg.int64)
+    with pytest.raises(NotImplementedError, match="float32"):
+        gg.gcd(on(device, [1.0]), on(device, [1.0]))
+    with pytest.raises(TypeError, match="expected a Tensor"):
+        gg.lcm(4, on(device, [6]))
+
+
+def test_solutions_from_triangles() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(4, 4)) + 4 * np.eye(4), rng.normal(size=(4, 2))
+    low = gg.tensor(np.tril(a))
+    check(gg.cholesky_inverse(low), np.linalg.inv(np.tril(a) @ np.tril(a).T))
+    check(low.T.contiguous().cholesky_inverse(upper=True), np.linalg.inv(np.tril(a) @ np.tril(a).T))
+    for upper, transpose in ((True, False), (True, True), (False, False), (False, True)):
+        kept = np.triu(a) if upper else np.tril(a)
+        found = gg.triangular_solve(gg.tensor(b), gg.tensor(a), upper, transpose)
+        check(found.solution, np.linalg.solve(kept.T if transpose else kept, b))
+        check(found.cloned_coefficient, a)
+    check(gg.linalg.solve_ex(gg.tensor(a), gg.tensor(b)).result, np.linalg.solve(a, b))
+    assert gg.linalg.solve_ex(gg.zeros(1, 1), gg.ones(1, 1)).info.item() == 1
+
+
+def test_principal_components() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 3)) @ rng.normal(size=(3, 12))
+    u, s, v = gg.svd_lowrank(gg.tensor(x), q=5)
+    check((u * s) @ v.mT, x)
+    u, s, v = gg.svd_lowrank(gg.tensor(x.T.copy()), q=4, M=gg.tensor(1.0, dtype=gg.float64))
+    check((u * s) @ v.mT, x.T - 1)
+    u, s, v = gg.pca_lowrank(gg.tensor(x))
+    centred = x - x.mean(0)
+    check(s[:3], np.linalg.svd(centred, compute_uv=False)[:3])
+    check((u * s) @ v.mT, centred)
+    for call in (
+        lambda: gg.svd_lowrank(gg.tensor(x), q=13),
+        lambda: gg.pca_lowrank(gg.tensor(x), q=13),
+        lambda: gg.pca_lowrank(gg.tensor(x), niter=-1),
+    ):
+        with pytest.raises(ValueError, match="q|niter"):
+            call()
+    with pytest.raises(RuntimeError, match="batch"):
+        gg.svd_lowrank(gg.ones(3))
+
+
+def test_incomplete_gamma(device: str) -> None:
+    x = np.linspace(0.1, 9, 7)
+    check(gg.igamma(on(device, [1.0]), on(device, x, dtype=gg.float32)), 1 - np.exp(-x))
+    check(on(device, [2.0]).igammac(on(device, x, dtype=gg.float32)), np.exp(-x) * (1 + x))
+    assert gg.special.gammainc is gg.igamma
+    with pytest.raises(RuntimeError, match="one dtype"):
+        gg.igamma(on(device, [1.0]), on(device, [1.0], dtype=gg.float64))
+
+
+def test_signals_come_back_from_their_spectra(device: str) -> None:
+    rng = np.random.default_rng(0)
+    x = on(device, rng.normal(size=(2, 64)))
+    for more in ({}, {"hop_length": 3}, {"win_length": 12}, {"normalized": True}, {"onesided": False}):
+        window = gg.hann_window(more.get("win_length", 16), dtype=gg.float64, device=device)
+        spectra = gg.stft(x, 16, window=window, return_complex=True, **more)
+        back = gg.istft(spectra, 16, window=window, **more)
+        check(back, x[:, : back.shape[1]].numpy(force=True))
+        assert back.shape[1] > 56
+    check(gg.istft(gg.stft(x, 16, return_complex=True), 16, length=80)[:, 72:], np.zeros((2, 8)))
+    check(x.stft(16, return_complex=True)[0].istft(16), x[0].numpy(force=True))
+    with pytest.raises(RuntimeError, match="return_complex"):
+        gg.stft(x, 16)
+    with pytest.raises(RuntimeError, match="onesided"):
+        gg.stft(spectra[0], 16, onesided=True)
+    with pytest.raises(RuntimeError, match="complex-valued"):
+        gg.istft(x, 16)
+    with pytest.raises(RuntimeError, match="match n_fft"):
+        gg.istft(spectra, 8)
+    with pytest.raises(RuntimeError, match="no weight"):
+        gg.istft(spectra, 16, hop_length=40)
+    with pytest.raises(RuntimeError, match="return_complex=True"):
+        gg.istft(spectra[:, :9], 16, return_complex=True)
+
+
+def test_hermitian_transforms(device: str) -> None:
+    a = np.random.default_rng(0).normal(size=(3, 4, 5))
+    x = on(device, a)
+    check(gg.fft.ihfftn(x, dim=(0, 2)).real, np.fft.ifftn(a, axes=(0, 2))[..., :3].real)
+    check(gg.fft.ihfftn(x, dim=(0, 2)).imag, np.fft.ifftn(a, axes=(0, 2))[..., :3].imag)
+    check(gg.fft.hfftn(gg.fft.ihfftn(x), s=(3, 4, 5)), a)
+    check(gg.fft.hfft2(gg.fft.ihfft2(x, norm="ortho"), s=(4, 5), norm="ortho"), a)
+    for function in (gg.fft.hfftn, gg.fft.ihfftn):
+        with pytest.raises(RuntimeError, match="at least one axis"):
+            function(x, dim=())
+
+
+def test_draws(device: str) -> None:
+    n = 20000
+    x = gg.empty(n, device=device).log_normal_(1.0, 0.5).log()
+    assert abs(x.mean().item() - 1) < 0.02 and abs(x.std().item() - 0.5) < 0.02
+    x = gg.empty(n, device=device, dtype=gg.float64).cauchy_(2.0, 3.0)
+    assert abs(x.quantile(0.5).item() - 2) < 0.2 and abs(x.quantile(0.75).item() - 5) < 0.3
+    for dtype in (gg.float32, gg.int64):
+        x = gg.empty(n, device=device, dtype=dtype).geometric_(0.3).double()
+        assert abs(x.mean().item() - 1 / 0.3) < 0.1 and x.min().item() == 1 and bool((x == x.round()).all())
+    x = gg.poisson(gg.full((n,), 4.0, device=device))
+    assert abs(x.mean().item() - 4) < 0.1 and abs(x.var().item() - 4) < 0.3
+    x = gg.binomial(gg.full((n,), 10.0, device=device), gg.full((n,), 0.25, device=device))
+    assert abs(x.mean().item() - 2.5) < 0.1 and x.max().item() <= 10
+    y = gg.empty(3, device=device)
+    for call, match in (
+        (lambda: y.log_normal_(0, 0), "std > 0"), (lambda: y.cauchy_(0, 0), "sigma > 0"), (lambda: y.geometric_(1), "p to be in"),
+        (lambda: y.bool().geometric_(0.5), "bool"), (lambda: gg.poisson(y.fill_(-1)), "non-negative"),
+        (lambda: gg.binomial(y, y.fill_(2)), "lie in"), (lambda: gg.binomial(y.double(), y), "one dtype"),
+        (lambda: y.long().cauchy_(), "floating-point"),
+    ):  # fmt: skip
+        with pytest.raises(RuntimeError, match=match):
+            call()
+
+
+def test_draws_follow_a_generator() -> None:
+    rate = gg.full((50,), 4.0)
+    a, b = (gg.poisson(rate, gg.Generator().manual_seed(3)) for _ in range(2))
+    assert gg.equal(a, b) and not gg.equal(a, gg.poisson(rate))
+
+
+def test_names_of_what_is_never_postponed() -> None:
+    x = gg.tensor([1 + 1j])
+    assert not gg.is_conj(x.conj()) and not gg.is_neg(x) and not x.is_neg() and not gg.is_inference(x)
+    assert gg.resolve_neg(x) is x and gg.alias_copy(x).data_ptr() != x.data_ptr()
+    assert x.conj_physical_().tolist() == [1 - 1j]
+    assert gg.zeros(2, 3, 4).permute(2, 0, 1).dim_order() == (1, 2, 0)

@@ -13,13 +13,13 @@ import numpy as np
 from ..autograd.function import Function, once_differentiable
 from ..ops.creation import from_numpy
 from ..ops.special import digamma, lgamma
-from ..random import generator_of
+from ..random import Generator, generator_of
 from ..tensor import Tensor
 
 
-def _rng(like: Tensor) -> np.random.Generator:
+def _rng(like: Tensor, generator: Generator | None = None) -> np.random.Generator:
     """A numpy generator of its own for one call."""
-    key = generator_of(like.device).take(1)
+    key = (generator_of(like.device) if generator is None else generator).take(1)
     return np.random.Generator(np.random.Philox(key=np.array(key, np.uint64)))
 
 
@@ -31,14 +31,14 @@ def _back(values: np.ndarray, like: Tensor) -> Tensor:
     return from_numpy(np.ascontiguousarray(values)).to(device=like.device, dtype=like.dtype)
 
 
-def poisson(rate: Tensor) -> Tensor:
+def poisson(rate: Tensor, generator: Generator | None = None) -> Tensor:
     """Poisson draws of the rates, in their dtype."""
-    return _back(_rng(rate).poisson(_host(rate)).astype(np.float64), rate)
+    return _back(_rng(rate, generator).poisson(_host(rate)).astype(np.float64), rate)
 
 
-def binomial(total_count: Tensor, probs: Tensor) -> Tensor:
+def binomial(total_count: Tensor, probs: Tensor, generator: Generator | None = None) -> Tensor:
     """Binomial draws, in the dtype of probs."""
-    counts = _rng(probs).binomial(_host(total_count).astype(np.int64), _host(probs))
+    counts = _rng(probs, generator).binomial(_host(total_count).astype(np.int64), _host(probs))
     return _back(counts.astype(np.float64), probs)
 
 

@@ -11,11 +11,11 @@ from .creation import tensor, zeros
 from .index import index_select
 from .join import cat, meshgrid, stack
 from .masks import flat_nonzero
-from .pointwise import eq, floor_divide, mul, ne
+from .pointwise import abs, eq, floor_divide, mul, ne, where
 from .reduce import require_tensor
 from .registry import method
 from .scan import cumsum
-from .shape import basic_index_backward_op, canonical_dim, movedim
+from .shape import basic_index_backward_op, broadcast_tensors, canonical_dim, movedim
 from .sort import searchsorted, sort
 
 
@@ -207,6 +207,46 @@ def unique_consecutive(
     return tuple(made) if len(made) > 1 else made[0]
 
 
+@method
+def gcd(input: Tensor, other: Tensor) -> Tensor:
+    """The greatest common divisors of integers, elementwise with broadcasting; not negative. Euclid's algorithm: on cuda
+    the host waits for each of its steps.
+
+    >>> import gradgpu as gg
+    >>> gg.gcd(gg.tensor([5, 10, 15]), gg.tensor([3, 4, 5]))
+    tensor([1, 2, 5])
+    """
+    a, b = _whole("gcd", input, other)
+    while True:
+        left = b != 0
+        if not bool(left.any()):
+            return abs(a)
+        a, b = where(left, b, a), where(left, a % where(left, b, 1), 0)
+
+
+@method
+def lcm(input: Tensor, other: Tensor) -> Tensor:
+    """The least common multiples of integers, elementwise with broadcasting; not negative, 0 where one of them is 0.
+
+    >>> import gradgpu as gg
+    >>> gg.lcm(gg.tensor([5, 10, 0]), gg.tensor([3, 4, 5]))
+    tensor([15, 20,  0])
+    """
+    a, b = _whole("lcm", input, other)
+    divisor = gcd(a, b)
+    return abs(floor_divide(a, where(divisor == 0, 1, divisor)) * b)
+
+
+def _whole(name: str, *tensors: Any) -> tuple:
+    """Integer tensors of one dtype and shape."""
+    for t in tensors:
+        require_tensor(name, t)
+        if t.dtype.category != dt.INTEGER:
+            raise NotImplementedError(f'"{name}" not implemented for {t.dtype}; use integers')
+    d = dt.result_type(*tensors)
+    return broadcast_tensors(*[t.to(d) for t in tensors])
+
+
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     """The coordinates, one tensor for each dimension, of flat indices into an array of this shape.
 
@@ -237,5 +277,5 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
 
 
 __all__ = [
-    "block_diag", "cartesian_prod", "combinations", "isin", "kron", "unique_consecutive", "unravel_index", "vander",
+    "block_diag", "cartesian_prod", "combinations", "gcd", "isin", "kron", "lcm", "unique_consecutive", "unravel_index", "vander",
 ]  # fmt: skip

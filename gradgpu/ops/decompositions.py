@@ -299,6 +299,40 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True) -> Any:
 
 
 @method
+def cholesky_inverse(input: Any, upper: bool = False) -> Any:
+    """The inverse of L Lᵀ, given the lower triangular L (of Uᵀ U, given U, if `upper`).
+
+    >>> import gradgpu as gg
+    >>> gg.cholesky_inverse(gg.tensor([[2., 0.], [0., 4.]]))
+    tensor([[0.2500, 0.0000],
+            [0.0000, 0.0625]])
+    """
+    from .. import linalg
+    from .creation import eye
+
+    one = eye(input.shape[-1], dtype=input.dtype, device=input.device)
+    return linalg.cholesky_solve(one, input, upper)
+
+
+@method
+def triangular_solve(
+    input: Any, A: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+) -> Any:
+    """(X, A) with A X = `input` (Aᵀ X if `transpose`), of A's upper or lower triangle; see `linalg.solve_triangular`.
+
+    >>> import gradgpu as gg
+    >>> gg.triangular_solve(gg.tensor([[2.], [4.]]), gg.tensor([[1., 0.], [9., 2.]])).solution
+    tensor([[2.],
+            [2.]])
+    """
+    from .. import linalg
+
+    a = A.mT if transpose else A
+    made = linalg.solve_triangular(a, input, upper=upper != transpose, unitriangular=unitriangular)
+    return rt.triangular_solve(made, A.clone())
+
+
+@method
 def matrix_power(input: Any, n: int) -> Any:
     """`linalg.matrix_power`: a matrix multiplied with itself."""
     from .. import linalg
@@ -323,5 +357,5 @@ def cholesky_solve(input: Any, L: Any, upper: bool = False) -> Any:
 
 
 __all__ = [
-    "cholesky", "cholesky_solve", "det", "inverse", "logdet", "matrix_exp", "matrix_power", "pinverse", "qr", "slogdet", "svd",
+    "cholesky", "cholesky_inverse", "cholesky_solve", "det", "inverse", "logdet", "matrix_exp", "matrix_power", "pinverse", "qr", "slogdet", "svd", "triangular_solve",
 ]  # fmt: skip

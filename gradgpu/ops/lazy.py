@@ -34,13 +34,17 @@ FAMILIES = {
         "pixel_unshuffle poisson_nll_loss prelu relu_ rms_norm rrelu rrelu_ selu selu_ threshold threshold_ triplet_margin_loss",
         "hardshrink",
     ),
+    "bessel": (
+        "i0 igamma igammac mvlgamma polygamma",
+        "i0 i0_ igamma igamma_ igammac igammac_ mvlgamma mvlgamma_ polygamma polygamma_",
+    ),
     "calculus": (
         "cumulative_trapezoid diff gradient trapezoid trapz",
         "diff",
     ),
     "combinatorics": (
-        "block_diag cartesian_prod combinations isin kron unique_consecutive unravel_index vander",
-        "kron unique_consecutive",
+        "block_diag cartesian_prod combinations gcd isin kron lcm unique_consecutive unravel_index vander",
+        "gcd kron lcm unique_consecutive",
     ),
     "cumulative": (
         "cummax cummin logcumsumexp",
@@ -51,12 +55,13 @@ FAMILIES = {
         "bartlett_window blackman_window empty_permuted empty_strided frombuffer hamming_window hann_window kaiser_window range",
         "",
     ),
+    "low_rank": ("pca_lowrank svd_lowrank", ""),
     "methods": (
-        "fill is_storage nonzero_static typename unsafe_chunk unsafe_split unsafe_split_with_sizes",
+        "alias_copy fill is_conj is_inference is_neg is_storage nonzero_static resolve_neg typename unsafe_chunk unsafe_split unsafe_split_with_sizes",
         "absolute_ acosh_ apply_ arccos arccos_ arccosh arccosh_ arcsin arcsin_ arcsinh arcsinh_ arctan arctan2 arctan2_ arctan_ "
         "arctanh arctanh_ asinh_ atan2_ atanh_ bitwise_left_shift_ bitwise_not_ bitwise_right_shift_ erfc_ greater_ "
-        "greater_equal_ is_pinned is_set_to less_ less_equal_ logical_xor_ map2_ map_ negative_ new_empty_strided nonzero_static "
-        "not_equal_ pin_memory prelu resize_as_ set_ true_divide_ unsafe_chunk unsafe_split unsafe_split_with_sizes where",
+        "conj_physical_ dim_order greater_equal_ is_neg is_pinned is_set_to less_ less_equal_ logical_xor_ map2_ map_ negative_ new_empty_strided nonzero_static resolve_neg "
+        "not_equal_ pin_memory prelu resize_as_ true_divide_ unsafe_chunk unsafe_split unsafe_split_with_sizes where",
     ),
     "products": (
         "addbmm addr adjoint chain_matmul cross frobenius_norm ger norm_except_dim nuclear_norm",
@@ -74,6 +79,8 @@ FAMILIES = {
         "index_reduce scatter_reduce",
         "index_reduce index_reduce_ scatter_reduce scatter_reduce_",
     ),
+    "sampling": ("binomial poisson", "cauchy_ geometric_ log_normal_"),
+    "short_time": ("istft stft", "istft stft"),
     "strided": (
         "as_strided as_strided_copy as_strided_scatter detach_copy diagonal_copy diagonal_scatter expand_copy narrow_copy "
         "permute_copy select_copy select_scatter slice_copy slice_scatter split_copy split_with_sizes_copy squeeze_copy t_copy "

@@ -89,26 +89,6 @@ def is_set_to(self: Tensor, tensor: Tensor) -> bool:
 
 
 @method
-def set_(self: Tensor, source: Tensor | None = None) -> Tensor:
-    """Makes this tensor share the memory and shape of `source` (be empty without one).
-
-    Raises:
-        RuntimeError: another dtype or device, or a tensor that requires grad.
-    """
-    if source is None:
-        source = self.new_empty(0)
-    if source.dtype is not self.dtype or source.device != self.device:
-        raise RuntimeError(
-            f"set_: expected a source of {self.dtype} on {self.device}, got {source.dtype} on {source.device}"
-        )
-    if self.requires_grad or self._base is not None:
-        raise RuntimeError("set_: the tensor requires grad or is a view; use x.detach().clone().set_(...)")
-    self.data = source
-    self._cell = source._version_cell()
-    return self
-
-
-@method
 def resize_as_(self: Tensor, other: Tensor, *, memory_format: Any = None) -> Tensor:
     """`resize_` to the shape of `other`."""
     return self.resize_(tuple(other.shape))
@@ -190,6 +170,61 @@ def fill(input: Tensor, value: Any) -> Tensor:
     return input.clone().fill_(value)
 
 
+def alias_copy(input: Tensor) -> Tensor:
+    """A copy: `clone`."""
+    require_tensor("alias_copy", input)
+    return input.clone()
+
+
+def is_inference(input: Tensor) -> bool:
+    """Whether the tensor was made in inference mode."""
+    require_tensor("is_inference", input)
+    return input.is_inference()
+
+
+def is_conj(input: Tensor) -> bool:
+    """Whether the numbers are yet to be conjugated: never, they are when `conj` is called."""
+    require_tensor("is_conj", input)
+    return False
+
+
+@method
+def is_neg(input: Tensor) -> bool:
+    """Whether the numbers are yet to be negated: never."""
+    require_tensor("is_neg", input)
+    return False
+
+
+@method
+def resolve_neg(input: Tensor) -> Tensor:
+    """The tensor itself: no negation is postponed."""
+    require_tensor("resolve_neg", input)
+    return input
+
+
+@method
+def conj_physical_(self: Tensor) -> Tensor:
+    """`conj_physical` in place.
+
+    >>> import gradgpu as gg
+    >>> gg.tensor([1 + 2j]).conj_physical_()
+    tensor([1.-2.j])
+    """
+    return inplace("conj_physical_", self, self.conj_physical())
+
+
+@method
+def dim_order(self: Tensor) -> tuple[int, ...]:
+    """The dimensions from the slowest to the fastest in memory.
+
+    >>> import gradgpu as gg
+    >>> gg.zeros(2, 3).t().dim_order()
+    (1, 0)
+    """
+    steps = self.stride()
+    return tuple(sorted(range(self.ndim), key=lambda d: -steps[d]))
+
+
 def typename(obj: Any) -> str:
     """The name of an object's type: 'gradgpu.FloatTensor' for a tensor of float32.
 
@@ -210,5 +245,5 @@ def is_storage(obj: Any) -> bool:
 
 
 __all__ = [
-    "fill", "is_storage", "nonzero_static", "typename", "unsafe_chunk", "unsafe_split", "unsafe_split_with_sizes",
+    "alias_copy", "fill", "is_conj", "is_inference", "is_neg", "is_storage", "resolve_neg", "nonzero_static", "typename", "unsafe_chunk", "unsafe_split", "unsafe_split_with_sizes",
 ]  # fmt: skip

@@ -132,7 +132,7 @@ OPS = [
     OpSamples(
         "vdot",
         gg.vdot,
-        samples=[Sample(In(4), In(4))],
+        samples=[Sample(In(4), In(4)), Sample(In(0), In(0))],
         reference=np.dot,
         tolerance=SUMS,
         errors=[Bad(In(3), In(4), raises=RuntimeError, match="inconsistent")],
