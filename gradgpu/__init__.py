@@ -89,6 +89,7 @@ if _TYPE_CHECKING:
     from .ops.products import *
     from .ops.quantiles import *
     from .ops.rearrange import *
+    from .ops.rnn import *
     from .ops.sampling import *
     from .ops.scatter_reduce import *
     from .ops.short_time import *

@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import dtypes as dt
 from ..autograd.modes import note_special, state
+from ..ops import rnn as _rnn  # noqa: F401  (its operations must be known before a region opens)
 from ..ops.pointwise_op import Pointwise
 from ..ops.registry import OPS, Op
 from ..tensor import Tensor
@@ -22,7 +23,7 @@ from ..tensor import Tensor
 # What computes in the half dtype, in float32, and in the widest dtype of its inputs.
 _HALF = (
     "mm matmul linear conv2d conv2d_input_grad conv1d conv3d conv_transpose1d conv_transpose2d conv_transpose3d "
-    "scaled_dot_product_attention attention"
+    "scaled_dot_product_attention attention lstm gru rnn"
 ).split()
 _FLOAT32 = (
     "acos asin bernoulli_error absolute_error cosh cross_entropy cumprod cumsum divergence erfinv exp expm1 huber_error "

@@ -161,18 +161,28 @@ def _plan(a: Layout, b: Layout, ta: bool, tb: bool, a_aligned: bool, b_aligned: 
 
 
 def gemm(
-    a: Array, b: Array, ta: bool = False, tb: bool = False, bias: Array | None = None, obvious: bool = False
+    a: Array,
+    b: Array,
+    ta: bool = False,
+    tb: bool = False,
+    bias: Array | None = None,
+    obvious: bool = False,
+    into: Array | None = None,
 ) -> Array:
     """The product of the last two dimensions, batch dimensions broadcast; `ta`, `tb` transpose, `bias` adds to each row.
 
-    `obvious=True` computes floating-point products with the reference kernel too.
+    `obvious=True` computes floating-point products with the reference kernel too. `into`: a contiguous array of the
+    result's shape to write, which is returned.
     """
     plan = _plan(a.layout, b.layout, ta, tb, a.ptr & 15 == 0, b.ptr & 15 == 0, obvious)
     if plan.copies:
-        return gemm(_spread(a, b), _spread(b, a), ta, tb, bias, obvious)
+        return gemm(_spread(a, b), _spread(b, a), ta, tb, bias, obvious, into)
     layout = plan.layout
-    mem = backend().alloc(layout.nbytes)
-    c = Array(mem, mem.ptr, layout)
+    if into is None:
+        mem = backend().alloc(layout.nbytes)
+        c = Array(mem, mem.ptr, layout)
+    else:
+        c = into
     if not plan.size:
         return c
     bias_ptr = 0 if bias is None else (bias := contiguous(bias)).ptr

@@ -75,6 +75,10 @@ FAMILIES = {
         "atleast_3d diagflat dsplit hsplit put renorm rot90 vsplit",
         "diagflat dsplit fill_diagonal_ hsplit put put_ renorm renorm_ rot90 vsplit",
     ),
+    "rnn": (
+        "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell",
+        "",
+    ),
     "scatter_reduce": (
         "index_reduce scatter_reduce",
         "index_reduce index_reduce_ scatter_reduce scatter_reduce_",

@@ -1,58 +1,19 @@
-"""Recurrent layers: RNN, LSTM, GRU and their cells.
-
-A sequence is a loop over steps. What does not depend on the step before, the product of all inputs
-with the input weights, is done for all steps at once; a step then is one product and a few
-elementwise operations.
-"""
+"""Recurrent layers: RNN, LSTM, GRU and their cells. What they compute is in ops/rnn.py."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from typing import Any
 
-from ...ops.creation import empty, zeros
-from ...ops.join import cat, stack
+from ...ops.creation import empty
 from ...tensor import Tensor
-from .. import functional as F
 from .. import init
 from ..module import Module
 from ..parameter import Parameter
-from ..utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from ..utils.rnn import PackedSequence
 
 __all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNBase", "RNNCell"]
-
-
-def _rnn_step(nonlinearity: str) -> Callable:
-    """h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu."""
-
-    def step(gates_x: Tensor, state: tuple, w_hh: Tensor, b_hh: Tensor | None) -> tuple:
-        total = gates_x + F.linear(state[0], w_hh, b_hh)
-        return (total.tanh() if nonlinearity == "tanh" else total.relu(),)
-
-    return step
-
-
-def _lstm_step(
-    gates_x: Tensor, state: tuple, w_hh: Tensor, b_hh: Tensor | None, w_hr: Tensor | None = None
-) -> tuple:
-    """i, f, o = sigmoid(…), g = tanh(…), c' = f c + i g, h' = o tanh(c') (Hochreiter & Schmidhuber, 1997)."""
-    h, c = state
-    i, f, g, o = (gates_x + F.linear(h, w_hh, b_hh)).chunk(4, -1)
-    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-    h = o.sigmoid() * c.tanh()
-    return (h if w_hr is None else F.linear(h, w_hr)), c
-
-
-def _gru_step(gates_x: Tensor, state: tuple, w_hh: Tensor, b_hh: Tensor | None) -> tuple:
-    """r, z = sigmoid(…), n = tanh(W_in x + b_in + r (W_hn h + b_hn)), h' = (1 - z) n + z h (Cho et al., 2014)."""
-    h = state[0]
-    r_x, z_x, n_x = gates_x.chunk(3, -1)
-    r_h, z_h, n_h = F.linear(h, w_hh, b_hh).chunk(3, -1)
-    z = (z_x + z_h).sigmoid()
-    n = (n_x + (r_x + r_h).sigmoid() * n_h).tanh()
-    return (n + z * (h - n),)
 
 
 class RNNBase(Module):
@@ -114,7 +75,8 @@ class RNNBase(Module):
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
         rows = self._gates * hidden_size
-        for suffix, width in self._directions():
+        self._suffixes = self._directions()
+        for suffix, width in self._suffixes:
             shapes: dict[str, tuple[int, ...]] = {
                 "weight_ih": (rows, width),
                 "weight_hh": (rows, self.output_size),
@@ -154,26 +116,18 @@ class RNNBase(Module):
     def all_weights(self) -> list[list[Parameter]]:
         """The weights of each layer and direction."""
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-        found = [[self._parameters.get(name + suffix) for name in names] for suffix, _ in self._directions()]
+        found = [[self._parameters.get(name + suffix) for name in names] for suffix, _ in self._suffixes]
         return [[weight for weight in group if weight is not None] for group in found]
 
     def flatten_parameters(self) -> None:
         """Does nothing: the weights need no particular place in memory. (PyTorch's scripts call it.)"""
 
-    def _step(self) -> Callable:
-        raise NotImplementedError(f"{type(self).__name__} must define _step")
-
     def _state_sizes(self) -> tuple[int, ...]:
         return (self.output_size,)
 
-    def _initial(self, hx: Any, batch: int, batched: bool, like: Tensor) -> tuple[Tensor, ...]:
+    def _initial(self, hx: Any, batch: int, batched: bool) -> tuple[Tensor, ...]:
         """The states as a tuple of (layers · directions, N, size)."""
         count = self.num_layers * (2 if self.bidirectional else 1)
-        if hx is None:
-            return tuple(
-                zeros(count, batch, size, dtype=like.dtype, device=like.device)
-                for size in self._state_sizes()
-            )
         states = tuple(hx) if isinstance(hx, (tuple, list)) else (hx,)
         if len(states) != len(self._state_sizes()):
             raise RuntimeError(
@@ -186,68 +140,54 @@ class RNNBase(Module):
                 raise RuntimeError(f"Expected hidden size {(count, batch, size)}, got {list(state.shape)}")
         return states
 
-    def _run(
-        self, steps: Tensor, state: tuple, suffix: str, lengths: list[int] | None
-    ) -> tuple[Tensor, tuple]:
-        """One layer in one direction: steps (L, N, width) → outputs (L, N, output_size) and the last state."""
+    def _groups(self) -> list[tuple]:
+        """The weights as `ops.rnn.layers` takes them."""
         p = self._parameters
-        w_hh, b_hh = p[f"weight_hh{suffix}"], p.get(f"bias_hh{suffix}")
-        extra = (p[f"weight_hr{suffix}"],) if self.proj_size else ()
-        gates = F.linear(steps, p[f"weight_ih{suffix}"], p.get(f"bias_ih{suffix}"))  # type: ignore[arg-type]
-        step = self._step()
-        reverse = suffix.endswith("_reverse")
-        alive = None
-        if lengths is not None:
-            alive = [steps.new_tensor([[float(t < n)] for n in lengths]) for t in range(steps.shape[0])]
-        outputs: list[Any] = [None] * steps.shape[0]
-        parts = gates.unbind(0)
-        for t in reversed(range(len(parts))) if reverse else range(len(parts)):
-            new = step(parts[t], state, w_hh, b_hh, *extra)
-            if alive is not None:  # a sequence that has ended, or not yet begun from behind, keeps its state
-                new = tuple(old + alive[t] * (n - old) for n, old in zip(new, state))
-            state = new
-            outputs[t] = state[0] if alive is None else state[0] * alive[t]
-        return stack(outputs), state
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", *(["weight_hr"] if self._gates == 4 else []))
+        return [tuple([p.get(name + suffix) for name in names]) for suffix, _ in self._suffixes]
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        from ...ops.rnn import KINDS, layers
+
         packed = isinstance(input, PackedSequence)
-        lengths = None
+        sizes = None
         if packed:
-            original, (input, sizes) = input, pad_packed_sequence(input)
-            lengths = sizes.tolist()
+            original, input = input, input.data
+            sizes = tuple(original.batch_sizes.tolist())
+            batched, batch = True, sizes[0]
         elif input.ndim not in (2, 3):
             raise ValueError(f"{self.mode}: Expected input to be 2D or 3D, got {input.ndim}D instead")
-        batched = input.ndim == 3
-        if not batched:
-            input = input.unsqueeze(1)
-        elif self.batch_first and not packed:
-            input = input.transpose(0, 1)
+        else:
+            batched = input.ndim == 3
+            if not batched:
+                input = input.unsqueeze(1)
+            elif self.batch_first:
+                input = input.transpose(0, 1)
+            batch = input.shape[1]
+            if not input.shape[0]:
+                raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
         if input.shape[-1] != self.input_size:
             raise RuntimeError(
                 f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}"
             )
-        states = self._initial(hx, input.shape[1], batched, input)
+        states = None if hx is None else self._initial(hx, batch, batched)
+        if packed and states is not None and original.sorted_indices is not None:
+            states = tuple([s.index_select(1, original.sorted_indices) for s in states])
+        drop = self.dropout if self.training else 0.0
         ways = 2 if self.bidirectional else 1
-        last: list[tuple] = []
-        for layer in range(self.num_layers):
-            if layer and self.dropout:
-                input = F.dropout(input, self.dropout, self.training)
-            made = []
-            for way in range(ways):
-                k = layer * ways + way
-                suffix = f"_l{layer}" + ("_reverse" if way else "")
-                output, state = self._run(input, tuple(s[k] for s in states), suffix, lengths)
-                made.append(output)
-                last.append(state)
-            input = made[0] if ways == 1 else cat(made, -1)
-        finals = [stack([state[i] for state in last]) for i in range(len(states))]
+        output, *finals = layers(KINDS[self.mode.lower()], input, states, self._groups(), drop, ways, sizes)
+        result: Any = output
         if packed:
-            input = pack_padded_sequence(input, sizes, enforce_sorted=original.sorted_indices is None)
+            if original.unsorted_indices is not None:
+                finals = [s.index_select(1, original.unsorted_indices) for s in finals]
+            result = PackedSequence(
+                output, original.batch_sizes, original.sorted_indices, original.unsorted_indices
+            )
         elif not batched:
-            input, finals = input.squeeze(1), [f.squeeze(1) for f in finals]
+            result, finals = output.squeeze(1), [s.squeeze(1) for s in finals]
         elif self.batch_first:
-            input = input.transpose(0, 1)
-        return input, (finals[0] if len(finals) == 1 else tuple(finals))
+            result = output.transpose(0, 1)
+        return result, (finals[0] if len(finals) == 1 else tuple(finals))
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
@@ -289,9 +229,6 @@ class RNN(RNNBase):
         if self.proj_size:
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
 
-    def _step(self) -> Callable:
-        return _rnn_step(self.nonlinearity)
-
 
 class LSTM(RNNBase):
     """Long short-term memory; see :class:`RNNBase` for the arguments. The state is (h, c); proj_size projects h.
@@ -304,9 +241,6 @@ class LSTM(RNNBase):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__("LSTM", *args, **kwargs)
-
-    def _step(self) -> Callable:
-        return _lstm_step
 
     def _state_sizes(self) -> tuple[int, ...]:
         return self.output_size, self.hidden_size
@@ -325,9 +259,6 @@ class GRU(RNNBase):
         super().__init__("GRU", *args, **kwargs)
         if self.proj_size:
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
-
-    def _step(self) -> Callable:
-        return _gru_step
 
 
 class _Cell(Module):
@@ -353,16 +284,15 @@ class _Cell(Module):
         for parameter in self.parameters():
             init.uniform_(parameter, -bound, bound)
 
-    def _advance(self, step: Callable, input: Tensor, state: Any) -> tuple:
+    def _advance(self, kind: str, input: Tensor, states: tuple) -> tuple:
         if input.ndim not in (1, 2):
             raise ValueError(
                 f"{type(self).__name__}: Expected input to be 1D or 2D, got {input.ndim}D instead"
             )
-        gates = F.linear(input, self.weight_ih, self.bias_ih)
-        return step(gates, state, self.weight_hh, self.bias_hh)
+        from ...ops.rnn import KINDS, cell
 
-    def _zero(self, input: Tensor) -> Tensor:
-        return zeros(*input.shape[:-1], self.hidden_size, dtype=input.dtype, device=input.device)
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        return cell(KINDS[kind], input, states, weights)
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
@@ -390,9 +320,7 @@ class RNNCell(_Cell):
         return text if self.nonlinearity == "tanh" else f"{text}, nonlinearity={self.nonlinearity}"
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        return self._advance(_rnn_step(self.nonlinearity), input, (self._zero(input) if hx is None else hx,))[
-            0
-        ]
+        return self._advance(f"rnn_{self.nonlinearity}", input, (hx,))[0]
 
 
 class LSTMCell(_Cell):
@@ -401,9 +329,7 @@ class LSTMCell(_Cell):
     _gates = 4
 
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        return self._advance(
-            _lstm_step, input, (self._zero(input), self._zero(input)) if hx is None else tuple(hx)
-        )
+        return self._advance("lstm", input, (None, None) if hx is None else tuple(hx))
 
 
 class GRUCell(_Cell):
@@ -412,4 +338,4 @@ class GRUCell(_Cell):
     _gates = 3
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        return self._advance(_gru_step, input, (self._zero(input) if hx is None else hx,))[0]
+        return self._advance("gru", input, (hx,))[0]
