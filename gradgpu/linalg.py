@@ -134,7 +134,7 @@ def pinv(
 
     Args:
         rcond: the older name of `rtol`.
-        hermitian: A is symmetric; its lower triangle is read.
+        hermitian: A is symmetric (the mean of A and its transpose is taken).
         atol, rtol: singular values below `atol`, or `rtol` (max(m, n) · eps) times the greatest, count as 0.
 
     >>> import gradgpu as gg
@@ -143,7 +143,7 @@ def pinv(
     """
     _matrix("pinv", A, square=hermitian)
     if hermitian:
-        A = A.tril() + A.tril(-1).mT
+        A = (A + A.mT) / 2
     return _ops.pinv_op(A, rcond=_limit(A, atol, rcond if rtol is None else rtol))
 
 
@@ -395,9 +395,7 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
             [1, 2, 4],
             [1, 3, 9]])
     """
-    if not x.ndim:
-        raise RuntimeError("Input dim must be 1 or higher, got a 0-dim tensor")
-    n = x.shape[-1] if N is None else N
+    n = (x.shape[-1] if x.ndim else 1) if N is None else N
     if n <= 1:
         raise RuntimeError(f"N must be greater than 1, got {n}")
     rows = x.unsqueeze(-1).expand(*x.shape, n - 1).cumprod(-1)

@@ -220,7 +220,9 @@ def run(
     """
     before = state.grad
     state.grad = create_graph
-    tensors = create_graph if not LAYERS else create_graph or bool(state.layers)  # no bare arrays in transforms
+    tensors = (
+        create_graph if not LAYERS else create_graph or bool(state.layers)
+    )  # no bare arrays in transforms
     autocast = state.autocast
     if autocast is not None:
         state.autocast = None  # gradients have the dtypes of forward

@@ -348,13 +348,14 @@ def interpolate(
         return (adaptive_avg_pool2d if dims == 2 else adaptive_avg_pool3d)(input, new)
     if input.dtype.category < dt.FLOAT:
         if mode.startswith("nearest"):
-            return interpolate(input.to(dt.float32), new, mode=mode).to(input.dtype)
+            real = interpolate(input.to(dt.float32), size, scale_factor, mode, None, recompute_scale_factor)
+            return real.to(input.dtype)
         if input.dtype is not dt.uint8:
             raise NotImplementedError(f"interpolate: mode {mode!r} is not implemented for {input.dtype}")
         real = interpolate(
             input.to(dt.float32), size, scale_factor, mode, align_corners, recompute_scale_factor
         )
-        return real.round().clamp(0, 255).to(dt.uint8)
+        return (real + 0.5).floor().clamp(0, 255).to(dt.uint8)
     x = input
     for i, (n, wanted, scale) in enumerate(zip(old, new, scales)):
         if n == wanted and mode != "bicubic":

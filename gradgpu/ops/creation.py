@@ -375,11 +375,16 @@ def arange(
     d = dt.int64 if dtype is None else dt.as_dtype(dtype)
     if not all(map(math.isfinite, (start, end, step))):
         raise RuntimeError(f"arange: unsupported range: {start} -> {end}")
-    if d.category < dt.FLOAT:  # as PyTorch: the bounds lose their fractions first
-        start, end, step = int(start), int(end), int(step)
-        if step == 0:
-            raise RuntimeError("arange: step must be nonzero")
-    count = max(0, math.ceil((end - start) / step))
+    first, last, stride = start, end, step
+    if (
+        d.category < dt.FLOAT
+    ):  # as PyTorch: the bounds lose their fractions, for the count those of int64 only
+        start, step = int(start), int(step)
+        if d is dt.int64:
+            if step == 0:
+                raise RuntimeError("arange: step must be nonzero")
+            first, last, stride = start, int(end), step
+    count = max(0, math.ceil((last - first) / stride))
     values = (start + step * np.arange(count)).astype(d.np)
     made = _finish(array_on(values, as_device(device)), requires_grad)
     return made if out is None else _into("arange", out, made)

@@ -506,10 +506,11 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
             raise RuntimeError(
                 f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
             )
-        rows = value.to(input.device, input.dtype).expand(
-            (*input.shape[:dim], index.shape[0], *input.shape[dim + 1 :])
-        )
-        return index_put_op(input, index, rows, dim=dim, negative=False, op="index_fill", value=0)
+        from .pointwise import where
+
+        none = input.new_zeros(tuple(input.shape), dtype=dt.bool)
+        mask = index_put_op(none, index, None, dim=dim, negative=False, op="index_fill", value=True)
+        return where(mask, value.to(input.device, input.dtype), input)
     return index_put_op(input, index, None, dim=dim, negative=False, op="index_fill", value=value)
 
 

@@ -275,12 +275,16 @@ def flip(input: Any, *args: Any, dims: Any = ()) -> Any:
 @method
 def fliplr(input: Any) -> Any:
     """`flip` along the second dimension."""
+    if input.ndim < 2:
+        raise RuntimeError("fliplr: Input must be >= 2-d.")
     return flip(input, 1)
 
 
 @method
 def flipud(input: Any) -> Any:
     """`flip` along the first dimension."""
+    if input.ndim < 1:
+        raise RuntimeError("flipud: Input must be >= 1-d.")
     return flip(input, 0)
 
 

@@ -473,4 +473,13 @@ def norm(
         return amin(size, dims, keepdim)
     if p == 0:
         return sum_op(_pw.ne(input, 0.0).to(input.dtype), dims=dims, keepdim=keepdim)
-    return _pw.pow(sum_op(_pw.pow(size, p), dims=dims, keepdim=keepdim), 1.0 / p)
+    wide = size.to(dt.float32) if size.itemsize == 2 else size
+    if p < 1:  # the power has no slope at 0: a subgradient of 0
+        zero = _pw.eq(wide, 0.0)
+        powers = _pw.where_op(zero, 0.0 if p > 0 else math.inf, _pw.pow(_pw.where_op(zero, 1.0, wide), p))
+    else:
+        powers = _pw.pow(wide, p)
+    total = sum_op(powers, dims=dims, keepdim=keepdim)
+    none = _pw.eq(total, 0.0)
+    made = _pw.where_op(none, 0.0 if p > 0 else math.inf, _pw.pow(_pw.where_op(none, 1.0, total), 1.0 / p))
+    return made.to(size.dtype)

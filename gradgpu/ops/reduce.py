@@ -233,7 +233,7 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
             "each of its sizes must be 1 or that of the tensor"
         )
     made = sum_to_size_op(input, shape=shape)
-    return made.to(dt.int64) if input.dtype.category < dt.FLOAT else made
+    return made.to(dt.int64) if not shape and input.dtype.category < dt.FLOAT else made
 
 
 # ---- any, all, count_nonzero ----

@@ -201,7 +201,7 @@ OPS = [
         errors=[
             Bad(In(3), dim=1, raises=IndexError, match="out of range"),
             Bad(In(3, dtype="int64"), raises=RuntimeError, match="floating-point"),
-            Bad(In(3, 4), "nuc", raises=RuntimeError, match="linalg"),
+            Bad(In(3, 4), "two", raises=RuntimeError, match="linalg"),
         ],
         tolerance=WIDE,
         ops=("norm2",),
