@@ -26,7 +26,7 @@ PY   := .venv/bin/python
 need  = .venv/.has-$(subst $(space),+,$(strip $(1)))
 endif
 
-.PHONY: help demo test test-gpu lint kernels notebooks bench bench-memory gpu-report clean
+.PHONY: help demo test test-gpu lint kernels notebooks bench bench-memory compare gpu-report clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -72,6 +72,9 @@ bench: $(call need,bench) ## time per step and per op beside PyTorch and hand-wr
 
 bench-memory: $(call need,bench) ## peak memory of backward through a deep net beside PyTorch; docs/memory.md
 	@$(PY) -m gradgpu._tools.memory --output docs/memory.md $(BENCH_ARGS)
+
+compare: $(call need,bench) ## numbers of layers, losses, optimisers and schedules beside PyTorch's; docs/compare.md
+	@$(PY) -m gradgpu._tools.compare --output docs/compare.md $(COMPARE_ARGS)
 
 gpu-report: $(call need,test demo $(CUPY)) ## tests and measurements on the GPU that is here; docs/gpu-report.md
 	@$(PY) -m gradgpu._tools.gpu_report $(REPORT_ARGS)

@@ -128,3 +128,49 @@ def test_annealing_to_the_final_rate(strategy: str) -> None:
     np.testing.assert_allclose(rates, 1 + (0.2 - 1) * share, 1e-9)
     with pytest.raises(ValueError, match="one of 'cos' or 'linear'"):
         swa_utils.SWALR(optimizer, 0.1, anneal_strategy="other")
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (5,), (2, 3, 2), ()])
+def test_adafactor_follows_its_formula(shape: tuple, device: str) -> None:
+    w = rng.standard_normal(shape)
+    p = on(device, w.astype(np.float32))
+    options = {"lr": 0.3, "d": 1.1, "weight_decay": 0.1, "maximize": True}
+    optimizer = optim.Adafactor([p], **options)
+    rows, columns, squares = (0.0,) * 3
+    for t in range(1, 6):
+        g = rng.standard_normal(shape)
+        p.grad = gg.tensor(g.astype(np.float32), device=device)
+        optimizer.step()
+        g = -g
+        rate = max(1e-3, np.sqrt((w**2).mean())) * min(0.3, t**-0.5)
+        w = w * (1 - 0.3 * 0.1)
+        new = t**-0.8
+        if len(shape) > 1:
+            rows = (1 - new) * rows + new * (g**2).mean(-1, keepdims=True)
+            columns = (1 - new) * columns + new * (g**2).mean(-2, keepdims=True)
+            squares = rows * columns / rows.mean(-2, keepdims=True)
+        else:
+            squares = (1 - new) * squares + new * g**2
+        update = g / np.sqrt(squares)
+        w = w - update * rate / max(1.0, np.sqrt((update**2).mean()) / 1.1)
+        np.testing.assert_allclose(host(p), w, rtol=1e-4, atol=1e-5)
+    again = optim.Adafactor([p], **options)
+    again.load_state_dict(optimizer.state_dict())
+    assert set(again.state[p]) == ({"step", "row_var", "col_var"} if len(shape) > 1 else {"step", "variance"})
+
+
+def test_adafactor_and_muon_refuse_what_they_cannot_do() -> None:
+    p = gg.zeros(2, 2, requires_grad=True)
+    for options, match in [
+        ({"d": 0.5}, "d should be >= 1"),
+        ({"beta2_decay": 0.1}, "should be <= 0"),
+        ({"lr": -1}, "Invalid"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            optim.Adafactor([p], **options)
+    z = gg.zeros(2, 2, dtype=gg.complex64, requires_grad=True)
+    z.grad = gg.zeros(2, 2, dtype=gg.complex64)
+    with pytest.raises(RuntimeError, match="Adafactor does not support complex"):
+        optim.Adafactor([z]).step()
+    with pytest.raises(RuntimeError, match="Muon does not support complex"):
+        optim.Muon([z])

@@ -833,6 +833,7 @@ def test_lazy_modules_keep_what_was_loaded():
 
 def test_a_lazy_module_of_the_users_own():
     from gradgpu.nn.modules.lazy import LazyModuleMixin
+
     from gradgpu.nn.parameter import UninitializedParameter
 
     class Scale(LazyModuleMixin, nn.Module):

@@ -37,7 +37,7 @@ SAME: list[tuple[nn.Module, list[tuple[int, ...]], Any, str]] = [
     (nn.PairwiseDistance(1.0), [(2, 3), (2, 3)], lambda a, b: F.pairwise_distance(a, b, 1.0), "PairwiseDistance()"),
     (nn.ChannelShuffle(2), [(1, 4, 2)], lambda x: F.channel_shuffle(x, 2), "ChannelShuffle(groups=2)"),
     (nn.TripletMarginLoss(swap=True), [(2, 3)] * 3, lambda a, p, n: F.triplet_margin_loss(a, p, n, swap=True), "TripletMarginLoss()"),
-    (nn.TripletMarginWithDistanceLoss(margin=0.5), [(2, 3)] * 3, lambda a, p, n: F.triplet_margin_with_distance_loss(a, p, n, margin=0.5), "TripletMarginWithDistanceLoss()"),
+    (nn.TripletMarginWithDistanceLoss(margin=0.5), [(2, 3)] * 3, lambda a, p, n: F.triplet_margin_with_distance_loss(a, p, n, margin=0.5), "TripletMarginWithDistanceLoss(\n  (distance_function): PairwiseDistance()\n)"),
     (nn.MarginRankingLoss(0.2), [(3,)] * 3, lambda a, b, t: F.margin_ranking_loss(a, b, t, 0.2), "MarginRankingLoss()"),
     (nn.SoftMarginLoss(), [(3,)] * 2, F.soft_margin_loss, "SoftMarginLoss()"),
     (nn.HingeEmbeddingLoss(0.5), [(3,)] * 2, lambda a, t: F.hinge_embedding_loss(a, t, 0.5), "HingeEmbeddingLoss()"),

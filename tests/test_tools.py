@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gradgpu._tools import bench_cases, kernels
+import gradgpu as gg
+from gradgpu._tools import bench_cases, compare, compare_cases, kernels
 
 STACK = """extern "C" __global__ void k_f32(float* x, int n) {
     float a[64];
@@ -76,3 +77,60 @@ def test_benchmark_of_an_op_runs_forward_and_backward(case: str) -> None:
     step()
     assert np.isfinite([total, gradient]).all()
     assert gradient != 0
+
+
+# ---- make compare ----
+
+
+def test_comparison_has_a_case_of_every_module_optimizer_and_schedule() -> None:
+    kinds = {name: kind for name, kind in vars(gg.nn).items() if isinstance(kind, type)}
+    modules = {name for name, kind in kinds.items() if issubclass(kind, gg.nn.Module)}
+    compared = {case.module for case in compare_cases.MODULES}
+    assert modules - compared == set(compare_cases.LEFT_OUT)
+    optimizers = {name for name, kind in vars(gg.optim).items() if isinstance(kind, type)}
+    assert optimizers - {name for name, _ in compare_cases.OPTIMIZERS} == {
+        "Optimizer",
+        "LBFGS",
+    }  # LBFGS apart
+    schedules = {name for name, kind in vars(gg.optim.lr_scheduler).items() if isinstance(kind, type)}
+    assert schedules - {name.split(",")[0] for name in compare_cases.SCHEDULES} == {
+        "LRScheduler",
+        "_LRScheduler",
+    }
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_comparison_of_the_library_with_itself_finds_no_difference(part: int) -> None:
+    for seed, case in list(enumerate(compare_cases.MODULES))[part::4]:
+        assert compare.compare_module(gg, gg, case, seed) == (0.0, 0.0, 0.0), case
+
+
+def test_comparison_sees_what_differs() -> None:
+    assert compare.difference(np.ones(2), np.array([1.0, 2.0])) == 0.5
+    assert (
+        compare.difference(np.ones(2), np.ones(3))
+        == compare.difference(np.ones(1), np.full(1, np.nan))
+        == np.inf
+    )
+    assert compare.difference(np.full(1, np.inf), np.full(1, np.inf)) == 0.0
+
+    class Other:
+        """The library, but for one layer."""
+
+        __name__, tensor, no_grad, optim = "other", gg.tensor, gg.no_grad, gg.optim
+
+        class nn:
+            functional = gg.nn.functional
+
+            class Tanh(gg.nn.Tanh):
+                def forward(self, x: gg.Tensor) -> gg.Tensor:
+                    return super().forward(x) * 1.01
+
+    case = next(case for case in compare_cases.MODULES if case.module == "Tanh")
+    found = compare.compare_module(gg, Other, case, 0)
+    assert 1e-3 < found.forward < 0.02 and found.inputs > 1e-3
+    name, options = compare_cases.OPTIMIZERS[0]
+    assert compare.compare_optimizer(gg, gg, name, options, 0, 3) == 0.0
+    assert all(compare.compare_schedule(gg, gg, name) == 0.0 for name in compare_cases.SCHEDULES)
+    table = compare.table([("Tanh", found), ("Tanh", found)], "module")
+    assert table[2].startswith("| Tanh | 2 | ")

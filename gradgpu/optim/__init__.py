@@ -1,6 +1,7 @@
 """Optimisers and learning-rate schedules."""
 
 from . import lr_scheduler, swa_utils
+from .adafactor import *
 from .adam import *
 from .adaptive import *
 from .asgd import *

@@ -98,6 +98,9 @@ class Muon(Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
         for p in self.param_groups[-1]["params"]:
+            if p.is_complex():
+                self.param_groups.pop()
+                raise RuntimeError("Muon does not support complex parameters")
             if p.ndim != 2:
                 self.param_groups.pop()
                 raise ValueError(
