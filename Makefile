@@ -26,7 +26,7 @@ PY   := .venv/bin/python
 need  = .venv/.has-$(subst $(space),+,$(strip $(1)))
 endif
 
-.PHONY: help demo test test-gpu lint kernels notebooks bench bench-memory compare gpu-report clean
+.PHONY: help demo test test-gpu lint kernels notebooks examples bench bench-memory compare gpu-report clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -66,6 +66,9 @@ kernels: $(call need,$(or $(CUPY),test)) ## compile every kernel for every dtype
 
 notebooks: $(call need,test notebooks $(if $(GPU),$(CUPY))) ## run the notebooks from start to end
 	@$(simulate); $(PY) -m pytest tests/test_notebooks.py $(PYTEST_ARGS)
+
+examples: $(call need,notebooks) ## run the example notebooks and keep their outputs, pictures and docs/examples.md
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m gradgpu._tools.examples $(EXAMPLES_ARGS)
 
 bench: $(call need,bench) ## time per step and per op beside PyTorch and hand-written numpy
 	@$(PY) -m gradgpu._tools.bench $(BENCH_ARGS)

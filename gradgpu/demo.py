@@ -16,6 +16,7 @@ from typing import Any
 
 import gradgpu as gg
 from gradgpu import nn
+from gradgpu.datasets import load_digits
 from gradgpu.nn import functional as F
 from gradgpu.utils.data import DataLoader, TensorDataset, random_split
 
@@ -49,9 +50,8 @@ def choose_device(name: str) -> gg.device:
 
 def digits() -> TensorDataset:
     """(images (1797, 1, 8, 8) in [0, 1], classes) of scikit-learn's digits."""
-    data = need("sklearn.datasets", "scikit-learn").load_digits()
-    images = gg.from_numpy(data.images).float().reshape(-1, 1, 8, 8) / 16.0
-    return TensorDataset(images, gg.from_numpy(data.target).long())
+    need("sklearn.datasets", "scikit-learn")
+    return TensorDataset(*load_digits())
 
 
 def mlp() -> nn.Module:

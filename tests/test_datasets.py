@@ -619,8 +619,19 @@ def test_damaged_pickles_are_refused():
         assert wrong != whole
         with pytest.raises(pickle.UnpicklingError, match="do not fit together|byte order"):
             cifar.load_plain_pickle(wrong)
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
     with pytest.raises(pickle.UnpicklingError, match="an array without data"):
-        cifar.load_plain_pickle(b"\x80\x02cnumpy\nndarray\n)R.")
+        cifar.load_plain_pickle(b"\x80\x02" + array + b".")
+
+
+def test_a_pickle_changes_nothing_that_stays():
+    before = {name: dict(vars(found)) for name, found in cifar._FUNCTIONS.items()}
+    for name in ("numpy.core.multiarray\n_reconstruct", "numpy\ndtype", "_codecs\nencode"):
+        sets = b"\x80\x02c" + name.encode() + b"\n}U\x0c__defaults__N\x85s}U\x01aK\x01s\x86b."
+        with pytest.raises(pickle.UnpicklingError):
+            cifar.load_plain_pickle(sets)
+    assert before == {name: dict(vars(found)) for name, found in cifar._FUNCTIONS.items()}
+    assert cifar._reconstruct.__defaults__ is None and cifar._encode.__defaults__ is None
 
 
 # Sets that need no download

@@ -77,12 +77,14 @@ def test_page_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         run(doctest.DocTestParser().get_doctest("\n".join(blocks), {"gg": gg}, name, name, 0))
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/examples.md"]
+)
 def test_links_point_to_files(name: str) -> None:
     prose = re.sub(r"```.*?```|`[^`\n]*`", "", (ROOT / name).read_text(), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)#]+)\)", prose):
         if "://" not in target:
-            assert (ROOT / target).exists(), f"{name} links to {target}"
+            assert ((ROOT / name).parent / target).exists(), f"{name} links to {target}"
 
 
 def test_commands_in_the_readme_are_make_targets() -> None:

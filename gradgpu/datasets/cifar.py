@@ -55,8 +55,8 @@ class _Array:
 
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> _Array:
-    if kind is not _Array:
-        raise pickle.UnpicklingError(f"a subclass of array, {kind!r}, is not plain data")
+    if kind != _NDARRAY:
+        raise pickle.UnpicklingError(f"an array of class {kind!r} is not plain data")
     return _Array()
 
 
@@ -66,19 +66,23 @@ def _encode(text: Any, encoding: Any) -> bytes:
     return text.encode("latin1")
 
 
-class _Unpickler(pickle.Unpickler):
-    NAMES = {
-        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-        ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-        ("numpy", "ndarray"): _Array,
-        ("numpy", "dtype"): _DType,
-        ("_codecs", "encode"): _encode,  # how Python 3 writes bytes for Python 2
-    }
+_NDARRAY = "numpy.ndarray"  # the class itself, which is an argument in a pickle
+_FUNCTIONS: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy", "dtype"): _DType,
+    ("_codecs", "encode"): _encode,  # how Python 3 writes bytes for Python 2
+}
 
+
+class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.NAMES:
+        if (module, name) == ("numpy", "ndarray"):
+            return _NDARRAY
+        if (module, name) not in _FUNCTIONS:
             raise pickle.UnpicklingError(f"{module}.{name} is not plain data")
-        return self.NAMES[module, name]
+        # A new function each time: a pickle that sets attributes of what it names changes nothing that stays.
+        return lambda *arguments: _FUNCTIONS[module, name](*arguments)
 
 
 def load_plain_pickle(data: bytes) -> Any:
