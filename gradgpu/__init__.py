@@ -64,7 +64,7 @@ from .ops import lazy as _lazy  # noqa: E402
 from .printing import set_printoptions  # noqa: E402
 from .random import *  # noqa: E402
 from .settings import *  # noqa: E402
-from .tensor import Size, Tensor, is_tensor  # noqa: E402
+from .tensor import Size, Tensor, is_inference, is_tensor  # noqa: E402
 
 __version__ = "0.1.0"
 

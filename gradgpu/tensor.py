@@ -14,7 +14,7 @@ import numpy as np
 
 from . import dtypes as dt
 from .autograd import engine
-from .autograd.engine import LEAF, SELECT, Node, RemovableHandle, run
+from .autograd.engine import LEAF, SELECT, Node, RemovableHandle, early_leaves, leaf_extra, run
 from .autograd.layers import LAYERS, LayerArray, on_host
 from .autograd.modes import INFERENCE, INFERRING, state
 from .devices import CPU, device
@@ -69,7 +69,7 @@ class Tensor:
     _cell: list[int] | None
 
     # What few tensors have lives in __dict__; these are the values of all others.
-    _hooks: dict | None = None
+    _hooks: Any = None  # of a leaf: engine.Extra
     _post_hooks: dict | None = None
     _base: Tensor | None = None  # the tensor whose memory this view shares
     _chain: tuple | None = None  # (chain of the view it came from, op, attrs)
@@ -416,6 +416,10 @@ class Tensor:
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f".data expects a Tensor, got {type(value).__name__}")
+        if self._edge is not None and value.dtype.category < dt.FLOAT:
+            raise RuntimeError(
+                f"data set to a tensor that requires gradients must be floating point or complex dtype, got {value.dtype}"
+            )
         value._materialise()
         self._a = value._a
 
@@ -482,9 +486,7 @@ class Tensor:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if type(edge) is Node:
             return RemovableHandle(edge._with_extra().tensor_hooks, hook)
-        if self._hooks is None:
-            self._hooks = {}
-        return RemovableHandle(self._hooks, hook)
+        return RemovableHandle(leaf_extra(self).tensor_hooks, hook)
 
     def register_post_accumulate_grad_hook(self, hook: Any) -> RemovableHandle:
         """`hook(tensor)` runs after `.grad` of this leaf was updated."""
@@ -492,6 +494,8 @@ class Tensor:
             raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
         if self._post_hooks is None:
             self._post_hooks = {}
+        if not early_leaves:
+            early_leaves.append(None)
         return RemovableHandle(self._post_hooks, hook)
 
     def retain_grad(self) -> None:
@@ -532,7 +536,7 @@ class Tensor:
         """The values as a numpy array that shares memory with this cpu tensor. `force=True` detaches and copies to the host."""
         if force:
             return np.asarray(self._host())
-        if self._edge is not None:
+        if self._edge is not None and state.grad:
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
             )
@@ -667,17 +671,25 @@ def is_inference(x: Tensor) -> bool:
 
 
 def run_backward(
-    tensors: Sequence[Tensor],
+    tensors: Sequence[Any],
     gradients: Sequence[Tensor],
     keep: bool,
     create_graph: bool,
-    targets: Sequence[Tensor] | None = None,
+    targets: Sequence[Any] | None = None,
     deposit: bool = False,
 ) -> list:
-    """`engine.run` from tensors to tensors."""
-    roots = [_edge_of(t) for t in tensors]
-    edges = None if targets is None else [_edge_of(t) for t in targets]
+    """`engine.run` from tensors, or graph edges, to tensors or edges."""
+    roots = [_edge_of(t) if isinstance(t, Tensor) else _tape_edge(t, True) for t in tensors]
+    edges = None
+    if targets is not None:
+        edges = [_edge_of(t) if isinstance(t, Tensor) else _tape_edge(t, False) for t in targets]
     return run(roots, gradients, keep=keep, create_graph=create_graph, targets=edges, deposit_targets=deposit)
+
+
+def _tape_edge(edge: Any, as_root: bool) -> Any:
+    from .autograd.graph import tape_edge
+
+    return tape_edge(edge, as_root)
 
 
 def _edge_of(t: Tensor) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, run_backward, wrap
+from ..tensor import Size, Tensor, run_backward, wrap
 from .modes import (
     detect_anomaly,
     enable_grad,
@@ -22,48 +23,81 @@ from .modes import (
 
 
 def _many(x: Any) -> tuple:
-    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
+    return tuple(x) if isinstance(x, (tuple, list)) and not isinstance(x, graph.GradientEdge) else (x,)
 
 
-def _root_gradients(tensors: Sequence[Tensor], gradients: Sequence[Any]) -> list[Tensor]:
+def _root_gradients(tensors: Sequence[Any], gradients: Sequence[Any]) -> list[Tensor]:
+    """The gradients to start from, one a tensor or `GradientEdge`, made where they may be left out."""
     if len(gradients) != len(tensors):
         raise RuntimeError(f"got {len(tensors)} tensors and {len(gradients)} gradients")
     made = []
     for i, (t, g) in enumerate(zip(tensors, gradients)):
-        if not t.requires_grad:
+        if isinstance(t, graph.GradientEdge):
+            if t.ownership_token is None:
+                if g is None:
+                    raise RuntimeError(
+                        f"element {i} is a GradientEdge that tells no shape: pass its gradient, or take the edge with "
+                        "get_gradient_edge(tensor)"
+                    )
+                made.append(g)
+                continue
+            _, shape, dtype, device = t.ownership_token
+        elif not isinstance(t, Tensor):
+            raise TypeError(
+                f"element {i} of tensors must be a Tensor or GradientEdge, got {type(t).__name__}"
+            )
+        elif not t.requires_grad:
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        else:
+            shape, dtype, device = t._a.shape, t.dtype, t.device
         if g is None:
-            if t.numel() != 1:
+            if math.prod(shape) != 1:
                 raise RuntimeError(
-                    f"grad can be implicitly created only for scalar outputs; this one has shape {tuple(t.shape)}: "
+                    f"grad can be implicitly created only for scalar outputs; this one has shape {tuple(shape)}: "
                     "pass gradient=..., or reduce it first, e.g. with .sum()"
                 )
-            if t.dtype.is_complex:
+            if dtype.is_complex:
                 raise RuntimeError(
-                    f"grad can be implicitly created only for real scalar outputs but got {t.dtype}: pass gradient=..., "
+                    f"grad can be implicitly created only for real scalar outputs but got {dtype}: pass gradient=..., "
                     "or make a real number of it first, e.g. with .abs()"
                 )
-            g = _ones_like(t)
+            g = _ones(shape, dtype, device)
         elif not isinstance(g, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
-        elif g._a.shape != t._a.shape:
+        elif tuple(g._a.shape) != tuple(shape):
             raise RuntimeError(
-                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of {t.shape}."
+                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of {Size(shape)}."
             )
-        if g.device is not t.device:
+        elif g.dtype.is_complex != dtype.is_complex:
             raise RuntimeError(
-                f"gradient {i} is on {g.device}, its tensor on {t.device}; use gradient.to('{t.device}')"
+                "For complex Tensors, both grad_output and output are required to have the same dtype. "
+                f"Mismatch in dtype: grad_output[{i}] has a dtype of {g.dtype} and output[{i}] has a dtype of {dtype}."
             )
-        made.append(g if g._a.dtype is t._a.dtype else g.to(t.dtype))
+        if g.device is not device:
+            raise RuntimeError(
+                f"gradient {i} is on {g.device}, its tensor on {device}; use gradient.to('{device}')"
+            )
+        made.append(g if g.dtype is dtype else g.to(dtype))
     return made
 
 
-def _ones_like(t: Tensor) -> Tensor:
-    if t.is_cpu:
-        return wrap(np.ones(t._a.shape, t._a.dtype))
-    from ..ops.creation import ones_like
+def _targets(inputs: Sequence[Any]) -> None:
+    """Checks what gradients are asked for."""
+    for t in inputs:
+        if isinstance(t, graph.GradientEdge):
+            continue
+        if not isinstance(t, Tensor):
+            raise TypeError(f"inputs must be Tensors or GradientEdges, got {type(t).__name__}")
+        if not t.requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
 
-    return ones_like(t)
+
+def _ones(shape: tuple, dtype: Any, device: Any) -> Tensor:
+    if device.type == "cpu":
+        return wrap(np.ones(shape, dtype.np))
+    from ..ops.creation import filled
+
+    return filled(tuple(shape), 1, dtype, device, False)
 
 
 def backward(
@@ -76,20 +110,24 @@ def backward(
 ) -> None:
     """Adds the gradients of `tensors` (weighted by `grad_tensors`) to the `.grad` of the leaves they depend on.
 
-    See `Tensor.backward` for the arguments.
+    See `Tensor.backward` for the arguments; `tensors` and `inputs` may be `graph.GradientEdge`s too.
     """
     several = _many(tensors)
-    gradients = _many(grad_tensors if grad_tensors is not None else grad_variables)
-    if grad_tensors is None and grad_variables is None:
-        gradients = (None,) * len(several)
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            raise RuntimeError(
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use "
+                "`grad_tensors`."
+            )
+        grad_tensors = grad_variables
+    gradients = (None,) * len(several) if grad_tensors is None else _many(grad_tensors)
     roots = _root_gradients(several, gradients)
     targets = None if inputs is None else _many(inputs)
     if targets is not None and not targets:
         raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    _targets(targets or ())
     for t in targets or ():
-        if not t.requires_grad:
-            raise RuntimeError("One of the differentiated Tensors does not require grad")
-        if not t.is_leaf:
+        if isinstance(t, Tensor):
             t.retain_grad()
     run_backward(
         several, roots, create_graph if retain_graph is None else retain_graph, create_graph, targets, True
@@ -110,6 +148,7 @@ def grad(
     """The gradients of `outputs` with respect to `inputs`, as a tuple; `.grad` of leaves stays as it is.
 
     Args:
+        outputs, inputs: tensors, or places in the graph (`graph.GradientEdge`).
         grad_outputs: one weight tensor an output (may be None for scalars).
         retain_graph, create_graph: as in `Tensor.backward`.
         only_inputs: has no effect, as in PyTorch; `backward` gives the gradients of all leaves.
@@ -127,9 +166,9 @@ def grad(
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
         )
-    for t in targets:
-        if not t.requires_grad:
-            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    if not targets:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
+    _targets(targets)
     keep = create_graph if retain_graph is None else retain_graph
     weights = (None,) * len(several) if grad_outputs is None else _many(grad_outputs)
     if is_grads_batched:
@@ -140,7 +179,11 @@ def grad(
             if materialize_grads:
                 from ..ops.creation import zeros_like
 
-                found[i] = zeros_like(t)
+                if isinstance(t, graph.GradientEdge):
+                    raise RuntimeError(
+                        "materialize_grads cannot be used when the given input is a GradientEdge"
+                    )
+                found[i] = zeros_like(t, requires_grad=create_graph)
             elif not allow_unused:
                 raise RuntimeError(
                     "One of the differentiated Tensors appears to not have been used in the graph. "

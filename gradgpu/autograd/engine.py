@@ -15,7 +15,8 @@ from heapq import heappop, heappush
 from itertools import count
 from operator import attrgetter
 from sys import getrefcount
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakValueDictionary
 
 from numpy import generic, ndarray
 
@@ -26,6 +27,9 @@ next_sequence = count(0, -1).__next__  # counts down: the latest node has the sm
 _by_sequence = attrgetter("seq")
 _deposit_lock = threading.Lock()  # two threads' backward may meet at one leaf
 
+
+if TYPE_CHECKING:
+    from .graph import SavedTensor
 
 # tensor.py, which needs this file first, puts them here.
 Tensor: Any = None
@@ -43,16 +47,18 @@ LEAF = _Leaf()
 
 
 class Extra:
-    """What few nodes have: hooks, a tensor that retains its grad, the place where the node was made."""
+    """What few nodes and leaves have: hooks, a tensor that retains its grad, what anomaly mode notes."""
 
-    __slots__ = ("tensor_hooks", "pre_hooks", "post_hooks", "retain", "trace")
+    __slots__ = ("tensor_hooks", "pre_hooks", "post_hooks", "retain", "metadata")
 
     def __init__(self) -> None:
         self.tensor_hooks: dict[int, Any] = {}
         self.pre_hooks: dict[int, Any] = {}
         self.post_hooks: dict[int, Any] = {}
         self.retain: Any = None
-        self.trace: str | None = None
+        self.metadata: dict[
+            Any, Any
+        ] = {}  # 'traceback_': where the node was made; 'parent_': the node whose rule made it
 
 
 class Node:
@@ -83,8 +89,9 @@ class Node:
 
     @property
     def metadata(self) -> dict:
-        """What anomaly detection keeps: {'traceback_': text} of the forward call."""
-        return {"traceback_": self.extra.trace} if self.extra is not None and self.extra.trace else {}
+        """A dict for notes about the node. Anomaly detection puts 'traceback_' there, the stack of the forward call,
+        and 'parent_', the node whose gradient rule made this one."""
+        return self._with_extra().metadata
 
     def _with_extra(self) -> Extra:
         if self.extra is None:
@@ -99,25 +106,98 @@ class Node:
         """`hook(grad_outputs)` before the node runs; may return new grad_outputs."""
         return RemovableHandle(self._with_extra().pre_hooks, hook)
 
+    # Of a Function's node:
+    @property
+    def saved_tensors(self) -> tuple:
+        """What a Function saved for backward."""
+        return self._of_function("saved_tensors").saved_tensors
+
+    @property
+    def needs_input_grad(self) -> tuple:
+        """Which arguments of a Function want a gradient."""
+        return self._of_function("needs_input_grad").needs_input_grad
+
+    @property
+    def _raw_saved_tensors(self) -> tuple:
+        from .graph import SavedTensor
+
+        self._of_function("_raw_saved_tensors")
+        return tuple([SavedTensor(self, k) for k in range(len(saved_of(self)))])
+
+    def _of_function(self, name: str) -> Any:
+        ctx = getattr(self.op, "ctx_of", None)
+        if ctx is None:
+            raise AttributeError(f"'{self.name()}' object has no attribute '{name}'")
+        return ctx(self)
+
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
 
 
-class AccumulateGrad:
-    """The end of the graph at a leaf, as `next_functions` shows it."""
+def show_saved(name: str) -> None:
+    """Gives nodes the attributes `_saved_{name}`, the tensor that one has saved under this name, and `_raw_saved_{name}`,
+    on which hooks can be registered. (`__getattr__` would make every look at a node slower.)"""
+    attribute, raw = f"_saved_{name}", f"_raw_saved_{name}"
+    if hasattr(Node, attribute):
+        return
 
-    def __init__(self, variable: Any):
-        self.variable = variable
-        self.next_functions: tuple = ()
+    def position(node: Node) -> int:
+        ask = getattr(node.op, "saved_names", None)
+        names = {} if ask is None else ask(node)
+        if name not in names:
+            raise AttributeError(
+                f"'{node.name()}' object has no attribute '{attribute}'; it saved {sorted(names)}"
+            )
+        return names[name]
+
+    def saved(node: Node) -> SavedTensor:
+        from .graph import SavedTensor
+
+        return SavedTensor(node, position(node))
+
+    setattr(Node, attribute, property(lambda node: node.op.saved_tensor(node, position(node))))
+    setattr(Node, raw, property(saved))
+
+
+for _name in ("self", "other", "result", "result0", "result1", "result2"):
+    show_saved(_name)
+
+
+class AccumulateGrad(Node):
+    """The end of the graph at a leaf, as `next_functions` shows it. The tape itself points at the leaf."""
+
+    __slots__ = ("variable",)
+    variable: Any
 
     def name(self) -> str:
         return "AccumulateGrad"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, AccumulateGrad) and other.variable is self.variable
+    @property
+    def next_functions(self) -> tuple:
+        return ()
 
-    def __hash__(self) -> int:
-        return hash((AccumulateGrad, id(self.variable)))
+    def _with_extra(self) -> Extra:
+        return leaf_extra(self.variable)
+
+
+def leaf_extra(leaf: Any) -> Extra:
+    """The hooks of a leaf."""
+    if leaf._hooks is None:
+        leaf._hooks = Extra()
+    return leaf._hooks
+
+
+_accumulators: WeakValueDictionary = WeakValueDictionary()  # by the id of their leaf, which they keep alive
+
+
+def accumulator_of(leaf: Any) -> AccumulateGrad:
+    """The node that stands for a leaf; the same one as long as somebody holds it."""
+    found = _accumulators.get(id(leaf))
+    if found is None:
+        found = object.__new__(AccumulateGrad)
+        found.variable = leaf
+        _accumulators[id(leaf)] = found
+    return found
 
 
 class _SelectOp:
@@ -155,14 +235,41 @@ def note_trace(node: Node) -> None:
     if state.anomaly:
         from .graph import forward_trace
 
-        node._with_extra().trace = forward_trace()
+        notes = node._with_extra().metadata
+        notes["traceback_"] = forward_trace()
+        if state.running is not None:
+            notes["parent_"] = state.running
+
+
+def saved_of(node: Node) -> Any:
+    """What a node saved, a tuple or `Packed`; raises if it is freed."""
+    saved = node.saved
+    if saved is None:
+        raise RuntimeError(
+            f"{node.name()}: Trying to backward through the graph a second time (or directly access saved tensors after "
+            "they have already been freed). Saved intermediate values of the graph are freed when you call .backward() "
+            "or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if "
+            "you need to access saved tensors after calling backward."
+        )
+    return saved
+
+
+def check_version(cell: Any, version: int, name: str, what: str) -> None:
+    """Raises if what was saved at `version` has changed since."""
+    if cell[0] != version:
+        raise RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an inplace operation: "
+            f"{name} saved {what}; it is at version {cell[0]}; expected version {version} instead. Hint: change a copy "
+            "(x.clone()), or use the out-of-place operation; gradgpu.autograd.set_detect_anomaly(True) shows where the "
+            "operation was made."
+        )
 
 
 def _public_edge(edge: Any) -> tuple:
     if edge is None:
         return None, 0
     if type(edge) is not Node:
-        return AccumulateGrad(edge), 0
+        return accumulator_of(edge), 0
     return (edge.edges[0], edge.saved) if edge.op is SELECT else (edge, 0)
 
 
@@ -202,6 +309,19 @@ def discover(roots: Sequence[Any]) -> list[Node]:
     return order
 
 
+class Part(NamedTuple):
+    """One output of an operation with several, as a target: all gradients that reach it, whoever selected it."""
+
+    node: Node
+    output_nr: int
+
+
+# Passes inside passes on one thread's stack; deeper ones get a thread, hence a stack, of their own.
+_MAX_DEPTH = 60
+early_leaves: list[None] = []  # not empty once a post-accumulate hook was registered
+watchers: list[None] = []  # not empty once somebody must tell passes apart, or asks what a pass will reach
+
+
 def run(
     roots: Sequence[Any],
     gradients: Sequence[Any],
@@ -214,10 +334,12 @@ def run(
     """Sends `gradients` back from the edges `roots`.
 
     Gradients are Tensors; inside, they are bare arrays unless `create_graph`. Without `targets`
-    every leaf that is reached gets its `.grad`. With `targets` (edges) only what leads to them is
+    every leaf that is reached gets its `.grad`. With `targets` (edges, or `Part`s) only what leads to them is
     computed; their gradients are returned (None where none arrived) and, if `deposit_targets`,
     added to leaves' `.grad`. `keep` leaves saved values in place for another pass.
     """
+    if state.depth > _MAX_DEPTH:
+        return _on_a_new_stack(roots, gradients, keep, create_graph, targets, deposit_targets)
     before = state.grad
     state.grad = create_graph
     tensors = (
@@ -226,6 +348,10 @@ def run(
     autocast = state.autocast
     if autocast is not None:
         state.autocast = None  # gradients have the dtypes of forward
+    task = running = None
+    watch = state.anomaly
+    if watch:
+        running = state.running
     try:
         waiting: dict[int, tuple[Node, Any]] = {}  # by number: a node and the sum of its gradients so far
         heap: list[int] = []  # the numbers in `waiting`, the latest node first
@@ -240,23 +366,36 @@ def run(
             else:
                 waiting[root.seq] = root, g
                 heappush(heap, root.seq)
-        useful = None if targets is None else _leading_to(discover(roots), targets)
+        useful = parts_wanted = left = None
+        if targets is not None:
+            useful, parts_wanted = _leading_to(discover(roots), targets)
+        elif early_leaves:
+            left = _uses(discover(roots))
+        if watchers:
+            task = state.task
+            state.task = Task(roots, useful)
         wanted = set(targets or ())
         captured: dict[Any, Any] = {}
-        watch = state.anomaly
         at, pop, at_leaf = waiting.get, waiting.pop, leaves.get
         # Every gradient of a node comes from later ones, so the latest node that waits has all of its gradient.
         while heap:
             node, g = pop(heappop(heap))
             extra = node.extra
             if extra is not None:
-                g = _output_hooks(node, extra, g, tensors)
+                g = _output_hooks(extra, g, tensors)
             edges = node.edges
             if useful is not None:
                 if node in wanted:
                     captured[node] = g
+                elif parts_wanted and node in parts_wanted:
+                    for part in parts_wanted[node]:
+                        captured[part] = g[part.output_nr]
                 edges = tuple([e if e in useful else None for e in edges])
                 if not any(e is not None for e in edges):
+                    if deposit_targets and node in wanted and extra is not None:
+                        # As in PyTorch, `backward(inputs=…)` runs the hooks of the nodes that it ends at.
+                        g = _pre_hooks(extra, g, tensors)
+                        _post_hooks(extra, (None,) * len(edges), g, tensors)
                     continue
             op = node.op
             if op is SELECT:
@@ -271,9 +410,10 @@ def run(
                 c = parts[node.saved]
                 parts[node.saved] = g if c is None else c + g
                 continue
-            grads = op.vjp(node, g, edges, tensors)
             if watch or extra is not None:
-                grads = _input_hooks(node, grads, g, tensors)
+                grads = _hooked_vjp(node, g, edges, tensors, watch)
+            else:
+                grads = op.vjp(node, g, edges, tensors)
             if not keep and node.checks is not None:
                 node.saved = None
             k = -1
@@ -311,33 +451,119 @@ def run(
                     waiting[seq] = edge, c
             # The memory of what is not needed any more is free for the next node.
             grads = h = c = known = None
+            if left is not None:
+                g = None
+                for edge in edges:
+                    if edge in left:
+                        left[edge] -= 1
+                        if not left[edge] and edge in leaves:
+                            _arrive(edge, leaves.pop(edge), tensors, create_graph, None, True)
         g = None
         while leaves:
-            leaf, g = leaves.popitem()
-            hooks = leaf._hooks
-            if hooks:
-                g = _call_hooks(hooks, g, tensors)
-            if leaf in wanted:
-                captured[leaf] = g
-            if targets is None or (deposit_targets and leaf in wanted):
-                if tensors is not create_graph:
-                    g = g._a
+            edge, g = leaves.popitem()
+            if targets is None and edge._hooks is None and tensors is create_graph:
                 alone = getrefcount(g) <= _ALONE  # nobody else holds g: .grad may have it
-                _deposit(leaf, g, create_graph, alone)
+                _deposit(edge, g, create_graph, alone)
+            else:
+                keeps = captured if edge in wanted else None
+                deposit = targets is None or deposit_targets and edge in wanted
+                leaves[edge], g = g, None
+                _arrive(edge, leaves.pop(edge), tensors, create_graph, keeps, deposit)
         return [_as_tensor(captured.get(t), tensors) for t in targets or ()]
     finally:
         state.grad = before
         if autocast is not None:
             state.autocast = autocast
+        if watchers:
+            state.task = task
+        if watch:
+            state.running = running
 
 
-def _leading_to(order: list[Node], targets: Sequence[Any]) -> set:
-    """The nodes and leaves on a path to a target."""
-    useful = set(targets)
+class Task:
+    """What a hook may ask about the pass that calls it."""
+
+    def __init__(self, roots: Sequence[Any], useful: set | None):
+        self.roots, self.useful = roots, useful
+        self._reached: set | None = None
+
+    def will_reach(self, edge: Any) -> bool:
+        """Whether the pass computes the gradient of this edge (unless some rule gives none)."""
+        if self._reached is None:
+            order = discover(self.roots)
+            self._reached = {*self.roots, *order, *[e for node in order for e in node.edges]}
+        return edge in self._reached and (self.useful is None or edge in self.useful)
+
+
+def _on_a_new_stack(
+    roots: Any, gradients: Any, keep: bool, create_graph: bool, targets: Any, deposit_targets: bool
+) -> list[Any]:
+    """`run`, in a thread that is in the modes of this one."""
+    modes = dict(state.__dict__, depth=0)
+    outcome: list = []
+
+    def work() -> None:
+        state.__dict__.update(modes)
+        try:
+            found = run(
+                roots, gradients, keep=keep, create_graph=create_graph, targets=targets, deposit_targets=deposit_targets
+            )  # fmt: skip
+            outcome.append((found, None))
+        except BaseException as error:  # is raised again by the thread that waits
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    result, error = outcome[0]
+    if error is not None:
+        raise error
+    return result
+
+
+def _uses(order: list[Node]) -> dict[Any, int]:
+    """How many edges lead to each leaf that has a post-accumulate hook: once they have all been walked, its gradient is
+    complete, and the hook may free it while backward goes on."""
+    left: dict[Any, int] = {}
+    for node in order:
+        for edge in node.edges:
+            if edge is not None and type(edge) is not Node and edge._post_hooks:
+                left[edge] = left.get(edge, 0) + 1
+    return left
+
+
+def _arrive(
+    leaf: Any, g: Any, tensors: bool, create_graph: bool, captured: dict | None, deposit: bool
+) -> None:
+    """The end of the walk at a leaf: hooks, and the gradient is kept for the caller, added to `.grad`, or both."""
+    hooks = leaf._hooks
+    if hooks is not None and hooks.tensor_hooks:
+        g = _call_hooks(hooks.tensor_hooks, g, tensors)
+    if captured is not None:
+        captured[leaf] = g
+    if not deposit:
+        return
+    if hooks is not None:
+        g = _pre_hooks(hooks, g, tensors)
+    if tensors is not create_graph:
+        g = g._a
+    alone = getrefcount(g) <= _PASSED
+    _deposit(leaf, g, create_graph, alone)
+    if hooks is not None:
+        _post_hooks(hooks, (), g, create_graph)
+
+
+def _leading_to(order: list[Node], targets: Sequence[Any]) -> tuple[set, dict[Node, list[Part]]]:
+    """The nodes and leaves on a path to a target; the targets that are parts, by their node."""
+    parts: dict[Node, list[Part]] = {}
+    for target in targets:
+        if type(target) is Part:
+            parts.setdefault(target.node, []).append(target)
+    useful = {*parts, *targets}
     for node in reversed(order):
         if node not in useful and any(edge in useful for edge in node.edges if edge is not None):
             useful.add(node)
-    return useful
+    return useful, parts
 
 
 def _as_tensor(g: Any, create_graph: bool) -> Any:
@@ -359,47 +585,83 @@ def _call_hooks(hooks: dict, g: Any, create_graph: bool) -> Any:
     return tensor if create_graph else tensor._a
 
 
-def _output_hooks(node: Node, extra: Extra, g: Any, create_graph: bool) -> Any:
-    """Tensor hooks, retain_grad and pre-hooks of a node, before its gradient rule."""
+def _output_hooks(extra: Extra, g: Any, create_graph: bool) -> Any:
+    """Tensor hooks and retain_grad of a node's output."""
     if extra.tensor_hooks:
         g = _call_hooks(extra.tensor_hooks, g, create_graph)
     tensor = extra.retain() if extra.retain is not None else None
     if tensor is not None:
         _deposit(tensor, g, create_graph, False)
-    if extra.pre_hooks:
-        parts = g if isinstance(g, list) else [g]
-        outputs = tuple(p if p is None or create_graph else wrap(p) for p in parts)
-        for hook in list(extra.pre_hooks.values()):
-            changed = hook(outputs)
-            if changed is not None:
-                outputs = changed if isinstance(changed, tuple) else (changed,)
-        parts = [p if p is None or create_graph else p._a for p in outputs]
-        g = parts if isinstance(g, list) else parts[0]
     return g
 
 
-def _input_hooks(node: Node, grads: Any, g: Any, create_graph: bool) -> Any:
-    """Anomaly check and post-hooks of a node, after its gradient rule."""
-    if state.anomaly and state.check_nan:
-        for number, h in enumerate(grads):
-            if h is not None and bool((wrap(h) if not create_graph else h.detach()).isnan().any()):
-                where = (
-                    node.extra.trace
-                    if node.extra is not None and node.extra.trace
-                    else "  (made outside anomaly mode)"
-                )
-                raise RuntimeError(
-                    f"Function '{node.name()}' returned nan values in its {number}th output. The forward call was made at:\n{where}"
-                )
-    if node.extra is not None and node.extra.post_hooks:
-        inputs = tuple(h if h is None or create_graph else wrap(h) for h in grads)
-        parts = g if isinstance(g, list) else [g]
-        outputs = tuple(p if p is None or create_graph else wrap(p) for p in parts)
-        for hook in list(node.extra.post_hooks.values()):
-            changed = hook(inputs, outputs)
-            if changed is not None:
-                inputs = changed if isinstance(changed, tuple) else (changed,)
-        grads = tuple(h if h is None or create_graph else h._a for h in inputs)
+def _tensors(parts: Sequence[Any], create_graph: bool) -> tuple:
+    """Gradients as hooks see them."""
+    return tuple([p if p is None or create_graph else wrap(p) for p in parts])
+
+
+def _bare(tensors: Any, number: int, create_graph: bool, hook: str) -> list:
+    """What a hook on a node returned, a tuple of gradients or one of them, as the walk has them."""
+    found = tensors if isinstance(tensors, tuple) else (tensors,)
+    if len(found) != number:
+        raise RuntimeError(
+            f"{hook} has returned an incorrect number of values: got {len(found)}, expected {number}"
+        )
+    for t in found:
+        if t is not None and not isinstance(t, Tensor):
+            raise TypeError(f"{hook} must return Tensors or None, got {type(t).__name__}")
+    return [t if t is None or create_graph else t._a for t in found]
+
+
+def _pre_hooks(extra: Extra, g: Any, create_graph: bool) -> Any:
+    """Pre-hooks of a node or leaf, before its gradient rule."""
+    if not extra.pre_hooks:
+        return g
+    parts = g if isinstance(g, list) else [g]
+    for hook in list(extra.pre_hooks.values()):
+        changed = hook(_tensors(parts, create_graph))
+        if changed is not None:
+            parts = _bare(changed, len(parts), create_graph, "a pre-hook of a node")
+    return parts if isinstance(g, list) else parts[0]
+
+
+def _post_hooks(extra: Extra, grads: Any, g: Any, create_graph: bool) -> Any:
+    """Hooks of a node or leaf, after its gradient rule."""
+    if not extra.post_hooks:
+        return grads
+    outputs = _tensors(g if isinstance(g, list) else [g], create_graph)
+    for hook in list(extra.post_hooks.values()):
+        changed = hook(_tensors(grads, create_graph), outputs)
+        if changed is not None:
+            grads = _bare(changed, len(grads), create_graph, "a hook of a node")
+    return grads
+
+
+def _hooked_vjp(node: Node, g: Any, edges: tuple, create_graph: bool, watch: bool) -> Any:
+    """A node's gradient rule between its hooks."""
+    extra = node._with_extra()
+    g = _pre_hooks(extra, g, create_graph)
+    grads = (_watched if watch else node.op.vjp)(node, g, edges, create_graph)
+    return _post_hooks(extra, grads, g, create_graph)
+
+
+def _watched(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+    """A node's gradient rule in anomaly mode: an error, and a gradient that is NaN, come with the stacks of the forward
+    calls that led to them."""
+    state.running = node
+    try:
+        grads = node.op.vjp(node, g, edges, create_graph)
+        if state.check_nan:
+            for number, h in enumerate(grads):
+                if h is not None and bool((wrap(h) if not create_graph else h.detach()).isnan().any()):
+                    raise RuntimeError(
+                        f"Function '{node.name()}' returned nan values in its {number}th output."
+                    )
+    except Exception:
+        from .graph import warn_where
+
+        warn_where(node)
+        raise
     return grads
 
 
@@ -408,7 +670,13 @@ def _count_alone() -> int:
     return getrefcount(value)
 
 
-_ALONE = _count_alone()  # of a value that one local name holds; how the interpreter counts differs by version
+def _count_passed(value: Any) -> int:
+    return getrefcount(value)
+
+
+# How the interpreter counts differs by version.
+_ALONE = _count_alone()  # the count of a value that one local name holds
+_PASSED = _count_passed(object())  # … of a value that was passed as an argument and that nobody else holds
 
 
 def _deposit(leaf: Any, g: Any, create_graph: bool, alone: bool) -> None:
@@ -428,7 +696,8 @@ def _deposit(leaf: Any, g: Any, create_graph: bool, alone: bool) -> None:
     hooks = leaf._post_hooks
     if hooks:
         for hook in list(hooks.values()):
-            hook(leaf)
+            if hook(leaf) is not None:
+                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
 
 
 def _outside(leaf: Any, g: Any, create_graph: bool) -> Any:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import warnings
+import weakref
 from typing import Any
 
+from ..dtypes import FLOAT
 from ..tensor import Tensor, wrap
-from .engine import LEAF, Node, new_node, select_node
+from .engine import LEAF, Node, check_version, new_node, saved_of, select_node
 from .modes import no_grad, set_grad_enabled, state
 
 
 class FunctionCtx:
-    """What `forward` hands to `backward`."""
+    """What `forward` hands to `backward`; whatever else they have to share may be an attribute of it.
+
+    `needs_input_grad` tells, for each argument of `forward`, whether its gradient is wanted; within `backward` it tells
+    that for the pass that runs (`autograd.grad` may want fewer).
+    """
 
     def __init__(self, function: type, needs: tuple):
         self.function = function
@@ -20,8 +28,7 @@ class FunctionCtx:
         self._dirty: tuple = ()
         self._plain: tuple = ()
         self._materialize = True
-        self._node: Any = None
-        self._unpacked: Any = None
+        self._node: Any = None  # once there is one, a weak reference to the node, which holds what was saved
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keeps inputs or outputs for `backward`, where `saved_tensors` gives them."""
@@ -35,9 +42,12 @@ class FunctionCtx:
     @property
     def saved_tensors(self) -> tuple:
         """The saved tensors; RuntimeError if they are freed or were changed in place since."""
-        if self._unpacked is None:
-            raise RuntimeError(f"{self.function.__name__}: saved_tensors can be used in backward only")
-        return self._unpacked
+        if self._node is None:
+            return self._saved
+        node = self._node()
+        if node is None:
+            raise RuntimeError(f"{self.function.__name__}: the graph that held these saved tensors is gone")
+        return tuple([s if s is None else s.tensor(node) for s in saved_of(node)])
 
     def mark_dirty(self, *tensors: Tensor) -> None:
         """Says that `forward` changed these inputs in place; they must be returned too."""
@@ -75,22 +85,43 @@ class Function:
     tensor(1.)
     """
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        warnings.warn(
+            f"{type(self).__name__} should not be instantiated. Methods on autograd functions are all static, so you should "
+            "invoke them on the class itself: use its apply.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd function "
+            f"with static forward method, called with {type(self).__name__}.apply(...)"
+        )
+
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError("a Function must define the static method forward(ctx, *args)")
+        """The operation: `forward(ctx, *args)`, or `forward(*args)` beside a `setup_context`."""
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """The gradients of the arguments of `forward` from those of its results; None where there is none."""
         raise NotImplementedError(
-            "to differentiate through a Function, define the static method backward(ctx, *grad_outputs)"
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward "
+            "mode AD."
         )
 
     setup_context: Any = None
     vjp: Any = None
 
     @classmethod
-    def apply(cls, *args: Any) -> Any:
-        """Runs `forward` and links the outputs to the tape."""
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Runs `forward` and links the outputs to the tape. Outputs that are no tensors are returned as they are."""
+        if cls.setup_context is not None:
+            args = _with_defaults(cls.forward, args, kwargs)
+        elif kwargs:
+            raise TypeError(f"{cls.__name__}.apply() takes no keyword arguments")
         needs = tuple([isinstance(a, Tensor) and a.requires_grad for a in args])
         ctx = FunctionCtx(cls, needs)
         with no_grad():
@@ -101,11 +132,45 @@ class Function:
                 cls.setup_context(ctx, args, result)
         several = isinstance(result, (tuple, list))
         outputs = list(result) if several else [result]
+        _check_dirty(ctx, args, outputs)
         for t in ctx._dirty:
             t._bump()
-        if state.grad and any(needs):
-            outputs = _link(cls, ctx, args, outputs)
+        outputs = _link(cls, ctx, args, outputs, state.grad and any(needs))
         return tuple(outputs) if several else outputs[0]
+
+
+def _with_defaults(forward: Any, args: tuple, kwargs: dict) -> tuple:
+    """The arguments of `forward`, all positional."""
+    if not kwargs and len(args) >= forward.__code__.co_argcount:
+        return args
+    bound = inspect.signature(forward).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.args
+
+
+def _check_dirty(ctx: FunctionCtx, args: tuple, outputs: list) -> None:
+    if not ctx._dirty:
+        return
+    returned = {id(out) for out in outputs}
+    given = {id(a) for a in args}
+    for t in ctx._dirty:
+        if id(t) not in given:
+            warnings.warn(
+                "Only input Tensors should be given to ctx.mark_dirty(). If a Tensor is not an input, there is no need to "
+                "pass it to mark_dirty().",
+                stacklevel=3,
+            )
+        if id(t) not in returned:
+            raise RuntimeError(
+                "Some elements marked as dirty during the forward method were not returned as output. The inputs that are "
+                "modified inplace must all be outputs of the Function."
+            )
+        if t._base is not None and sum(isinstance(out, Tensor) for out in outputs) > 1:
+            raise RuntimeError(
+                "If your Function modifies inplace an input that is a view of another Tensor, your Function cannot return "
+                "more than one Tensor: make sure that the input is not a view (with .clone(), for example), or split the "
+                "Function in two."
+            )
 
 
 class _FunctionOp:
@@ -118,23 +183,20 @@ class _FunctionOp:
     def n_outputs_of(self, node: Node) -> int:
         return self.count
 
-    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
-        ctx, shapes = node.attrs
-        saved = node.saved
+    def ctx_of(self, node: Node) -> FunctionCtx:
+        """The ctx that a Function's node belongs to."""
+        return node.attrs[0]
+
+    def hook_saved(self, node: Node, position: int, hooks: tuple) -> None:
+        """Lets hooks keep one saved tensor."""
+        saved = saved_of(node)[position]
         if saved is None:
-            raise RuntimeError(
-                f"{node.name()}: Trying to backward through the graph a second time (or directly access saved tensors after they "
-                "have already been freed). Specify retain_graph=True if you need to backward through the graph a second time."
-            )
-        checks = node.checks or ()
-        for s, cell, version in zip([s for s in saved if s is not None], checks[::2], checks[1::2]):
-            if cell[0] != version:
-                t = s() if callable(s) else s
-                raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"[{t.dtype}, shape {tuple(t.shape)}] saved by {node.name()} is at version {cell[0]}; expected version {version}."
-                )
-        ctx._unpacked = tuple([s() if callable(s) else s for s in saved])
+            raise RuntimeError("Calling register_hooks on a saved tensor with value None is forbidden")
+        saved.hook(hooks)
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        cls = self.function
+        ctx, shapes = node.attrs
         parts = g if isinstance(g, list) else [g]
         grads: list = []
         for part, like in zip(parts, shapes):
@@ -142,10 +204,24 @@ class _FunctionOp:
                 grads.append(_zeros(like) if ctx._materialize and like is not None else None)
             else:
                 grads.append(part if create_graph else wrap(part))
-        rule = self.function.vjp or self.function.backward  # type: ignore[attr-defined]
-        with set_grad_enabled(create_graph and state.grad):
-            found = rule(ctx, *grads)
-        ctx._unpacked = None
+        if cls.vjp is not None:  # type: ignore[attr-defined]
+            if cls.backward is not Function.backward:  # type: ignore[attr-defined]
+                raise RuntimeError(
+                    "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement "
+                    "one of them."
+                )
+            rule = cls.vjp  # type: ignore[attr-defined]
+        else:
+            rule = cls.backward  # type: ignore[attr-defined]
+        needs = ctx.needs_input_grad
+        ctx.needs_input_grad = tuple([e is not None for e in edges])
+        state.depth += 1
+        try:
+            with set_grad_enabled(create_graph and state.grad):
+                found = rule(ctx, *grads)
+        finally:
+            state.depth -= 1
+            ctx.needs_input_grad = needs
         found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
         while len(found) > len(edges) and found[-1] is None:
             found = found[:-1]
@@ -154,7 +230,7 @@ class _FunctionOp:
                 f"function {self.node_name} returned an incorrect number of gradients (expected {len(edges)}, got {len(found)})"
             )
         made: list[Any] = []
-        for i, (edge, h, like) in enumerate(zip(edges, found, node.attrs[0].like)):
+        for i, (edge, h, like) in enumerate(zip(edges, found, ctx.like)):
             if edge is None or h is None:
                 made.append(None)
                 continue
@@ -193,73 +269,123 @@ def _like(t: Any) -> Any:
     return (tuple(t.shape), t.dtype, t.device) if isinstance(t, Tensor) else None
 
 
-def _link(cls: type, ctx: Any, args: tuple, outputs: list) -> list:
-    from ..ops.inplace import rebase
-
-    edges = tuple(
-        [
-            None if not need else a if a._edge is LEAF else a._edge
-            for a, need in zip(args, ctx.needs_input_grad)
-        ]
-    )
-    node = new_node(_FunctionOp(cls, len(outputs)), edges, (), None, None)
-    inputs = {id(a): a for a in args if isinstance(a, Tensor)}
+def _link(cls: type, ctx: Any, args: tuple, outputs: list, record: bool) -> list:
+    """The outputs as `apply` returns them: aliases where they are inputs or views, and on the tape if `record`."""
     dirty = {id(t) for t in ctx._dirty}
+    inputs = {id(a) for a in args if isinstance(a, Tensor)}
     plain = {id(t) for t in ctx._plain}
+    node = None
+    if record:
+        edges = [a if a._edge is LEAF else a._edge for a in args if isinstance(a, Tensor)]
+        links = iter(edges)
+        made_edges = tuple([next(links) if isinstance(a, Tensor) else None for a in args])
+        node = new_node(_FunctionOp(cls, len(outputs)), made_edges)
     made = []
     places: dict[int, int] = {}
+    tensors = sum(isinstance(out, Tensor) for out in outputs)
     for k, out in enumerate(outputs):
         if not isinstance(out, Tensor):
             made.append(out)
             continue
         places[id(out)] = k
         if id(out) not in dirty and (id(out) in inputs or out._base is not None):
-            out = out.detach()  # an input or a view: a new tensor, whose history is this Function alone
-        if id(outputs[k]) not in plain and out.dtype.is_floating_point:
+            out = _alias(
+                out, cls, k, tensors > 1
+            )  # an input or a view: a new tensor, whose history is this Function alone
+        if node is not None and id(outputs[k]) not in plain and out.dtype.category >= FLOAT:
             if id(out) in dirty and out._edge is LEAF:
                 raise RuntimeError(
                     "a leaf Variable that requires grad is being used in an in-place operation."
                 )
             edge = node if len(outputs) == 1 else select_node(node, k)
             if id(out) in dirty:
+                from ..ops.inplace import rebase
+
                 rebase(out, edge)
             else:
                 out._edge = edge
         made.append(out)
-    saved: list = []
-    checks: list = []
-    for t in ctx._saved:
-        if t is None:
-            saved.append(None)
-            continue
-        cell = t._version_cell()
-        checks += (cell, cell[0])
-        if id(t) in places and id(t) not in inputs:
-            # An output holds its node: keeping the tensor here would be a cycle.
-            saved.append(_SavedOutput(t._a, node, places[id(t)], len(outputs)))
-        else:
-            saved.append(t)
+    if node is None:
+        ctx._saved = ()
+        return made
+    saved = [
+        None if t is None else _Saved(t, node, places[id(t)] if id(t) in places and id(t) not in inputs else None, len(outputs))
+        for t in ctx._saved
+    ]  # fmt: skip
     ctx._saved = ()  # the node holds them, until backward has passed
+    ctx._node = weakref.ref(node)
     ctx.like = [_like(a) for a in args]
-    node.saved, node.checks = tuple(saved), checks or None
+    node.saved, node.checks = tuple(saved), () if saved else None  # each has a check of its own
     node.attrs = (ctx, [_like(o) for o in outputs])
     return made
 
 
-class _SavedOutput:
-    """An output that was saved: its array, and its place on the tape by weak reference."""
+def _alias(out: Tensor, cls: type, k: int, several: bool) -> Tensor:
+    """A tensor with the memory of `out`, which is an input of a Function or a view: it may not be changed in place where
+    that would have to change the history of its base."""
+    from ..ops.inplace import lost_view
 
-    def __init__(self, array: Any, node: Node, index: int, count: int):
-        import weakref
+    if not state.grad:
+        return out if out._base is not None else out.view_as(out)
+    base = out if out._base is None else out._base
+    alias = out.detach()
+    name = cls.__name__
+    alias._base, alias._origin = base, (name, k) if several else (name, k, True)
+    alias._chain = (None, lost_view, {"array": alias._a, "function": name, "number": k})
+    if base._views is None:
+        base._views = []
+    base._views.append(weakref.ref(alias))
+    return alias
 
-        self.array, self.node, self.index, self.count = array, weakref.ref(node), index, count
 
-    def __call__(self) -> Tensor:
-        t = wrap(self.array)
-        node = self.node()
-        if node is not None and t.dtype.is_floating_point:
-            t._edge = node if self.count == 1 else select_node(node, self.index)
+class _Saved:
+    """A tensor that was saved for backward, with its version: an input as it is; an output, which holds the node, as its
+    array and its place on the tape; or what hooks keep."""
+
+    __slots__ = ("value", "cell", "version", "edge", "place", "count")
+
+    def __init__(self, t: Tensor, node: Node, place: int | None, count: int):
+        self.value: Any = t if place is None else t._a
+        self.cell = t._version_cell()
+        self.version = self.cell[0]
+        self.edge = t if t._edge is LEAF else t._edge
+        self.place, self.count = place, count
+        if place is not None:
+            self.edge = None  # it would lead to the node: a reference cycle
+        if state.saved_hooks:
+            self.hook(state.saved_hooks[-1])
+
+    def hook(self, hooks: tuple) -> None:
+        from ..ops.registry import Hooked
+
+        if type(self.value) is Hooked:
+            raise RuntimeError("Calling register_hooks on a saved tensor whose hooks have already been set.")
+        array = self.value._a if isinstance(self.value, Tensor) else self.value
+        self.value = Hooked(array, self.cell, hooks)
+
+    def tensor(self, node: Node) -> Tensor:
+        """The tensor as it was, after a check of its version."""
+        from ..ops.registry import Hooked, from_saved
+
+        value = self.value
+        if type(value) is Hooked:
+            value = value.array()
+        else:
+            if self.cell[0] != self.version:
+                seen = f"a tensor of shape {tuple(value.shape)}, {_dtype_of(value)}"
+                check_version(self.cell, self.version, node.name(), seen)
+            if isinstance(value, Tensor):
+                return value
+        if self.place is None:
+            return from_saved(value, self.edge)
+        t = wrap(value)
+        if t.dtype.category >= FLOAT:
+            t._edge = node if self.count == 1 else select_node(node, self.place)
         return t
+
+
+def _dtype_of(value: Any) -> Any:
+    return value.dtype if isinstance(value, Tensor) else wrap(value).dtype
 
 
 def once_differentiable(function: Any) -> Any:

@@ -14,8 +14,13 @@ class _State(threading.local):
     anomaly = False  # nodes remember where they were made; backward looks for NaN
     check_nan = True
     saved_hooks: tuple = ()  # (pack, unpack) pairs of saved_tensors_hooks, the innermost last
+    no_saved_hooks: str | None = None  # why saved_tensors_hooks are refused here
+    mutations: Any = None  # what `allow_mutation_on_saved_tensors` keeps
     autocast: Any = None  # what `amp.autocast` says here
     layers: tuple = ()  # the transforms that run in this thread (autograd/layers.py), the innermost last
+    depth = 0  # gradient rules of Functions inside one another: each may run a pass of its own
+    task: Any = None  # the pass that runs, if some hook may ask
+    running: Any = None  # in anomaly mode, the node whose gradient rule runs
     special = False  # anomaly mode, hooks on saved tensors or autocast: operations take the long way
 
 
@@ -69,6 +74,16 @@ class _Mode:
     """A context manager that is also a decorator (of functions and generator functions)."""
 
     def __call__(self, function: Any) -> Any:
+        if inspect.isclass(function):
+            import warnings
+
+            warnings.warn(
+                "Decorating classes is deprecated and will be disabled in future versions. You should only decorate functions "
+                "or methods. To preserve the current behavior of class decoration, you can directly decorate the `__init__` "
+                "method and nothing else.",
+                FutureWarning,
+                stacklevel=2,
+            )
         if inspect.isgeneratorfunction(function):
 
             @functools.wraps(function)
@@ -76,14 +91,21 @@ class _Mode:
                 # The mode holds while the generator runs, not while its consumer does.
                 with self.clone():
                     inner = function(*args, **kwargs)
-                sent = None
+                go_on, value = inner.send, None
                 while True:
                     try:
                         with self.clone():
-                            item = inner.send(sent)
+                            item = go_on(value)
                     except StopIteration as stop:
                         return stop.value
-                    sent = yield item
+                    try:
+                        go_on, value = inner.send, (yield item)
+                    except GeneratorExit:
+                        with self.clone():
+                            inner.close()
+                        raise
+                    except BaseException as error:  # thrown in by the consumer: the generator may handle it
+                        go_on, value = inner.throw, error
 
             return generator
 

@@ -117,8 +117,11 @@ def call_with_hooks(module: Any, args: tuple, kwargs: dict) -> Any:
     seen: dict[str, tuple] = {}  # the gradients of the outputs, for the hooks that run at the inputs
 
     def at_input(grads: tuple) -> tuple:
+        grad_output = seen.pop("grad_output", None)
+        if grad_output is None:  # the gradient came past the outputs, in a second derivative
+            return grads
         for hook in after:
-            changed = hook(module, grads, seen.get("grad_output", ()))
+            changed = hook(module, grads, grad_output)
             if changed is not None:
                 grads = _as_tuple(changed)
         return grads

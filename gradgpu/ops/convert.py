@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autograd.engine import Node
 from ..autograd.layers import LAYERS, LayerArray
 from ..devices import device as Device
 from ..tensor import Tensor
-from .inplace import check_writable, inplace
-from .registry import Op, method
+from .inplace import check_writable, inplace, keep_original
+from .registry import Op, continued, method
 
 
 def _cast_cpu(x: Any, *, dtype: Any) -> Any:
@@ -192,6 +193,10 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'src' must be Tensor, not {type(src).__name__}")
     values = to(src, self.device, self.dtype)
+    if values is src and src._edge is not None:
+        if type(src._edge) is Node:
+            keep_original(self, src._edge)
+        values = continued(src, "CopyBackwards")  # the copy gets a history, and hooks, of its own
     return inplace("copy_", self, values if values.shape == self.shape else values.expand(self.shape))
 
 

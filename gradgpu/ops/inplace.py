@@ -11,13 +11,13 @@ from ..autograd.engine import LEAF, Node, new_node
 from ..autograd.layers import LAYERS, LayerArray, write_into
 from ..autograd.modes import INFERENCE, enable_grad, state
 from ..tensor import Tensor, _edge_of, wrap
-from .registry import method, pack
+from .registry import Packed, method
 
 ndarray, generic = np.ndarray, np.generic
 
 
-def check_writable(name: str, target: Tensor, result: Tensor | None = None) -> None:
-    """Raises where PyTorch refuses to change a tensor in place (to hold `result`)."""
+def check_history(name: str, target: Tensor, result: Tensor | None = None) -> None:
+    """Raises where PyTorch refuses to change the history of a tensor (to that of `result`)."""
     if target._cell is INFERENCE and not state.inference:
         raise RuntimeError(
             f"{name}: Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get "
@@ -35,6 +35,11 @@ def check_writable(name: str, target: Tensor, result: Tensor | None = None) -> N
             raise RuntimeError(
                 f"{name}: a view of a leaf Variable that requires grad is being used in an in-place operation."
             )
+
+
+def check_writable(name: str, target: Tensor, result: Tensor | None = None) -> None:
+    """Raises where PyTorch refuses to change a tensor in place (to hold `result`)."""
+    check_history(name, target, result)
     a = target._a
     if (
         not isinstance(a, generic)
@@ -48,6 +53,8 @@ def check_writable(name: str, target: Tensor, result: Tensor | None = None) -> N
         )
     if isinstance(a, ndarray) and not a.flags.writeable:
         a.flags.writeable = True  # a part of an expanded view: numpy makes those read-only
+    if state.mutations is not None:
+        state.mutations.before_write(target)
 
 
 _MODES = (
@@ -55,6 +62,12 @@ _MODES = (
     "and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both "
     "inside the {mode} block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be "
     "tracked)."
+)
+_CUSTOM = (
+    "Output {number} of {function} is a view and {change}. This view was created inside a custom Function (or because an input "
+    "was returned as-is) and the autograd logic to handle view+inplace would override the custom backward associated with "
+    "the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output "
+    "of the custom Function."
 )
 _MANY = (
     "{name}: Output {number} of {function} is a view and is being modified inplace. This view is the output of a function "
@@ -69,6 +82,9 @@ def _refuse_view(name: str, target: Tensor, result: Tensor | None) -> None:
         return
     origin = target._origin
     if type(origin) is tuple:
+        if len(origin) == 3:
+            text = _CUSTOM.format(function=origin[0], number=origin[1], change="is being modified inplace")
+            raise RuntimeError(f"{name}: {text}")
         raise RuntimeError(_MANY.format(name=name, function=origin[0], number=origin[1]))
     where = "with grad mode enabled" if origin == "no_grad" else "in normal mode"
     raise RuntimeError(_MODES.format(name=name, mode=origin.removesuffix("_mode"), where=where))
@@ -107,11 +123,10 @@ def keep_original(target: Tensor, node: Node) -> None:
     if node.checks is None or saved is None or all(c is not cell for c in node.checks[::2]):
         return
     a = target._a
-    packed = type(saved) is not tuple  # by saved_tensors_hooks, which may keep the array itself
-    values = saved.unpack() if packed else saved
-    if any(_shares(v, a) for v in values):
-        values = tuple([v.copy() if _shares(v, a) else v for v in values])
-        node.saved = pack(values) if packed else values
+    if type(saved) is Packed:
+        saved.keep_from(lambda v: _shares(v, a))
+    else:
+        node.saved = tuple([v.copy() if _shares(v, a) else v for v in saved])
     pairs = zip(node.checks[::2], node.checks[1::2])
     node.checks = tuple([part for pair in pairs if pair[0] is not cell for part in pair])
 
@@ -167,14 +182,26 @@ def rebase(target: Tensor, edge: Any) -> None:
         if edge is None and target._edge is not None:
             # Overwritten by a constant: it still requires grad, as in PyTorch, and passes zeros on.
             edge = new_node(OVERWRITE, (target._edge, None), (None, None))
-        target._edge = edge
+        _follow(target, edge)
         if target._views:
             refresh_views(target)
     elif edge is not None or base._edge is not None:
-        base._edge = new_node(OVERWRITE, (base._edge, edge), (target._chain, _memory_order(base._a)))
+        _follow(base, new_node(OVERWRITE, (base._edge, edge), (target._chain, _memory_order(base._a))))
         refresh_views(base)
         if target._edge is None or not base._views:
-            target._edge = _view_edge(base, target._chain)
+            _follow(target, _view_edge(base, target._chain))
+
+
+def _follow(t: Tensor, edge: Any) -> None:
+    """Gives a tensor another place on the tape; if it retains its grad, it will be the one of that place. Hooks stay:
+    they belong to the old value."""
+    old = t._edge
+    t._edge = edge
+    if type(old) is Node and old.extra is not None:
+        retain = old.extra.retain
+        if retain is not None and retain() is t:
+            old.extra.retain = None
+            t.retain_grad()
 
 
 def _memory_order(a: Any) -> tuple | None:
@@ -188,7 +215,7 @@ def refresh_views(base: Tensor) -> None:
     for ref in base._views or ():
         view = ref()
         if view is not None:
-            view._edge = None if base._edge is None else _view_edge(base, view._chain)
+            _follow(view, None if base._edge is None else _view_edge(base, view._chain))
 
 
 def _view_edge(base: Tensor, chain: tuple | None) -> Any:
@@ -208,6 +235,29 @@ def _apply(chain: tuple | None, x: Any) -> Any:
     for op, attrs in reversed(steps):
         x = op(x, **attrs)
     return x
+
+
+class _LostOp:
+    """The view that a Function returned, after a change of its base: its gradient is the Function's and would be wrong."""
+
+    node_name = "LostViewBackward0"
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        raise RuntimeError(
+            _CUSTOM.format(
+                **node.attrs, change="its base or another view of its base has been modified inplace"
+            )
+        )
+
+
+_LOST = _LostOp()
+
+
+def lost_view(x: Tensor, *, array: Any, function: str, number: int) -> Tensor:
+    """The step in the chain of a view that a Function returned; see `refresh_views`."""
+    t = wrap(array)
+    t._edge = new_node(_LOST, (), (), None, {"function": function, "number": number})
+    return t
 
 
 class _Overwrite:

@@ -175,6 +175,8 @@ def resize_(self: Any, *size: Any) -> Tensor:
         raise RuntimeError("resize_: cannot resize variables that require grad; use x.detach().resize_(...)")
     shape = tuple(_shape(size, "resize_"))
     wanted, numel = prod(shape), self.numel()
+    if shape == tuple(self.shape):
+        return self
     if wanted == numel and self.is_contiguous():
         self.data = self.detach().reshape(shape)
     elif self._base is not None:

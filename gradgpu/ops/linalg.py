@@ -20,7 +20,7 @@ from ..autograd.modes import SPECIAL, state
 from ..cuda.gemm import fold, gemm, unfold
 from ..tensor import Tensor, wrap
 from .reduce import sum_to_size_op
-from .registry import Op, from_saved, method, unpack
+from .registry import Op, Saving, from_saved, method, unpack
 from .sums import float_sum
 
 # linear is nn.functional's.
@@ -117,10 +117,11 @@ def _mm_grad_b(g, a, *, ta=False, tb=False):
 mm_op = Op("mm", cpu=_mm_cpu, cuda=_mm_cuda, grad={"a": _mm_grad_a, "b": _mm_grad_b})
 
 
-class _Product:
+class _Product(Saving):
     """`mm` of two float matrices on the CPU in few steps: for small nets the steps cost more than the product."""
 
     node_name = "MmBackward0"
+    inputs = ("self", "mat2")
 
     def of(self, input: Tensor, other: Tensor, x: np.ndarray, y: np.ndarray) -> Tensor:
         """The product of two tensors whose arrays are `x` and `y`."""
@@ -276,10 +277,11 @@ linear_op = Op(
 )
 
 
-class _Linear:
+class _Linear(Saving):
     """`linear` of a float matrix on the CPU in few steps; see `_Product`."""
 
     node_name = "LinearBackward0"
+    inputs = ("input", "weight")
 
     def of(self, tensors: tuple, x: np.ndarray, w: np.ndarray, bias: Any) -> Tensor:
         """The output for (input, weight, bias or None) whose arrays are `x`, `w` and `bias`."""

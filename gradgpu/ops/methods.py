@@ -141,22 +141,31 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     return pad(at, (0, 0, 0, size - at.shape[0]), value=fill_value)
 
 
+def _apart(parts: tuple) -> tuple:
+    """Views that forget what they are views of."""
+    for part in parts:
+        base = part._base
+        base._views = [ref for ref in base._views if ref() is not part]
+        part._base = part._chain = part._origin = None
+    return parts
+
+
 @method
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple:
-    """`chunk`."""
-    return chunk(input, chunks, dim)
+    """`chunk`; see `unsafe_split`."""
+    return _apart(chunk(input, chunks, dim))
 
 
 @method
 def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple:
-    """`split`."""
-    return split(tensor, split_size, dim)
+    """`split` into parts that may be changed in place: to autograd they are no views, so `tensor` must not be used after."""
+    return _apart(split(tensor, split_size, dim))
 
 
 @method
 def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple:
-    """`split` by sizes."""
-    return split(input, split_sizes, dim)
+    """`split` by sizes; see `unsafe_split`."""
+    return _apart(split(input, split_sizes, dim))
 
 
 def fill(input: Tensor, value: Any) -> Tensor:

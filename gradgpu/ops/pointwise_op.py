@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.engine import LEAF, Node, new_node, next_sequence
+from ..autograd.engine import LEAF, Node, new_node, next_sequence, saved_of
 from ..autograd.layers import LAYERS, LayerArray, top_level
 from ..autograd.modes import INFERENCE, INFERRING, SPECIAL, state
 from ..cuda.array import Array
@@ -138,7 +138,7 @@ class Pointwise(Op):
         out_shape = output._a.shape
         shapes = tuple([getattr(v, "shape", ()) for v in values])
         saved.append(None if all(s == out_shape for s in shapes) else shapes)
-        output._edge = new_node(self, tuple(edges), pack(tuple(saved)), checks or None, attrs)
+        output._edge = new_node(self, tuple(edges), pack(tuple(saved), checks), checks or None, attrs)
 
     # ---- forward ----
     def __call__(self, *inputs: Any, out: Any = None, **attrs: Any) -> Any:
@@ -337,18 +337,35 @@ class Pointwise(Op):
         names.update({name: literal(x) for name, x in attrs.items()})
         return Expr(f"({substitute(self.expression, names)})")
 
+    def n_outputs_of(self, node: Node) -> int:
+        return 1
+
+    def saved_names(self, node: Node) -> dict[str, int]:
+        saved = saved_of(node)
+        values = saved if type(saved) is tuple else saved.values
+        slots = ["self", *self.inputs[1:], "result"]
+        if len(self.inputs) == 2:
+            slots[1] = "other"
+        names = {name: p for p, name in enumerate(slots) if values[p] is not None}
+        names.update({name: p for p, name in enumerate(self.inputs) if values[p] is not None})
+        return names
+
+    def saved_tensor(self, node: Node, position: int) -> Any:
+        value = unpack(node)[position]
+        return self._lifted(node, position, value)
+
+    @staticmethod
+    def _lifted(node: Node, position: int, v: Any) -> Any:
+        if not isinstance(v, (ndarray, generic, Array, LayerArray)):
+            return v
+        return from_saved(v, node.edges[position] if position < len(node.edges) else node)
+
     # ---- backward ----
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         saved = unpack(node)
         attrs = node.attrs
         if create_graph:
-            n = len(self.inputs)
-            lifted = [
-                from_saved(v, e) if isinstance(v, (ndarray, generic, Array, LayerArray)) else v
-                for v, e in zip(saved, node.edges)
-            ]
-            lifted.append(None if saved[n] is None else from_saved(saved[n], node))
-            saved = (*lifted, saved[-1])
+            saved = (*[self._lifted(node, p, v) for p, v in enumerate(saved[:-1])], saved[-1])
         elif not isinstance(g, (ndarray, generic)):
             return self._fused_vjp(g, saved, edges, attrs)
         elif _is_half(g.dtype):

@@ -7,17 +7,28 @@ ARCHITECTURE.md, "An op").
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.engine import LEAF, Node, new_node, next_sequence, note_trace, select_node
+from ..autograd.engine import (
+    LEAF,
+    Node,
+    check_version,
+    new_node,
+    next_sequence,
+    note_trace,
+    saved_of,
+    select_node,
+    show_saved,
+)
 from ..autograd.layers import LAYERS, LayerArray, top_level
 from ..autograd.modes import SPECIAL, state
 from ..cuda.array import Array, on_device
+from ..devices import device
 from ..tensor import Tensor, wrap
 
 ndarray = np.ndarray
@@ -61,7 +72,52 @@ class Rule:
                 self.wants.append(op.source(name))
 
 
-class Op:
+class Saving:
+    """What an operation tells of the values that its nodes save."""
+
+    inputs: Sequence[str]
+
+    def n_outputs_of(self, node: Node) -> int:
+        """How many outputs the operation had."""
+        return 1
+
+    def saved_names(self, node: Node) -> dict[str, int]:
+        """What a node's attributes `_saved_…` are called, and where it keeps them: 'self' or the name of an input, and
+        'result' or 'result0', … for outputs."""
+        names: dict[str, int] = {}
+        for position, (kind, which) in enumerate(self._saves(node)):
+            if kind == "in":
+                names[self.inputs[which]] = position
+                if not which:
+                    names["self"] = position
+            elif kind == "out":
+                names[f"result{which}" if self.n_outputs_of(node) > 1 else "result"] = position
+        return names
+
+    def hook_saved(self, node: Node, position: int, hooks: tuple) -> None:
+        """Lets hooks keep one value that a node has saved."""
+        saved = saved_of(node)
+        values = list(saved.values if type(saved) is Packed else saved)
+        value = values[position]
+        if type(value) is Hooked:
+            raise RuntimeError("Calling register_hooks on a saved tensor whose hooks have already been set.")
+        if not _is_array(value):
+            raise RuntimeError(f"Calling register_hooks on a saved tensor with value {value} is forbidden")
+        values[position] = Hooked(value, None, hooks)
+        node.saved = Packed(tuple(values), bool(_arrays_in(tuple(values))))
+
+    def saved_tensor(self, node: Node, position: int) -> Any:
+        """One saved value as the Tensor it was."""
+        return lift(node, self._saves(node)[position], unpack(node)[position])
+
+    def _saves(self, node: Node) -> Sequence[tuple[str, int]]:
+        plan = getattr(node, "plan", None)
+        if plan is not None:
+            return plan.saves
+        return [("in" if v is not None else "", k) for k, v in enumerate(saved_of(node))]  # one slot an input
+
+
+class Op(Saving):
     """An operation with its implementations and gradient rules.
 
     Args:
@@ -109,6 +165,8 @@ class Op:
         # Tensors that does it by other ops.
         self.complex: tuple[Callable, Callable] | None = None
         self.composite: Callable | None = None
+        for input in self.inputs:
+            show_saved(input)
         OPS[name] = self
 
     def __repr__(self) -> str:
@@ -275,7 +333,7 @@ class Op:
             self.defaults if not attrs else attrs if not self.defaults else {**self.defaults, **attrs}
         )
         if SPECIAL and state.special:
-            node.saved = pack(node.saved)
+            node.saved = pack(node.saved, checks)
             note_trace(node)
         flags = self.differentiable
         if len(outputs) == 1:
@@ -325,7 +383,7 @@ class Op:
             parts = [p if p is None else wrap(p) for p in parts]
         values: list = [*parts, *saved]
         if tensors:
-            values[len(parts) :] = [self._lift(node, want, v) for want, v in zip(plan.saves, saved)]
+            values[len(parts) :] = [lift(node, want, v) for want, v in zip(plan.saves, saved)]
         if self.joint is not None:
             grads = plan.joint(values, attrs, tuple([e is not None for e in edges]))
             if type(grads) is not tuple:
@@ -336,16 +394,17 @@ class Op:
             grads = [h if h is None else h._a for h in grads]
         return grads
 
-    def _lift(self, node: Node, want: tuple[str, int], value: Any) -> Any:
-        """A saved array as the Tensor it was, with its place on the tape."""
-        kind, which = want
-        if value is None or kind in ("shape", "dtype", "shapes", "dtypes"):
-            return value
-        if kind == "in":
-            return from_saved(value, node.edges[which])
-        if kind == "ins":
-            return tuple([from_saved(a, e) for a, e in zip(value, node.edges)])
-        return from_saved(value, select_node(node, which) if node.plan.outputs > 1 else node)
+
+def lift(node: Node, want: tuple[str, int], value: Any) -> Any:
+    """A saved array as the Tensor it was, with its place on the tape."""
+    kind, which = want
+    if value is None or kind in ("shape", "dtype", "shapes", "dtypes"):
+        return value
+    if kind == "in":
+        return from_saved(value, node.edges[which])
+    if kind == "ins":
+        return tuple([from_saved(a, e) for a, e in zip(value, node.edges)])
+    return from_saved(value, select_node(node, which) if node.plan.outputs > 1 else node)
 
 
 def complex_refused(name: str, d: Any) -> RuntimeError:
@@ -423,69 +482,154 @@ def from_saved(array: Any, edge: Any) -> Tensor:
 class _PassOp:
     """Hands the gradient on unchanged."""
 
-    node_name = "PassBackward0"
+    def __init__(self, node_name: str):
+        self.node_name = node_name
 
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         return (g,)
 
 
-PASS = _PassOp()
+PASS = _PassOp("PassBackward0")
+
+
+def continued(t: Tensor, node_name: str) -> Tensor:
+    """A tensor with the array of `t`, which requires grad, and a node of its own that leads to t."""
+    made = wrap(t._a)
+    made._cell = t._version_cell()
+    if state.grad:
+        made._edge = new_node(_PassOp(node_name), (t if t._edge is LEAF else t._edge,))
+    return made
+
+
+class Hooked:
+    """A saved array in the form that a pack hook gave it."""
+
+    __slots__ = ("kept", "hooks")
+
+    def __init__(self, array: Any, cell: Any, hooks: tuple):
+        self.hooks = hooks
+        store = hooks[0]
+        t = wrap(array)
+        t._cell = cell
+        version = t._version
+        before = state.grad, state.saved_hooks
+        state.grad, state.saved_hooks = False, ()
+        try:
+            self.kept = store(t)
+        finally:
+            state.grad, state.saved_hooks = before
+        if t._version != version:
+            raise RuntimeError(
+                "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook can not "
+                "be modified by in-place operations as this can lead to unexpected side-effects. Please open an issue if "
+                "you need to perform in-place operations on the input to a pack hook."
+            )
+
+    def array(self) -> Any:
+        """The array, of the tensor that the unpack hook makes."""
+        t = self.hooks[1](self.kept)
+        if not isinstance(t, Tensor):
+            raise TypeError(
+                f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(t).__name__}"
+            )
+        return t._a
+
+    def without(self, shares: Callable) -> Hooked:
+        """The same value, but of a copy if the hook kept the memory itself."""
+        from ..utils._pytree import tree_leaves
+
+        for x in tree_leaves(self.kept):
+            if isinstance(x, Tensor):
+                x = x._a
+            elif not _is_array(x):
+                if x is None or isinstance(x, (bool, int, float, str, bytes, dt.dtype, device)):
+                    continue
+                x = self.array()  # only the unpack hook knows what this object holds
+            if shares(x):
+                return Hooked(self.array().copy(), None, self.hooks)
+        return self
 
 
 class Packed:
-    """Saved values that `saved_tensors_hooks` hold in their own form."""
+    """Saved values of which hooks hold some in their own form. `checked`: whether versions still matter."""
 
-    __slots__ = ("values", "restore")
+    __slots__ = ("values", "checked")
 
-    def __init__(self, values: tuple, hooks: tuple):
-        store, self.restore = hooks
-        self.values = tuple([(True, store(wrap(v))) if _is_array(v) else (False, v) for v in values])
+    def __init__(self, values: tuple, checked: bool):
+        self.values, self.checked = values, checked
 
     def unpack(self) -> tuple:
         """The values as they were saved."""
-        return tuple([self._array(v) if packed else v for packed, v in self.values])
+        return tuple([_unhooked(v) for v in self.values])
 
-    def _array(self, packed: Any) -> Any:
-        t = self.restore(packed)
-        if not isinstance(t, Tensor):
-            raise TypeError(
-                f"saved_tensors_hooks: the unpack hook must return a Tensor, got {type(t).__name__}"
-            )
-        return t._a
+    def keep_from(self, shares: Callable) -> None:
+        """Copies what lies in memory that is about to change; `shares(array)` tells."""
+        self.values = tuple([_kept_from(v, shares) for v in self.values])
+
+
+def _kept_from(v: Any, shares: Callable) -> Any:
+    if type(v) is tuple:
+        return tuple([_kept_from(part, shares) for part in v])
+    if type(v) is Hooked:
+        return v.without(shares)
+    return v.copy() if _is_array(v) and shares(v) else v
+
+
+def _unhooked(v: Any) -> Any:
+    return v.array() if type(v) is Hooked else tuple(map(_unhooked, v)) if type(v) is tuple else v
 
 
 def _is_array(v: Any) -> bool:
     return isinstance(v, (ndarray, np.generic, LayerArray)) or hasattr(v, "layout")
 
 
-def pack(saved: tuple) -> Any:
+def _arrays_in(saved: tuple) -> list:
+    return [v for part in saved for v in (part if type(part) is tuple else (part,)) if _is_array(v)]
+
+
+def pack(saved: tuple, checks: Any) -> Any:
     """Saved values as the innermost `saved_tensors_hooks` wants to keep them."""
-    return Packed(saved, state.saved_hooks[-1]) if state.saved_hooks else saved
+    if not state.saved_hooks:
+        return saved
+    hooks = state.saved_hooks[-1]
+    arrays = _arrays_in(saved)
+    cells = iter(checks[::2] if checks and len(checks) == 2 * len(arrays) else [None] * len(arrays))
+    return Packed(tuple([_packed(v, cells, hooks) for v in saved]), False)
+
+
+def _packed(v: Any, cells: Iterator, hooks: tuple) -> Any:
+    if type(v) is tuple:
+        return tuple([_packed(part, cells, hooks) for part in v])
+    return Hooked(v, next(cells), hooks) if _is_array(v) else v
 
 
 def unpack(node: Node) -> tuple:
     """The saved values of a node, after checking that they are still there and unchanged."""
     saved = node.saved
-    if saved is None:
-        raise RuntimeError(
-            f"{node.name()}: Trying to backward through the graph a second time (or directly access saved tensors after "
-            "they have already been freed). Saved intermediate values of the graph are freed when you call .backward() "
-            "or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time."
-        )
-    if type(saved) is not tuple:
-        return saved.unpack()  # what hooks keep has no version
+    packed = type(saved) is not tuple
+    if packed:
+        saved_of(node)  # raises if they are freed
     checks = node.checks
-    if checks is not None:
+    if checks is not None and (not packed or saved.checked):
         for k in range(0, len(checks), 2):
             cell, version = checks[k], checks[k + 1]
             if cell[0] != version:
-                shapes = [v.shape for v in saved if hasattr(v, "shape")]
-                raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"{node.name()} saved tensors of shapes {shapes}; one is at version {cell[0]}; expected version "
-                    f"{version} instead. Hint: change a copy (x.clone()), or use the out-of-place operation."
-                )
-    return saved
+                _refuse_changed(node, saved.values if packed else saved)
+    return saved.unpack() if packed else saved
+
+
+def _refuse_changed(node: Node, values: tuple) -> None:
+    """Raises what `check_version` does for a node some of whose saved values were changed in place."""
+    arrays = _arrays_in(values)
+    cells, versions = node.checks[::2], node.checks[1::2]
+    for k, (cell, version) in enumerate(zip(cells, versions)):
+        if cell[0] != version:
+            if len(arrays) == len(cells):
+                arrays = arrays[k : k + 1]
+            seen = " or ".join(
+                f"a tensor of shape {tuple(a.shape)}, {dt.from_numpy_dtype(a.dtype)}" for a in arrays
+            )
+            check_version(cell, version, node.name(), seen)
 
 
 def method(name: Any = None, *more: str) -> Callable:

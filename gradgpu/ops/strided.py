@@ -11,11 +11,12 @@ import numpy as np
 
 from ..autograd.engine import LEAF
 from ..autograd.layers import LAYERS, LayerArray
-from ..autograd.modes import enable_grad, state
+from ..autograd.modes import enable_grad
 from ..tensor import Tensor, wrap
 from . import shape as _shape
 from .convert import clone
 from .creation import zeros_like
+from .inplace import check_history
 from .join import split, unbind
 from .matrix import diagonal
 from .reduce import require_tensor
@@ -298,12 +299,8 @@ def as_strided_scatter(
 # ---- a tensor that becomes a view of itself ----
 def _become(name: str, self: Tensor, view: Any) -> Tensor:
     """Gives a tensor the shape (and history) that `view` of it has."""
+    check_history(name, self)
     if self._edge is LEAF:
-        if state.grad:
-            raise RuntimeError(
-                f"{name}: a leaf Variable that requires grad is being used in an in-place operation. "
-                "Do it under gradgpu.no_grad(), or out of place."
-            )
         self._a = view(self.detach())._a
         return self
     self._materialise()
