@@ -561,6 +561,10 @@ class Tensor:
             else a.astype(dtype, copy=False)
         )
 
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Tensor:
+        """What numpy's elementwise functions make of a tensor is a tensor: `np.exp(x)`."""
+        return wrap(array)
+
     def __float__(self) -> float:
         return float(self.item())
 

@@ -385,3 +385,25 @@ def test_weights_and_splits_that_make_no_sense():
         data.WeightedRandomSampler([[1.0]], 1)
     with pytest.warns(UserWarning, match="split at index 1 is 0"):
         data.random_split(range(2), [2, 0])
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("size, drop_last", [(10, False), (10, True), (1, False), (0, False)])
+def test_parts_of_several_processes(size, drop_last, shuffle):
+    parts = [data.DistributedSampler(range(size), 4, r, shuffle, 3, drop_last) for r in range(4)]
+    first = [list(part) for part in parts]
+    assert {len(indices) for indices in first} == {len(part) for part in parts}
+    seen = [i for indices in first for i in indices]
+    assert set(seen) <= set(range(size)) and (len(set(seen)) == size or drop_last)
+    assert len(set(seen)) == (8 if drop_last else size)
+    assert [list(part) for part in parts] == first
+    for part in parts:
+        part.set_epoch(1)
+    assert ([list(part) for part in parts] != first) == (shuffle and size > 1)
+
+
+def test_parts_need_to_know_how_many():
+    with pytest.raises(RuntimeError, match="Requires distributed package to be available"):
+        data.distributed.DistributedSampler(range(4))
+    with pytest.raises(ValueError, match="Invalid rank 4"):
+        data.DistributedSampler(range(4), 4, 4)

@@ -234,6 +234,42 @@ def test_numpy_operands_leave_the_work_to_tensors() -> None:
         assert isinstance(result, gg.Tensor) and result.dtype is gg.float32 and result.tolist() == [2, 4]
 
 
+def test_functions_of_numpy_give_tensors() -> None:
+    x = gg.arange(3.0)
+    assert (
+        type(np.exp(x)) is gg.Tensor and np.exp(x).tolist() == np.exp(np.arange(3, dtype=np.float32)).tolist()
+    )
+    assert type(np.add(np.ones(3), x)) is gg.Tensor and np.isnan(x).dtype is gg.bool
+    assert np.sqrt(gg.tensor(4.0)).item() == 2.0 and type(np.concatenate([x, x])) is np.ndarray
+    np.add(x, 1, out=x.numpy())
+    assert x.tolist() == [1.0, 2.0, 3.0]
+    with pytest.raises(RuntimeError, match="requires grad"):
+        np.exp(gg.ones(1, requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    "values, dtype",
+    [
+        ([np.float32(1), 2.0], "float32"), ([np.float32(1), 2], "float32"), ([np.float64(1), 2.0], "float64"),
+        ([gg.tensor(1), 2.5], "float32"), ([gg.tensor(1.5), 2], "float32"), ([[np.float64(1)], [2]], "float64"),
+        ([np.float32(1), 1j], "complex64"), ([np.float16(1), True], "float16"), ([1, np.int32(2)], "int64"),
+        ([gg.tensor(1.0).double(), 1.0], "float64"), ([np.ones(2), [1.0, 2.0]], "float64"),
+    ],
+)  # fmt: skip
+def test_lists_of_numbers_of_several_kinds_are_promoted(values: Any, dtype: str) -> None:
+    assert gg.tensor(values).dtype is getattr(gg, dtype)
+
+
+def test_dlpack_capsules() -> None:
+    from gradgpu.utils import dlpack
+
+    x = gg.zeros(2)
+    dlpack.from_dlpack(dlpack.to_dlpack(x))[0] = 3.0
+    assert x.tolist() == [3.0, 0.0] and gg.from_dlpack(x.__dlpack__()).tolist() == [3.0, 0.0]
+    with pytest.raises(TypeError, match="a list has no __dlpack__"):
+        gg.from_dlpack([1])
+
+
 def test_dlpack() -> None:
     t = gg.tensor([[1.0, 2.0], [3.0, 4.0]])
     assert t.__dlpack_device__() == (1, 0)

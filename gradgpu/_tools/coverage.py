@@ -30,7 +30,6 @@ LEFT_OUT = {
     "torch.real": "no complex numbers",
     "torch.histogram": "histc counts over equal bins",
     "torch.range": "deprecated in PyTorch; arange",
-    "torch.utils.data.DistributedSampler": "one process, one device",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,28 @@ def _plain(data: Any) -> Any:
     return data
 
 
+def _promoted(data: Any) -> dt.dtype | None:
+    """The dtype of nested sequences of numbers, arrays and tensors, promoted; Python's floats have the default dtype."""
+    if isinstance(data, (list, tuple)):
+        kinds = {found for found in map(_promoted, data) if found is not None}
+        return reduce(dt.promote_types, kinds) if kinds else None
+    if isinstance(data, Tensor):
+        return data.dtype
+    if isinstance(data, (np.ndarray, np.generic)):
+        return dt.from_numpy_dtype(data.dtype)
+    default = dt.get_default_dtype()
+    kind = type(data)
+    return (
+        dt.bool
+        if kind is bool
+        else dt.int64
+        if kind is int
+        else default
+        if kind is float
+        else default.to_complex()
+    )
+
+
 def host_array(data: Any, dtype: dt.dtype | None) -> np.ndarray:
     """Data of any kind as a new numpy array of a gradgpu dtype."""
     if dtype is dt.bfloat16:
@@ -68,7 +91,10 @@ def host_array(data: Any, dtype: dt.dtype | None) -> np.ndarray:
         return a.astype(dt.get_default_dtype().np)
     if dtype is None and numeric and a.dtype == np.complex128:
         return a.astype(dt.get_default_dtype().to_complex().np)
-    dt.from_numpy_dtype(a.dtype)
+    found = dt.from_numpy_dtype(a.dtype)
+    if dtype is None and isinstance(data, (list, tuple)) and a.dtype.kind in "fc":
+        found = _promoted(data) or found  # numpy takes Python's floats for float64
+        return a.astype(found.np, copy=False)
     return a.astype(a.dtype.newbyteorder("="), copy=False)
 
 
@@ -157,14 +183,54 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return wrap(array)
 
 
+class _Capsule:
+    """A DLPack capsule as an object that has it: numpy reads no others."""
+
+    def __init__(self, capsule: Any) -> None:
+        self.capsule = capsule
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+
+class _Writable:
+    """The memory of an array, which it keeps alive, as one that may be written."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+        address = array.__array_interface__["data"][0]
+        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
+
+
 def from_dlpack(x: Any) -> Tensor:
-    """A tensor that shares the memory of another library's array, by DLPack (CPU), or by the CUDA array interface."""
+    """A tensor that shares the memory of another library's array, by DLPack (CPU), or by the CUDA array interface.
+
+    Args:
+        x: an object with ``__dlpack__`` or ``__cuda_array_interface__``, or a DLPack capsule of CPU memory.
+
+    Raises:
+        TypeError: x is none of them. BufferError: the memory cannot be shared.
+
+    >>> import gradgpu as gg, numpy as np
+    >>> a = np.zeros(2)
+    >>> gg.from_dlpack(a)[0] = 3.0
+    >>> a
+    array([3., 0.])
+    """
     if isinstance(x, Tensor):
         return x.detach()
     if hasattr(x, "__cuda_array_interface__"):
         from ..cuda.interop import from_cuda_array_interface
 
         return wrap(from_cuda_array_interface(x))
+    if type(x).__name__ == "PyCapsule":
+        # Capsules do not say whether the memory may be written, and numpy then takes it for constant; it never is.
+        return from_numpy(np.asarray(_Writable(np.from_dlpack(_Capsule(x)))))
+    if not hasattr(x, "__dlpack__"):
+        raise TypeError(f"from_dlpack: a {type(x).__name__} has no __dlpack__")
     return from_numpy(np.from_dlpack(x))
 
 
