@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.engine import LEAF, Node, new_node
+from ..autograd.engine import LEAF, Node, next_sequence
 from ..autograd.modes import SPECIAL, state
 from ..cuda.gemm import fold, gemm, unfold
 from ..tensor import Tensor, wrap
 from .reduce import sum_to_size_op
 from .registry import Op, Saving, from_saved, method, unpack
-from .sums import float_sum
+from .sums import ones
 
 # linear is nn.functional's.
 __all__ = [
@@ -64,7 +64,7 @@ def _wide(x: Any) -> Any:
 
 
 # ---- matrices ----
-_DOT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))  # BLAS multiplies them as they are
+_F32, _F64 = _DOT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))  # BLAS multiplies them as they are
 
 
 def _mm_cpu(a, b, *, ta=False, tb=False):
@@ -139,7 +139,9 @@ class _Product(Saving):
                 cell = input._version_cell()
                 checks += (cell, cell[0])
             edges = (input if a is LEAF else a, other if b is LEAF else b)
-            output._edge = new_node(self, edges, (None if b is None else x, None if a is None else y), checks)
+            output._edge = node = Node()
+            node.op, node.edges, node.checks, node.attrs, node.extra = self, edges, checks, None, None
+            node.saved, node.seq = (None if b is None else x, None if a is None else y), next_sequence()
         return output
 
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
@@ -309,8 +311,18 @@ class _Linear(Saving):
                     if cell is None:
                         cell = weight._cell = [0]
                     checks += (cell, cell[0])
-                saved = (None if to_w is None else x, None if to_x is None else w)
-                output._edge = new_node(self, edges, saved, checks or None)
+                output._edge = node = Node()
+                node.op, node.edges, node.checks, node.attrs, node.extra = (
+                    self,
+                    edges,
+                    checks or None,
+                    None,
+                    None,
+                )
+                node.saved, node.seq = (
+                    (None if to_w is None else x, None if to_x is None else w),
+                    next_sequence(),
+                )
         return output
 
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
@@ -325,7 +337,7 @@ class _Linear(Saving):
         return (
             None if to_x is None else np.dot(g, w),
             None if to_w is None else np.dot(g.T, x),
-            None if to_bias is None else float_sum(g, (0,)),
+            None if to_bias is None else np.dot(ones(g.shape[0], g.dtype), g),
         )
 
 
@@ -351,7 +363,19 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     tensor([[3., 3., 3., 3.],
             [3., 3., 3., 3.]])
     """
-    x, w = input._a.shape, weight._a.shape
+    a, b, c = input._a, weight._a, None if bias is None else bias._a
+    d = a.dtype
+    if (
+        (d is _F32 or d is _F64)
+        and type(a) is type(b) is np.ndarray
+        and d is b.dtype
+        and a.ndim == 2 == b.ndim
+        and (c is None or c.dtype is d and type(c) is np.ndarray and c.shape == b.shape[:1])
+        and not (SPECIAL and state.special)
+        and a.shape[1] == b.shape[1]
+    ):
+        return _linear.of((input, weight, bias), a, b, c)
+    x, w = a.shape, b.shape
     if len(w) != 2 or not x or x[-1] != w[1]:
         if len(w) == 1 and x and x[-1] == w[0] and (bias is None or bias.ndim == 0):
             y = matmul(input, weight)  # PyTorch's form for a single output
@@ -364,16 +388,6 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise RuntimeError(
             f"linear: bias must have shape ({w[0]},) for weight {tuple(w)}, got {tuple(bias.shape)}"
         )
-    if len(x) == 2 and not (SPECIAL and state.special):
-        a, b, c = input._a, weight._a, None if bias is None else bias._a
-        d = a.dtype
-        if (
-            type(a) is type(b) is np.ndarray
-            and d is b.dtype
-            and d in _DOT_DTYPES
-            and (c is None or c.dtype is d and type(c) is np.ndarray)
-        ):
-            return _linear.of((input, weight, bias), a, b, c)
     return linear_op(input, weight, bias)
 
 

@@ -46,7 +46,7 @@ def _flat(g: Any) -> Any:
     return type(g)(0)
 
 
-_BITS = {4: np.int32, 8: np.int64}
+_BITS: dict[int, Any] = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 
 
 def _only(g: Any, mask: Any) -> Any:
@@ -409,8 +409,14 @@ def _relu_cpu(x: Any) -> Any:
 
 
 def _relu_grad(g: Any, y: Any) -> Any:
-    if type(g) is np.ndarray and g.size <= 512:
+    if type(g) is np.ndarray and g.itemsize > 2:
         d = g.dtype
+        if g.size > 512:
+            bits, mask = _BITS[d.itemsize], np.not_equal(y, _ZERO[d])
+            if g.size > 8192:
+                return np.multiply(g.view(bits), mask).view(d)
+            h = mask.astype(bits)  # a product that converts as it goes is slow to set up
+            return np.multiply(h, g.view(bits), h).view(d)
         h = g.copy()
         np.putmask(h, np.equal(y, _ZERO[d]), _ZERO[d])
         return h

@@ -8,7 +8,6 @@ ARCHITECTURE.md, "An op").
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -31,8 +30,7 @@ from ..cuda.array import Array, on_device
 from ..devices import device
 from ..tensor import Tensor, wrap
 
-ndarray = np.ndarray
-_new = object.__new__
+ndarray, generic = np.ndarray, np.generic
 
 OPS: dict[str, Op] = {}  # every op by name
 
@@ -51,13 +49,14 @@ def parameters_of(function: Any) -> tuple[list[str], list[str], str | None]:
 class Rule:
     """A gradient rule and what it asks for."""
 
-    __slots__ = ("function", "wants", "attrs", "needs")
+    __slots__ = ("function", "wants", "attrs", "needs", "takes_all")
 
     def __init__(self, op: Op, function: Callable, argument: str):
         self.function = function
         self.wants: list[tuple[str, int]] = []  # ('g'|'in'|'shape'|'dtype'|'out'|'ins'|'shapes', which)
         self.attrs: list[str] = []
         self.needs = False  # whether it asks which inputs need a gradient
+        self.takes_all = False  # whether it asks for every attribute
         positional, named, _ = parameters_of(function)
         for name in (*positional, *named):
             if name == "needs":
@@ -70,6 +69,7 @@ class Rule:
                 self.attrs.append(name)
             else:
                 self.wants.append(op.source(name))
+        self.takes_all = op.attributes == set(self.attrs)
 
 
 class Saving:
@@ -192,7 +192,7 @@ class Op(Saving):
     # ---- forward ----
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
         first = inputs[0]
-        if isinstance(first, (ndarray, np.generic)):
+        if type(first) is not Tensor and isinstance(first, (ndarray, generic)):
             return self.cpu(*inputs, **attrs)
         arrays: list[Any] = []
         recorded = tensors = cuda = mixed = False
@@ -210,7 +210,7 @@ class Op(Saving):
             arrays.append(a)
             if type(a) is Array:
                 cuda = True
-        if self.view and tensors and isinstance(arrays[0], np.generic):
+        if self.view and tensors and isinstance(arrays[0], generic):
             first._materialise()  # a numpy scalar has no memory to share
             arrays[0] = first._a
         if LAYERS:
@@ -289,7 +289,7 @@ class Op(Saving):
             if first is None:
                 first = x
             elif (
-                isinstance(a, (ndarray, np.generic)) is cuda
+                isinstance(a, (ndarray, generic)) is cuda
                 or cuda
                 and a.layout.device != first._a.layout.device
             ):
@@ -304,14 +304,18 @@ class Op(Saving):
     ) -> None:
         """Puts the outputs on the tape; at least one input requires grad."""
         edges = []
-        for t, differentiable in zip(inputs, self.has_rule or repeat(True)):
-            edge = t._edge if differentiable and t is not None else None
+        needs = []
+        has_rule, k = self.has_rule, 0
+        for t in inputs:
+            edge = None if t is None or has_rule is not None and not has_rule[k] else t._edge
             edges.append(t if edge is LEAF else edge)
-        key = (*[e is not None for e in edges], len(outputs))
+            needs.append(edge is not None)
+            k += 1
+        key = (*needs, len(outputs))
         try:
             plan = self._plans[key]
         except KeyError:
-            plan = self._plans[key] = Plan(self, key[:-1], len(outputs)) if True in key[:-1] else None
+            plan = self._plans[key] = Plan(self, key[:-1], len(outputs)) if True in needs else None
         if plan is None:
             return
         checks: list = []
@@ -370,11 +374,13 @@ class Op(Saving):
         """The gradients for `edges` (None where the edge is None), arrays or, with create_graph, Tensors."""
         saved = unpack(node)
         plan, attrs = node.plan, node.attrs
-        parts = g if type(g) is list else [g]
+        kind = type(g)
+        parts = g if kind is list else [g]
         tensors = create_graph
         if (
             not create_graph
-            and (type(g) is not ndarray or g.dtype.itemsize == 2)
+            and kind is not np.float32
+            and (kind is not ndarray or g.itemsize == 2)
             and any(map(_wants_tensors, parts))
         ):
             # On cuda every operator of a rule is a kernel launch, and numpy promotes bfloat16 beside a number
@@ -383,11 +389,18 @@ class Op(Saving):
             parts = [p if p is None else wrap(p) for p in parts]
         values: list = [*parts, *saved]
         if tensors:
+<<<<<<< HEAD
             values[len(parts) :] = [lift(node, want, v) for want, v in zip(plan.saves, saved)]
+=======
+            values[len(parts) :] = [self._lift(node, want, v) for want, v in zip(plan.saves, saved)]
+        grads: Any
+>>>>>>> 9d25f43 (Shorter ways through Op, linear, relu and Optimizer.step)
         if self.joint is not None:
             grads = plan.joint(values, attrs, tuple([e is not None for e in edges]))
             if type(grads) is not tuple:
                 grads = (grads,)
+        elif len(edges) == 1:
+            grads = (plan.rules[0](values, attrs, ()),)
         else:
             grads = [e if e is None else rule(values, attrs, ()) for e, rule in zip(edges, plan.rules)]
         if tensors and not create_graph:
@@ -422,15 +435,17 @@ def _caller(rule: Rule, saves: Sequence[tuple], outputs: int) -> Callable:
         -1 if kind == "gs" else which if kind == "g" else outputs + saves.index((kind, which))
         for kind, which in rule.wants
     ]
+    every = rule.takes_all  # then the node's attributes are handed on as they are
     if rule.needs or -1 in places:
 
         def general(values: list, attrs: dict, needs: tuple) -> Any:
-            named = {name: attrs[name] for name in names}
-            if rule.needs:
-                named["needs"] = needs
-            return function(*[values[p] if p >= 0 else tuple(values[:outputs]) for p in places], **named)
+            named = attrs if every else {name: attrs[name] for name in names}
+            chosen = [values[p] if p >= 0 else tuple(values[:outputs]) for p in places]
+            return function(*chosen, needs=needs, **named) if rule.needs else function(*chosen, **named)
 
         return general
+    if names and every:
+        return lambda values, attrs, needs: function(*[values[p] for p in places], **attrs)
     if names:
         return lambda values, attrs, needs: function(
             *[values[p] for p in places], **{name: attrs[name] for name in names}
@@ -466,7 +481,7 @@ class Plan:
 
 
 def _wants_tensors(g: Any) -> bool:
-    return g is not None and (not isinstance(g, (ndarray, np.generic)) or g.dtype.itemsize == 2)
+    return g is not None and (not isinstance(g, (ndarray, generic)) or g.dtype.itemsize == 2)
 
 
 def from_saved(array: Any, edge: Any) -> Tensor:
@@ -580,7 +595,7 @@ def _unhooked(v: Any) -> Any:
 
 
 def _is_array(v: Any) -> bool:
-    return isinstance(v, (ndarray, np.generic, LayerArray)) or hasattr(v, "layout")
+    return isinstance(v, (ndarray, generic, LayerArray)) or hasattr(v, "layout")
 
 
 def _arrays_in(saved: tuple) -> list:

@@ -18,8 +18,9 @@ _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _LONGEST_ROW, _LONGEST_COLUMN = 1024, 65536
 
 
-@lru_cache(maxsize=256)
-def _ones(n: int, dtype: np.dtype) -> np.ndarray:
+@lru_cache(maxsize=64)
+def ones(n: int, dtype: np.dtype) -> np.ndarray:
+    """n ones, to multiply with."""
     return np.ones(n, dtype)
 
 
@@ -36,9 +37,9 @@ def _plan(shape: tuple[int, ...], dims: tuple[int, ...], keepdims: bool, dtype: 
     middle = (1,) * len(dims) if keepdims else ()
     made = (*shape[:first], *middle, *shape[behind:])
     if behind == n:
-        return True, (before, length), _ones(length, dtype), made
+        return True, (before, length), ones(length, dtype), made
     inner = (length, after) if first == 0 else (before, length, after)
-    return False, inner, _ones(length, dtype), made
+    return False, inner, ones(length, dtype), made
 
 
 def float_sum(x: np.ndarray, dims: tuple[int, ...], keepdims: bool = False) -> Any:
@@ -49,12 +50,12 @@ def float_sum(x: np.ndarray, dims: tuple[int, ...], keepdims: bool = False) -> A
     plan = _plan(x.shape, dims, keepdims, x.dtype)
     if plan is None or not x.flags.c_contiguous:
         return _add(x, axis=None if len(dims) == x.ndim else dims, keepdims=keepdims)
-    right, inner, ones, shape = plan
+    right, inner, vector, shape = plan
     if right:
-        return np.dot(x.reshape(inner), ones).reshape(shape)
+        return np.dot(x.reshape(inner), vector).reshape(shape)
     if len(inner) == 2:
-        return np.dot(ones, x.reshape(inner)).reshape(shape)
-    return np.matmul(ones, x.reshape(inner)).reshape(shape)
+        return np.dot(vector, x.reshape(inner)).reshape(shape)
+    return np.matmul(vector, x.reshape(inner)).reshape(shape)
 
 
 def float_max(x: np.ndarray, dim: int) -> Any:

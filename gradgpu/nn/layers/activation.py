@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from ...ops.creation import full
+from ...ops.pointwise import relu
 from ...tensor import Tensor
 from .. import functional as F
 from ..module import Module
@@ -42,7 +43,7 @@ class ReLU(_InplaceActivation):
     """max(x, 0)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.relu(input, self.inplace)
+        return F.relu(input, True) if self.inplace else relu(input)
 
 
 class ReLU6(_InplaceActivation):
