@@ -389,12 +389,8 @@ class Op(Saving):
             parts = [p if p is None else wrap(p) for p in parts]
         values: list = [*parts, *saved]
         if tensors:
-<<<<<<< HEAD
             values[len(parts) :] = [lift(node, want, v) for want, v in zip(plan.saves, saved)]
-=======
-            values[len(parts) :] = [self._lift(node, want, v) for want, v in zip(plan.saves, saved)]
         grads: Any
->>>>>>> 9d25f43 (Shorter ways through Op, linear, relu and Optimizer.step)
         if self.joint is not None:
             grads = plan.joint(values, attrs, tuple([e is not None for e in edges]))
             if type(grads) is not tuple:
