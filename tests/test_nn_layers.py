@@ -264,3 +264,41 @@ def test_alpha_dropout_in_place() -> None:
     out = gg.empty(1, 2)
     F.normalize(gg.tensor([[3.0, 4.0]]), out=out)
     np.testing.assert_allclose(out.tolist(), [[0.6, 0.8]], rtol=1e-6)
+
+
+def test_convolution_with_weights_made_from_its_own(device: str) -> None:
+    class Standardised(nn.Conv2d):
+        def forward(self, x: gg.Tensor) -> gg.Tensor:
+            w = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+            return self._conv_forward(x, w, self.bias)
+
+    layer = Standardised(2, 3, 3, padding=1, padding_mode="circular").to(device)
+    plain = nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular").to(device)
+    plain.load_state_dict(layer.state_dict())
+    with gg.no_grad():
+        plain.weight -= plain.weight.mean((1, 2, 3), keepdim=True)
+    x = gg.randn(1, 2, 5, 5, device=device)
+    gg.testing.assert_close(layer(x), plain(x))
+    assert not layer.transposed and nn.ConvTranspose1d(1, 1, 1).transposed
+
+
+def test_batch_norm_with_a_check_of_ones_own() -> None:
+    class Any(nn.modules.batchnorm._BatchNorm):
+        def _check_input_dim(self, input: gg.Tensor) -> None:
+            if input.ndim == 3:
+                raise ValueError("three dimensions")
+
+    assert Any(2)(gg.randn(4, 2)).shape == (4, 2)
+    with pytest.raises(ValueError, match="three dimensions"):
+        Any(2)(gg.randn(4, 2, 3))
+
+
+def test_poisson_loss_takes_arguments_in_pytorchs_order() -> None:
+    x, t = gg.tensor([0.5]), gg.tensor([3.0])
+    assert gg.equal(F.poisson_nll_loss(x, t, True, True), F.poisson_nll_loss(x, t, full=True))
+
+
+def test_modules_with_and_without_repetition() -> None:
+    shared = nn.ReLU()
+    net = nn.Sequential(shared, shared)
+    assert len(list(net.modules())) == 2 and len(list(net.modules(remove_duplicate=False))) == 3

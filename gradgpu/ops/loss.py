@@ -181,6 +181,17 @@ def _mse_rule(g, x, t, x_shape, *, reduction, needs):
 mse_loss_op = Op("mse_loss", cpu=_mse_cpu, cuda=_mse_cuda, grads=_mse_rule)
 
 
+def _weighted(name: str, losses: Tensor, weight: Tensor, reduction: str) -> Tensor:
+    """Losses times weights of their shape, reduced; their mean is the weighted one."""
+    if weight.shape != losses.shape:
+        raise ValueError(
+            f"{name}: Weights and input must have the same size, got {tuple(weight.shape)} and {tuple(losses.shape)}"
+        )
+    if reduction == "mean":
+        return reduced(losses * weight, "sum") / reduced(weight, "sum")
+    return reduced(losses * weight, reduction)
+
+
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -200,12 +211,7 @@ def mse_loss(
     _operands("mse_loss", input, target)
     reduction = reduction_of("mse_loss", reduction, size_average, reduce)
     if weight is not None:
-        losses = squared_error(input, target) * weight
-        return (
-            reduced(losses, "sum") / reduced(weight, "sum")
-            if reduction == "mean"
-            else reduced(losses, reduction)
-        )
+        return _weighted("mse_loss", squared_error(input, target), weight, reduction)
     a, b = input._a, target._a
     if reduction != "none" and a.shape == b.shape and a.dtype == b.dtype:
         return mse_loss_op(input, target, reduction=reduction)
@@ -218,15 +224,20 @@ def l1_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    weight: Tensor | None = None,
 ) -> Tensor:
     """The absolute difference of `input` and `target`, averaged, summed or as it is.
+
+    With `weight` (of the input's shape) the mean is a weighted one.
 
     >>> import gradgpu as gg
     >>> gg.nn.functional.l1_loss(gg.tensor([1., 2.]), gg.tensor([1., 4.]))
     tensor(1.)
     """
     _operands("l1_loss", input, target)
-    return reduced(absolute_error(input, target), reduction_of("l1_loss", reduction, size_average, reduce))
+    reduction = reduction_of("l1_loss", reduction, size_average, reduce)
+    losses = absolute_error(input, target)
+    return reduced(losses, reduction) if weight is None else _weighted("l1_loss", losses, weight, reduction)
 
 
 def smooth_l1_loss(

@@ -229,6 +229,16 @@ OPS = [
         ops=("absolute_error",),
     ),
     OpSamples(
+        "l1_loss",
+        loss.l1_loss,
+        samples=[
+            Sample(In(3, 4), In(3, 4), weight=In(3, 4, low=0.5, high=1), reduction=r) for r in REDUCTIONS
+        ],
+        reference=lambda x, t, weight, reduction: reduced(np.abs(x - t) * weight, reduction, weight.sum()),
+        errors=[Bad(In(3), In(3), weight=In(2), raises=ValueError, match="must have the same size")],
+        tolerance=WIDE,
+    ),
+    OpSamples(
         "smooth_l1_loss",
         loss.smooth_l1_loss,
         samples=[*pairs(), *pairs(beta=0.5), Sample(In(4, 5), In(4, 5), beta=0.0)],

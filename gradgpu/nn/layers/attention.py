@@ -105,6 +105,8 @@ class MultiheadAttention(Module):
             if extra is not None:
                 init.xavier_normal_(extra)
 
+    _reset_parameters = reset_parameters
+
     def forward(
         self,
         query: Tensor,
@@ -377,6 +379,10 @@ class Transformer(Module):
             TransformerDecoderLayer(*options, **where), num_decoder_layers, norm()
         )
         self.d_model, self.nhead, self.batch_first = d_model, nhead, batch_first
+        self._reset_parameters()
+
+    def _reset_parameters(self) -> None:
+        """Xavier-uniform matrices."""
         for parameter in self.parameters():
             if parameter.ndim > 1:
                 init.xavier_uniform_(parameter)

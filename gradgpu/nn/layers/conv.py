@@ -26,7 +26,7 @@ class _ConvNd(Module):
     """What all convolutions share: arguments, weights and their initialisation, repr."""
 
     _dims = 2
-    _transposed = False
+    transposed = False
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class _ConvNd(Module):
     def _weight_shape(self) -> tuple[int, ...]:
         first, second = (
             (self.in_channels, self.out_channels)
-            if self._transposed
+            if self.transposed
             else (self.out_channels, self.in_channels)
         )
         return (first, second // self.groups, *self.kernel_size)
@@ -111,11 +111,15 @@ class _ConvNd(Module):
         return sides
 
     def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input, self.weight, self.bias)
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution with other weights, for layers that make theirs from the layer's own."""
         conv = (F.conv1d, F.conv2d, F.conv3d)[self._dims - 1]
         padding = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._pad_sides(), mode=self.padding_mode), 0
-        return conv(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return conv(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
         ones, zeros = (1,) * self._dims, (0,) * self._dims
@@ -165,7 +169,7 @@ class Conv3d(_ConvNd):
 
 
 class _ConvTransposeNd(_ConvNd):
-    _transposed = True
+    transposed = True
 
     def __init__(
         self,

@@ -202,7 +202,7 @@ class _BatchStatistics(Module):
             state_dict[key] = self.num_batches_tracked
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
-    def _check(self, input: Tensor) -> None:
+    def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim not in self._ndims:
             wanted = " or ".join(f"{n}D" for n in self._ndims)
             raise ValueError(f"expected {wanted} input (got {input.ndim}D input)")
@@ -223,7 +223,7 @@ class _BatchNorm(_BatchStatistics):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        self._check(input)
+        self._check_input_dim(input)
         factor = self.momentum
         if self.training and self.track_running_stats:
             with no_grad():
@@ -278,7 +278,7 @@ class SyncBatchNorm(_BatchNorm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
         self.process_group = process_group
 
-    def _check(self, input: Tensor) -> None:
+    def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim < 2:
             raise ValueError(f"expected at least 2D input (got {input.ndim}D input)")
 
@@ -374,7 +374,7 @@ class _InstanceNorm(_BatchStatistics):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        self._check(input)
+        self._check_input_dim(input)
         batched = input.ndim == self._ndims[-1]
         x = input if batched else input.unsqueeze(0)
         if x.shape[1] != self.num_features and self.affine:

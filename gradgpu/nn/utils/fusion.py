@@ -68,7 +68,17 @@ def fuse_conv_bn_eval(conv: M, bn: Any, transpose: bool = False) -> M:
     return _fused(conv, bn, transpose)
 
 
-fuse_linear_bn_weights = fuse_conv_bn_weights
+def fuse_linear_bn_weights(
+    linear_w: Tensor,
+    linear_b: Tensor | None,
+    bn_rm: Tensor,
+    bn_rv: Tensor,
+    bn_eps: float,
+    bn_w: Tensor | None,
+    bn_b: Tensor | None,
+) -> tuple[Parameter, Parameter]:
+    """:func:`fuse_conv_bn_weights` of a linear layer."""
+    return fuse_conv_bn_weights(linear_w, linear_b, bn_rm, bn_rv, bn_eps, bn_w, bn_b)
 
 
 def fuse_linear_bn_eval(linear: M, bn: Any) -> M:

@@ -21,7 +21,7 @@ M = TypeVar("M", bound=Module)
 def output_dim(module: Module) -> int:
     """The dimension of a layer's weight that counts its outputs."""
     transposed = isinstance(module, (ConvTranspose1d, ConvTranspose2d)) or (
-        isinstance(module, _ConvNd) and module._transposed
+        isinstance(module, _ConvNd) and module.transposed
     )
     return 1 if transposed else 0
 
