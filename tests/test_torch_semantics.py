@@ -431,11 +431,9 @@ def test_complex_numbers_keep_their_imaginary_part(device: str) -> None:
     assert gg.cov(x).dtype is gg.complex64
     a = x.numpy(force=True)
     np.testing.assert_allclose(gg.cov(x).numpy(force=True), np.cov(a), rtol=1e-5)
-    for function in (gg.cumsum, gg.cumprod, gg.logsumexp):
+    for function in (gg.cumprod, gg.logsumexp):
         with pytest.raises(RuntimeError, match="complex"):
             function(x, 0)
-    with pytest.raises(RuntimeError, match="complex"):
-        gg.sinc(x)
 
 
 # ---- functions made of others ----
@@ -570,3 +568,39 @@ def test_names_of_what_is_never_postponed() -> None:
     assert gg.resolve_neg(x) is x and gg.alias_copy(x).data_ptr() != x.data_ptr()
     assert x.conj_physical_().tolist() == [1 - 1j]
     assert gg.zeros(2, 3, 4).permute(2, 0, 1).dim_order() == (1, 2, 0)
+
+
+def test_promotion_in_functions_made_of_others(device: str) -> None:
+    single, double, half, i = (
+        on(device, [2.0], dtype=d) for d in (gg.float32, gg.float64, gg.float16, gg.int64)
+    )
+    zero_dim = on(device, 2.0, dtype=gg.float64)
+    for function in (gg.copysign, gg.xlogy, gg.ldexp):
+        assert function(single, double).dtype is gg.float64 and function(zero_dim, i).dtype is gg.float64
+        assert function(single, zero_dim).dtype is gg.float32 and function(i, i).dtype is gg.float32
+        assert function(half, single).dtype is gg.float32
+        with pytest.raises(TypeError, match="expected a Tensor"):
+            function(2, 3)
+    check(
+        gg.xlogy(on(device, [3.0]), on(device, [0.7], dtype=gg.float16)),
+        [3 * np.log(np.float16(0.7).astype(float))],
+    )
+    check(gg.clamp(on(device, [True, False]), 2), [2, 2], gg.int64)
+    check(gg.clamp(on(device, [True, False]), False, False), [False, False], gg.bool)
+    check(gg.gcd(on(device, [4]), on(device, [True])), [1], gg.int64)
+    with pytest.raises(TypeError, match="expected a Tensor"):
+        gg.heaviside(on(device, [1.0]), 2)
+
+
+def test_what_is_refused() -> None:
+    x = gg.ones(2, 3)
+    for call, kind, match in (
+        (lambda: gg.isclose(x, x, rtol=-1), RuntimeError, "rtol must be"),
+        (lambda: gg.allclose(x, x, atol=-1), RuntimeError, "atol must be"),
+        (lambda: x.scatter(0, gg.zeros(2, 3, dtype=gg.int64), gg.ones(6)), RuntimeError, "src tensor"),
+        (lambda: gg.tensor(1.0).narrow(0, 0, 1), RuntimeError, "0-dim"),
+        (lambda: x.narrow(0, 3, 0), IndexError, "start out of range"),
+        (lambda: x.narrow(0, 1, 2), RuntimeError, "exceeds"),
+    ):  # fmt: skip
+        with pytest.raises(kind, match=match):
+            call()

@@ -241,9 +241,9 @@ def _whole(name: str, *tensors: Any) -> tuple:
     """Integer tensors of one dtype and shape."""
     for t in tensors:
         require_tensor(name, t)
-        if t.dtype.category != dt.INTEGER:
-            raise NotImplementedError(f'"{name}" not implemented for {t.dtype}; use integers')
     d = dt.result_type(*tensors)
+    if d.category != dt.INTEGER:
+        raise NotImplementedError(f'"{name}" not implemented for {d}; use integers')
     return broadcast_tensors(*[t.to(d) for t in tensors])
 
 

@@ -35,6 +35,9 @@ def isclose(
     tensor([ True, False])
     """
     _two_tensors("isclose", input, other)
+    for name, limit in (("rtol", rtol), ("atol", atol)):
+        if limit < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {limit}")
     input, other = input.detach(), other.detach()
     same = eq(input, other)
     if equal_nan:

@@ -10,6 +10,8 @@ below says what to do.
 
 from __future__ import annotations
 
+import builtins
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +22,7 @@ from ..cuda.array import full
 from ..cuda.complex import by_pairs, from_pairs, pairs, part
 from ..cuda.complex import pointwise as launch
 from ..tensor import Tensor, wrap
-from . import index, join, linalg, matrix, moments, pad  # noqa: F401  (whose ops are taught below)
+from . import index, join, linalg, matrix, moments, pad, scan  # noqa: F401  (whose ops are taught below)
 from . import pointwise as _pw
 from .convert import cast_op, copy_
 from .reduce import require_floating, require_tensor, sum_to_size_op
@@ -167,17 +169,21 @@ def _where(condition, a, b):
 
 
 def _power(x, exponent):
-    """Whole powers by products, and the square root."""
-    if isinstance(exponent, Tensor) or exponent != int(exponent.real):
+    """Whole powers by products, the square root, and others as exp(exponent · log x)."""
+    if isinstance(exponent, Tensor) or exponent != int(exponent.real) or builtins.abs(exponent) > 64:
         if not isinstance(exponent, Tensor) and exponent == 0.5:
             return sqrt_op(x)
-        raise RuntimeError(
-            f"pow: complex numbers are raised to whole powers and to 0.5 only, got {exponent!r}; "
-            "use gradgpu.exp(exponent * gradgpu.log(x))"
-        )
+        if not isinstance(exponent, Tensor):
+            exponent = _constant(exponent, x)
+        elif exponent.dtype is not x.dtype:
+            exponent = exponent.to(x.dtype)
+        zero, none = _zero(x), _zero(exponent)
+        one = _constant(1, x)
+        made = exp_op(mul_op(exponent, _log(_where(zero, one, x))))
+        return _where(none, one, _where(zero & ~none, _constant(0, x), made))
     n = int(exponent.real)
     made = None
-    for bit in bin(abs(n))[2:]:
+    for bit in bin(builtins.abs(n))[2:]:
         made = made if made is None else mul_op(made, made)
         if bit == "1":
             made = x if made is None else mul_op(made, x)
@@ -186,8 +192,107 @@ def _power(x, exponent):
     return _reciprocal(made) if n < 0 else made
 
 
+def _zero(x):
+    return _pw.eq(real_op(x), 0.0) & _pw.eq(imag_op(x), 0.0)
+
+
 def _reciprocal(x):
     return div_op(_constant(1, x), x)
+
+
+# ---- functions of the parts (Abramowitz & Stegun, chapter 4; the inverse ones as Kahan, "Branch cuts for complex elementary
+# functions", 1987, has them) ----
+def _times_i(x):
+    return complex_op(-imag_op(x), real_op(x))
+
+
+def _sin(x):
+    a, b = real_op(x), imag_op(x)
+    return complex_op(_pw.sin(a) * _pw.cosh(b), _pw.cos(a) * _pw.sinh(b))
+
+
+def _cos(x):
+    a, b = real_op(x), imag_op(x)
+    return complex_op(_pw.cos(a) * _pw.cosh(b), -(_pw.sin(a) * _pw.sinh(b)))
+
+
+def _sinh(x):
+    a, b = real_op(x), imag_op(x)
+    return complex_op(_pw.sinh(a) * _pw.cos(b), _pw.cosh(a) * _pw.sin(b))
+
+
+def _cosh(x):
+    a, b = real_op(x), imag_op(x)
+    return complex_op(_pw.cosh(a) * _pw.cos(b), _pw.sinh(a) * _pw.sin(b))
+
+
+def _tanh(x):
+    a, b = _pw.tanh(real_op(x)), _pw.tan(imag_op(x))
+    return div_op(complex_op(a, b), complex_op(a * 0.0 + 1.0, a * b))
+
+
+def _tan(x):
+    return neg_op(_times_i(_tanh(_times_i(x))))
+
+
+def _log1p(x):
+    a, b = real_op(x), imag_op(x)
+    return complex_op(_pw.log1p(a * (a + 2.0) + b * b) * 0.5, _pw.atan2(b, a + 1.0))
+
+
+def _expm1(x):
+    a, b = real_op(x), imag_op(x)
+    half = _pw.sin(b * 0.5)
+    return complex_op(_pw.expm1(a) * _pw.cos(b) - 2.0 * half * half, _pw.exp(a) * _pw.sin(b))
+
+
+def _roots(x):
+    """√(1 - x) and √(1 + x); the sign of a zero says on which side of a cut x lies."""
+    a, b = real_op(x), imag_op(x)
+    return sqrt_op(complex_op(1.0 - a, -b)), sqrt_op(complex_op(1.0 + a, b))
+
+
+def _asin(x):
+    low, high = _roots(x)
+    return complex_op(
+        _pw.atan2(real_op(x), real_op(mul_op(low, high))), _pw.asinh(imag_op(mul_op(conj_op(low), high)))
+    )
+
+
+def _acos(x):
+    low, high = _roots(x)
+    return complex_op(
+        2.0 * _pw.atan2(real_op(low), real_op(high)), _pw.asinh(imag_op(mul_op(conj_op(high), low)))
+    )
+
+
+def _acosh(x):
+    one = _constant(1, x)
+    low, high = sqrt_op(x - one), sqrt_op(x + one)
+    return complex_op(
+        _pw.asinh(real_op(mul_op(conj_op(low), high))), 2.0 * _pw.atan2(imag_op(low), real_op(high))
+    )
+
+
+def _asinh(x):
+    return neg_op(_times_i(_asin(_times_i(x))))
+
+
+def _atanh(x):
+    return mul_op(_log1p(x) - _log1p(neg_op(x)), _constant(0.5, x))
+
+
+def _atan(x):
+    return neg_op(_times_i(_atanh(_times_i(x))))
+
+
+def _scaled(function, factor):
+    return lambda x: mul_op(function(x), _constant(factor, x))
+
+
+def _sigmoid(x):
+    one = _constant(1, x)
+    return div_op(one, one + exp_op(neg_op(x)))
 
 
 # What a pointwise operation does with complex operands, which come as tensors of one dtype.
@@ -210,6 +315,31 @@ _POINTWISE: dict[str, Callable] = {
     "isnan": lambda x: _pw.isnan(real_op(x)) | _pw.isnan(imag_op(x)),
     "isinf": lambda x: _pw.isinf(real_op(x)) | _pw.isinf(imag_op(x)),
     "isfinite": lambda x: _pw.isfinite(real_op(x)) & _pw.isfinite(imag_op(x)),
+    "logical_not": _zero,
+    "logical_and": lambda a, b: ~(_zero(a) | _zero(b)),
+    "logical_or": lambda a, b: ~(_zero(a) & _zero(b)),
+    "logical_xor": lambda a, b: _zero(a) ^ _zero(b),
+    "lerp": lambda a, b, w: a + w * (b - a),
+    "sin": _sin,
+    "cos": _cos,
+    "tan": _tan,
+    "sinh": _sinh,
+    "cosh": _cosh,
+    "tanh": _tanh,
+    "asin": _asin,
+    "acos": _acos,
+    "atan": _atan,
+    "asinh": _asinh,
+    "acosh": _acosh,
+    "atanh": _atanh,
+    "log2": _scaled(_log, 1 / math.log(2)),
+    "log10": _scaled(_log, 1 / math.log(10)),
+    "log1p": _log1p,
+    "expm1": _expm1,
+    "exp2": lambda x: exp_op(mul_op(x, _constant(math.log(2), x))),
+    "rsqrt": lambda x: _reciprocal(sqrt_op(x)),
+    "sigmoid": _sigmoid,
+    "silu": lambda x: mul_op(x, _sigmoid(x)),
 }
 
 
@@ -275,6 +405,31 @@ def _bilinear(op: Op) -> Callable:
     return product
 
 
+def _complex_dtype(x: Any) -> bool:
+    return x is not None and (x._a if isinstance(x, Tensor) else x).dtype.kind == "c"
+
+
+def by_parts(op: Op) -> Callable:
+    """A linear operation on the real and on the imaginary parts; other inputs stay."""
+
+    def composite(*inputs: Any, **attrs: Any) -> Any:
+        made = []
+        for part_op, part_of in ((real_op, "real"), (imag_op, "imag")):
+            operands = [part_op(x) if _complex_dtype(x) else x for x in inputs]
+            numbers = {
+                name: getattr(value, part_of) if name == "value" else value for name, value in attrs.items()
+            }
+            made.append(op(*operands, **numbers))
+        return complex_op(*made)
+
+    return composite
+
+
+def _linear(x: Any, weight: Any, bias: Any) -> Tensor:
+    made = linalg.matmul(x, transpose(weight, -2, -1))
+    return made if bias is None else made + bias
+
+
 def _teach() -> None:
     """Says which operations take complex numbers, and with which code."""
     # Their code moves elements, or works on any dtype.
@@ -290,6 +445,9 @@ def _teach() -> None:
         OPS[name].complex = OPS[name].cpu, by_pairs(OPS[name].cuda)
     for name in ("mm", "matmul", "dot"):
         OPS[name].composite = _bilinear(OPS[name])
+    for name in ("gather", "scatter", "scatter_add", "triangle", "cumsum"):
+        OPS[name].composite = by_parts(OPS[name])
+    OPS["linear"].composite = _linear
     own = (
         view_as_real_op,
         view_as_complex_op,

@@ -15,6 +15,7 @@ from ..tensor import Tensor
 from .inplace import inplace
 from .pointwise import abs, exp, isinf, isnan, log, logaddexp, maximum, minimum, pow, sign, sin, trunc, where
 from .pointwise_op import Pointwise, binary_door, unary_door
+from .reduce import require_tensor
 from .registry import method
 
 _F: dict[str, Any] = {"result": "float", "half": "float32"}
@@ -67,6 +68,12 @@ hypot = binary_door(
 )
 
 
+def _float_type(*operands: Any) -> dt.dtype:
+    """The dtype of a function of these operands whose results are not whole."""
+    d = dt.result_type(*operands)
+    return d if d.category >= dt.FLOAT else dt.get_default_dtype()
+
+
 def copysign(input: Any, other: Any) -> Any:
     """The magnitude of `input` with the sign of `other`.
 
@@ -74,9 +81,11 @@ def copysign(input: Any, other: Any) -> Any:
     >>> gg.copysign(gg.tensor([1., -2.]), gg.tensor([-3., 4.]))
     tensor([-1.,  2.])
     """
-    if input.dtype.category < dt.FLOAT:
-        input = input.to(dt.get_default_dtype())
-    size = abs(input)
+    require_tensor("copysign", input)
+    d = _float_type(input, other)
+    if d.is_complex:
+        raise NotImplementedError(f"copysign: not implemented for {d}")
+    size = abs(input.to(d))
     negative = signbit(other) if isinstance(other, Tensor) else math.copysign(1, other) < 0
     return where(negative, -size, size) if isinstance(negative, Tensor) else -size if negative else size * 1
 
@@ -124,7 +133,11 @@ def xlogy(input: Any, other: Any) -> Any:
     >>> gg.xlogy(gg.tensor([0., 2.]), gg.tensor([0., 1.]))
     tensor([0., 0.])
     """
-    y = other if isinstance(other, Tensor) else input.new_tensor(other, dtype=dt.result_type(input, other))
+    like = input if isinstance(input, Tensor) else other
+    require_tensor("xlogy", like)
+    d = _float_type(input, other)
+    y = other.to(d) if isinstance(other, Tensor) else like.new_tensor(other, dtype=d)
+    input = input.to(d) if isinstance(input, Tensor) else input
     zero = (
         (input == 0) & ~isnan(y)
         if isinstance(input, Tensor)
@@ -147,6 +160,8 @@ def heaviside(input: Any, values: Any) -> Any:
     >>> gg.heaviside(gg.tensor([-1., 0., 2.]), gg.tensor(0.5))
     tensor([0.0000, 0.5000, 1.0000])
     """
+    for t in (input, values):
+        require_tensor("heaviside", t)
     if input.dtype is not values.dtype:
         raise RuntimeError(
             f"heaviside is not yet implemented for tensors with different dtypes: {input.dtype} and {values.dtype}"
@@ -174,12 +189,10 @@ def float_power(input: Any, exponent: Any) -> Any:
 
 def ldexp(input: Any, other: Any) -> Any:
     """`input` · 2^`other`."""
-    return input * pow(
-        2.0,
-        other
-        if isinstance(other, Tensor)
-        else input.new_tensor(float(other), dtype=dt.result_type(input, float(other))),
-    )
+    require_tensor("ldexp", input)
+    d = _float_type(input, other)
+    exponent = other.to(d) if isinstance(other, Tensor) else input.new_tensor(other, dtype=d)
+    return input.to(d) * pow(2.0, exponent)
 
 
 def positive(input: Any) -> Any:

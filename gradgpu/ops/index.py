@@ -305,6 +305,10 @@ def _check_element_index(op: str, x: Any, index: Any, dim: int, source: Any = No
         raise RuntimeError(
             f"{op}: Index tensor must have the same number of dimensions as input tensor: {index.ndim} and {x.ndim}"
         )
+    if source is not None and source.ndim != index.ndim:
+        raise RuntimeError(
+            f"{op}: Index tensor must have the same number of dimensions as src tensor: {index.ndim} and {source.ndim}"
+        )
     for d in range(index.ndim):
         n = index.shape[d]
         if d != dim and n > x.shape[d] or source is not None and n > source.shape[d]:

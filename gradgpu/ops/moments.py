@@ -449,6 +449,8 @@ def norm(
     require_tensor("norm", input)
     if dtype is not None and input.dtype is not dtype:
         input = input.to(dtype)
+    if input.dtype.is_complex:
+        input = _pw.abs(input)
     require_floating("norm", input)
     if p is None or p == "fro":
         p = 2.0

@@ -634,11 +634,21 @@ def clamp(input: Any, min: Any = None, max: Any = None, *, out: Any = None) -> A
     """
     if min is None and max is None:
         raise ValueError("clamp: At least one of 'min' or 'max' must not be None")
+    if input.dtype.is_complex:
+        raise NotImplementedError("clamp is not supported for complex types")
+    if isinstance(min, complex) or isinstance(max, complex):
+        raise RuntimeError("clamp: a complex number is no limit")
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         if min is not None:
             input = maximum(input, min)
         return input if max is None else minimum(input, max, out=out)
     d = input.dtype
+    if d is dt.bool:
+        input = input.to(dt.result_type(*[x for x in (input, min, max) if x is not None]))
+        d = input.dtype
+        if d is dt.bool:
+            input, d = input.to(dt.uint8), dt.uint8
+            return clamp_op(input, low=int(min or 0), high=int(True if max is None else max)).to(dt.bool)
     if not d.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
         input = input.to(dt.get_default_dtype())
         d = input.dtype

@@ -446,10 +446,16 @@ def unsqueeze(input: Any, dim: int) -> Any:
 def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     """`length` entries of dimension `dim` from `start` on, as a view."""
     shape = input._a.shape
+    if not shape:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     d = canonical_dim(dim, len(shape), "narrow")
     start = int(start)
     begin = start + shape[d] if start < 0 else start
-    if not 0 <= begin <= shape[d] or length < 0 or begin + length > shape[d]:
+    if not 0 <= begin <= shape[d]:
+        raise IndexError(
+            f"narrow: start out of range (expected to be in range of [{-shape[d]}, {shape[d]}], but got {start})"
+        )
+    if length < 0 or begin + length > shape[d]:
         raise RuntimeError(f"narrow: start ({start}) + length ({length}) exceeds dimension size ({shape[d]})")
     return basic_index_op(input, index=(*[slice(None)] * d, slice(begin, begin + length)))
 

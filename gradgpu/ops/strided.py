@@ -14,6 +14,7 @@ from ..autograd.layers import LAYERS, LayerArray
 from ..autograd.modes import enable_grad
 from ..tensor import Tensor, wrap
 from . import shape as _shape
+from .complex import by_parts
 from .convert import clone
 from .creation import zeros_like
 from .inplace import check_history
@@ -188,6 +189,12 @@ windows_backward_op = Op(
     _windows_backward_cuda,
     {"g": lambda g0, g_shape, *, dim, step: windows_op(g0, dim=dim, size=g_shape[-1], step=step)},
 )
+
+
+for _op in (strided_op, windows_op):
+    _op.complex = _op.cpu, _op.cuda  # they move no element
+for _op in (strided_backward_op, windows_backward_op):
+    _op.composite = by_parts(_op)
 
 
 @method("unfold")
