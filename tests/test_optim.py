@@ -576,3 +576,20 @@ def test_states_of_cyclic_schedules_have_pytorchs_names():
         "end_step": 2.0, "start_lr": "initial_lr", "end_lr": "max_lr", "start_momentum": "max_momentum",
         "end_momentum": "base_momentum",
     }  # fmt: skip
+
+
+def test_hooks_of_an_optimizers_state():
+    optimizer = optim.Adam([gg.nn.Parameter(gg.ones(2))])
+    seen = []
+    optimizer.register_state_dict_pre_hook(lambda o: seen.append("save"))
+    optimizer.register_state_dict_post_hook(lambda o, state: {**state, "more": len(seen)})
+    handle = optimizer.register_load_state_dict_pre_hook(lambda o, state: seen.append(state.pop("more")))
+    optimizer.register_load_state_dict_pre_hook(lambda o, state: seen.append("first"), prepend=True)
+    optimizer.register_load_state_dict_post_hook(lambda o: seen.append(type(o)))
+    state = optimizer.state_dict()
+    optimizer.load_state_dict(state)
+    assert seen == ["save", "first", 1, optim.Adam] and state["more"] == 1
+    handle.remove()
+    optimizer.load_state_dict(state)
+    assert seen[4:] == ["first", optim.Adam]
+    assert copy.deepcopy(optimizer).state_dict().keys() == {"state", "param_groups"}

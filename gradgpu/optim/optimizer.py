@@ -56,6 +56,9 @@ class Optimizer:
     def _init_hooks(self) -> None:
         self._pre_hooks: dict[int, Callable] = {}
         self._post_hooks: dict[int, Callable] = {}
+        self._state_dict_hooks: dict[str, dict[int, Callable]] = {
+            kind: {} for kind in ("save before", "save after", "load before", "load after")
+        }
 
     # ---- groups ----
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -153,8 +156,34 @@ class Optimizer:
         return RemovableHandle(self._post_hooks, hook)
 
     # ---- state ----
+    def _state_hook(self, kind: str, hook: Callable, prepend: bool) -> RemovableHandle:
+        hooks = self._state_dict_hooks[kind]
+        before = list(hooks) if prepend else []
+        handle = RemovableHandle(hooks, hook)
+        for key in before:  # to the end, behind the new one
+            hooks[key] = hooks.pop(key)
+        return handle
+
+    def register_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """``hook(optimizer)`` before ``state_dict``."""
+        return self._state_hook("save before", hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """``hook(optimizer, state_dict)`` after ``state_dict``; it may return another one."""
+        return self._state_hook("save after", hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """``hook(optimizer, state_dict)`` before loading, of a shallow copy; it may return another one."""
+        return self._state_hook("load before", hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """``hook(optimizer)`` after loading."""
+        return self._state_hook("load after", hook, prepend)
+
     def state_dict(self) -> dict[str, Any]:
         """``{'state': {index: {…}}, 'param_groups': [{…, 'params': [indices]}]}``, as PyTorch's."""
+        for hook in self._state_dict_hooks["save before"].values():
+            hook(self)
         number = {id(p): i for i, p in enumerate(chain.from_iterable(g["params"] for g in self.param_groups))}
         groups = [
             {
@@ -164,7 +193,11 @@ class Optimizer:
             for group in self.param_groups
         ]
         state = {number[id(p)]: dict(s) for p, s in self.state.items() if s}
-        return {"state": state, "param_groups": groups}
+        made: dict[str, Any] = {"state": state, "param_groups": groups}
+        for hook in self._state_dict_hooks["save after"].values():
+            changed = hook(self, made)
+            made = made if changed is None else changed
+        return made
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take back what ``state_dict`` gave; tensors are copied to each parameter's device and dtype.
@@ -172,6 +205,10 @@ class Optimizer:
         Raises:
             ValueError: the groups differ in number or size.
         """
+        state_dict = dict(state_dict)
+        for hook in self._state_dict_hooks["load before"].values():
+            changed = hook(self, state_dict)
+            state_dict = state_dict if changed is None else changed
         groups = state_dict["param_groups"]
         if len(groups) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
@@ -209,6 +246,8 @@ class Optimizer:
                 self.state[key] = value
         for mine, given in zip(self.param_groups, groups):
             mine.update({k: copy.deepcopy(v) for k, v in given.items() if k != "params"})
+        for hook in self._state_dict_hooks["load after"].values():
+            hook(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
