@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 from numpy import generic, ndarray
 
 from .layers import LAYERS, LayerArray
-from .modes import state
+from .modes import SPECIAL, state
 
 next_sequence = count(0, -1).__next__  # counts down: the latest node has the smallest number
 _by_sequence = attrgetter("seq")
@@ -345,20 +345,24 @@ def run(
     tensors = (
         create_graph if not LAYERS else create_graph or bool(state.layers)
     )  # no bare arrays in transforms
-    autocast = state.autocast
-    if autocast is not None:
-        state.autocast = None  # gradients have the dtypes of forward
-    task = running = None
-    watch = state.anomaly
-    if watch:
-        running = state.running
+    task = running = autocast = None
+    watch = False
+    if SPECIAL:
+        autocast = state.autocast
+        if autocast is not None:
+            state.autocast = None  # gradients have the dtypes of forward
+        watch = state.anomaly
+        if watch:
+            running = state.running
     try:
         waiting: dict[int, tuple[Node, Any]] = {}  # by number: a node and the sum of its gradients so far
         heap: list[int] = []  # the numbers in `waiting`, the latest node first
         leaves: dict[Any, Any] = {}
         owned: set[Any] = set()  # numbers and leaves whose sums were made here and may be added to in place
-        for root, gradient in zip(roots, gradients, strict=True):
-            g = gradient if tensors else gradient._a
+        k = 0
+        for root in roots:
+            g = gradients[k] if tensors else gradients[k]._a
+            k += 1
             if type(root) is not Node:
                 leaves[root] = leaves[root] + g if root in leaves else g
             elif root.seq in waiting:
@@ -374,7 +378,7 @@ def run(
         if watchers:
             task = state.task
             state.task = Task(roots, useful)
-        wanted = set(targets or ())
+        wanted: Any = () if targets is None else set(targets)
         captured: dict[Any, Any] = {}
         at, pop, at_leaf = waiting.get, waiting.pop, leaves.get
         # Every gradient of a node comes from later ones, so the latest node that waits has all of its gradient.
@@ -469,7 +473,7 @@ def run(
                 deposit = targets is None or deposit_targets and edge in wanted
                 leaves[edge], g = g, None
                 _arrive(edge, leaves.pop(edge), tensors, create_graph, keeps, deposit)
-        return [_as_tensor(captured.get(t), tensors) for t in targets or ()]
+        return [] if targets is None else [_as_tensor(captured.get(t), tensors) for t in targets]
     finally:
         state.grad = before
         if autocast is not None:

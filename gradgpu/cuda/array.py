@@ -113,11 +113,16 @@ class Array:
 
     def copy(self) -> Array:
         """A contiguous copy on the same device."""
-        if self.layout.contiguous:
-            made = empty(self.shape, self.dtype, self.device)
-            if self.size:
-                b = backend()
-                b.copy(made.ptr, self.ptr, self.nbytes, b.current_stream_ptr())
+        layout = self.layout
+        if layout.contiguous:
+            b = backend()
+            if layout.device == b.get_device():
+                mem = b.alloc(layout.nbytes)
+                made = Array(mem, mem.ptr, layout)
+            else:
+                made = empty(layout.shape, layout.dtype, layout.device)
+            if layout.size:
+                b.copy(made.ptr, self.ptr, layout.nbytes, b.current_stream_ptr())
             return made
         from .elementwise import copy
 

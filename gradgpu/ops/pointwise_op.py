@@ -804,7 +804,10 @@ def _binary_vjp(op: Pointwise) -> Callable:
         if create_graph or type(saved) is not tuple:
             return general(node, g, edges, create_graph)
         kind = type(g)
+        a, b = edges
         if kind is Array:
+            if saved is _NOTHING and (a is None or first is _same) and (b is None or second is _same):
+                return g, g
             return fused(g, unpack(node), edges, None)
         if kind is not float32 and kind is not float64 and g.itemsize == 2:
             return general(node, g, edges, create_graph)
@@ -813,7 +816,6 @@ def _binary_vjp(op: Pointwise) -> Callable:
             checks[0][0] != checks[1] or len(checks) > 2 and (len(checks) > 4 or checks[2][0] != checks[3])
         ):
             unpack(node)
-        a, b = edges
         if b is not None:
             b = g if second is _same else second(g, saved, None)  # type: ignore[misc]
         if a is not None:
