@@ -396,3 +396,11 @@ def test_parametrized_layers_on_cuda_compute_the_same(form):
     there.sum().backward()
     for p, g in zip(layer.parameters(), grads):
         close(p.grad, g)
+
+
+def test_functional_call_under_its_old_name():
+    layer = gg.nn.Linear(1, 1)
+    called = gg.nn.utils.stateless.functional_call(
+        layer, {"weight": gg.ones(1, 1), "bias": gg.ones(1)}, gg.ones(1, 1)
+    )
+    assert called.item() == 2.0

@@ -291,6 +291,26 @@ def test_cuda_array_interface() -> None:
         t.requires_grad_().__cuda_array_interface__  # noqa: B018
 
 
+@pytest.mark.cuda
+def test_arrays_of_other_libraries_on_the_device() -> None:
+    class Foreign:
+        """What CuPy and others have."""
+
+        def __init__(self, x: gg.Tensor) -> None:
+            self.kept, self.dtype, self.__cuda_array_interface__ = x, x.dtype.np, x.__cuda_array_interface__
+
+    x = gg.arange(3.0, device="cuda")
+    shared, copied = gg.as_tensor(Foreign(x)), gg.tensor(Foreign(x), dtype=gg.float64, requires_grad=True)
+    assert gg.as_tensor(Foreign(x), device="cuda").data_ptr() == x.data_ptr()
+    x[0] = 5.0
+    assert shared.device == x.device and shared.tolist() == [5.0, 1.0, 2.0]
+    assert copied.device == x.device and copied.tolist() == [0.0, 1.0, 2.0]
+    assert copied.requires_grad and copied.dtype is gg.float64
+    assert gg.as_tensor(Foreign(x), device="cpu").tolist() == [5.0, 1.0, 2.0]
+    assert gg.asarray(Foreign(x)).data_ptr() == gg.asarray(Foreign(x), copy=False).data_ptr() == x.data_ptr()
+    assert gg.asarray(Foreign(x), copy=True).data_ptr() != x.data_ptr()
+
+
 def test_no_cuda_array_interface_on_the_cpu() -> None:
     assert not hasattr(gg.ones(2), "__cuda_array_interface__")
 

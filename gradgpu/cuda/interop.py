@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,16 @@ def from_cuda_array_interface(x: Any) -> Array:
         description["data"][0],
         layout_of(b.get_device() if device is None else int(device), dtype, shape, strides),
     )
+
+
+def from_capsule(holder: Callable[[tuple[int, int]], Any]) -> Array:
+    """An Array over the device memory of a DLPack capsule: ``holder(device)`` is an object that gives it."""
+    b = backend()
+    if b.simulated:
+        raise BufferError("from_dlpack: the simulator's device memory cannot be shared with other libraries")
+    import cupy
+
+    return from_cuda_array_interface(cupy.from_dlpack(holder((2, b.get_device()))))
 
 
 def to_cupy(x: Array) -> Any:

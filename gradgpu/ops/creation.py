@@ -118,6 +118,10 @@ def tensor(
         made = data.detach().clone().to(data.device if device is None else Device(device), d or data.dtype)
         made.requires_grad = requires_grad
         return made
+    if hasattr(data, "__cuda_array_interface__"):
+        made = as_tensor(_foreign(data).clone(), d, device)
+        made.requires_grad = requires_grad
+        return made
     where = as_device(device)
     made = array_on(host_array(data, d), where)
     if type(data) is float and where.type == "cpu" and made.dtype != dt.bfloat16.np:
@@ -126,12 +130,17 @@ def tensor(
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """`data` as a tensor, sharing memory where it can (a tensor or numpy array of that dtype and device)."""
+    """`data` as a tensor, sharing memory where it can (a tensor or array of that dtype and device).
+
+    Arrays are numpy's, and on a GPU those of any library that has `__cuda_array_interface__`, as CuPy's.
+    """
     if isinstance(data, Tensor):
         return data.to(
             data.device if device is None else Device(device),
             data.dtype if dtype is None else dt.as_dtype(dtype),
         )
+    if hasattr(data, "__cuda_array_interface__"):
+        return as_tensor(_foreign(data), dtype, device)
     where = as_device(device)
     if (
         isinstance(data, np.ndarray)
@@ -150,7 +159,11 @@ def asarray(
     Of a tensor that requires grad the result is detached, unless `requires_grad`.
     """
     made = as_tensor(obj, dtype, device)
-    shares = made is obj or isinstance(obj, np.ndarray) and made.is_cpu and np.may_share_memory(made._a, obj)
+    if isinstance(obj, np.ndarray):
+        shares = made.is_cpu and np.may_share_memory(made._a, obj)
+    else:
+        described = getattr(obj, "__cuda_array_interface__", None) if made.is_cuda else None
+        shares = made is obj or described is not None and described["data"][0] == made.data_ptr()
     if copy and shares:
         made = made.detach().clone()
     elif copy is False and not shares:
@@ -183,17 +196,24 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return wrap(array)
 
 
+def _foreign(x: Any) -> Tensor:
+    """A tensor over another library's device memory."""
+    from ..cuda.interop import from_cuda_array_interface
+
+    return wrap(from_cuda_array_interface(x))
+
+
 class _Capsule:
     """A DLPack capsule as an object that has it: numpy reads no others."""
 
-    def __init__(self, capsule: Any) -> None:
-        self.capsule = capsule
+    def __init__(self, capsule: Any, device: tuple[int, int] = (1, 0)) -> None:
+        self.capsule, self.device = capsule, device
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         return self.capsule
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return (1, 0)
+        return self.device
 
 
 class _Writable:
@@ -205,11 +225,22 @@ class _Writable:
         self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
 
 
+def _from_capsule(x: Any) -> Tensor:
+    try:
+        found = np.from_dlpack(_Capsule(x))
+    except (RuntimeError, BufferError):  # device memory, which numpy leaves to others
+        from ..cuda.interop import from_capsule
+
+        return wrap(from_capsule(lambda device: _Capsule(x, device)))
+    # Capsules do not say whether the memory may be written, and numpy then takes it for constant; it never is.
+    return from_numpy(np.asarray(_Writable(found)))
+
+
 def from_dlpack(x: Any) -> Tensor:
     """A tensor that shares the memory of another library's array, by DLPack (CPU), or by the CUDA array interface.
 
     Args:
-        x: an object with ``__dlpack__`` or ``__cuda_array_interface__``, or a DLPack capsule of CPU memory.
+        x: an object with ``__dlpack__`` or ``__cuda_array_interface__``, or a DLPack capsule.
 
     Raises:
         TypeError: x is none of them. BufferError: the memory cannot be shared.
@@ -223,12 +254,9 @@ def from_dlpack(x: Any) -> Tensor:
     if isinstance(x, Tensor):
         return x.detach()
     if hasattr(x, "__cuda_array_interface__"):
-        from ..cuda.interop import from_cuda_array_interface
-
-        return wrap(from_cuda_array_interface(x))
+        return _foreign(x)
     if type(x).__name__ == "PyCapsule":
-        # Capsules do not say whether the memory may be written, and numpy then takes it for constant; it never is.
-        return from_numpy(np.asarray(_Writable(np.from_dlpack(_Capsule(x)))))
+        return _from_capsule(x)
     if not hasattr(x, "__dlpack__"):
         raise TypeError(f"from_dlpack: a {type(x).__name__} has no __dlpack__")
     return from_numpy(np.from_dlpack(x))

@@ -18,6 +18,7 @@ _LAZY = {
     "parametrize": "parametrize",
     "prune": "prune",
     "skip_init": "init",
+    "stateless": "stateless",
 }
 
 
