@@ -11,6 +11,7 @@ from typing import Any
 from ..dtypes import FLOAT
 from ..tensor import Tensor, wrap
 from .engine import LEAF, Node, check_version, new_node, saved_of, select_node
+from .layers import LAYERS, top_level
 from .modes import no_grad, set_grad_enabled, state
 
 
@@ -25,6 +26,7 @@ class FunctionCtx:
         self.function = function
         self.needs_input_grad = needs
         self._saved: tuple = ()
+        self._for_forward: tuple = ()
         self._dirty: tuple = ()
         self._plain: tuple = ()
         self._materialize = True
@@ -38,6 +40,10 @@ class FunctionCtx:
                     f"save_for_backward can only save variables, but argument is of type {type(t).__name__}"
                 )
         self._saved = tensors
+
+    def save_for_forward(self, *tensors: Tensor | None) -> None:
+        """Keeps inputs or outputs for `jvp`, where `saved_tensors` gives them."""
+        self._for_forward = tensors
 
     @property
     def saved_tensors(self) -> tuple:
@@ -67,6 +73,10 @@ class Function:
 
     Static methods `forward(ctx, *args)` and `backward(ctx, *grad_outputs)`; or `forward(*args)` with
     `setup_context(ctx, inputs, output)`. `vjp` may stand for `backward`. Used through `apply`.
+
+    In forward mode `jvp(ctx, *tangents)` gives the tangents of the outputs (without it they come from `backward`). Under vmap
+    `forward` and `backward` run on batches if `generate_vmap_rule` is True, or `vmap(info, in_dims, *args)`, which returns
+    (outputs, out_dims), does the whole batch.
 
     >>> import gradgpu as gg
     >>> class Exp(gg.autograd.Function):
@@ -114,6 +124,9 @@ class Function:
 
     setup_context: Any = None
     vjp: Any = None
+    jvp: Any = None
+    vmap: Any = None
+    generate_vmap_rule = False
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
@@ -122,21 +135,34 @@ class Function:
             args = _with_defaults(cls.forward, args, kwargs)
         elif kwargs:
             raise TypeError(f"{cls.__name__}.apply() takes no keyword arguments")
-        needs = tuple([isinstance(a, Tensor) and a.requires_grad for a in args])
-        ctx = FunctionCtx(cls, needs)
-        with no_grad():
-            if cls.setup_context is None:
-                result = cls.forward(ctx, *args)
-            else:
-                result = cls.forward(*args)
-                cls.setup_context(ctx, args, result)
-        several = isinstance(result, (tuple, list))
-        outputs = list(result) if several else [result]
-        _check_dirty(ctx, args, outputs)
-        for t in ctx._dirty:
-            t._bump()
-        outputs = _link(cls, ctx, args, outputs, state.grad and any(needs))
-        return tuple(outputs) if several else outputs[0]
+        result, ctx = called(cls, args)
+        ctx._for_forward = ()  # which may hold the outputs, and they the context
+        return result
+
+
+def called(cls: Any, args: tuple) -> tuple[Any, FunctionCtx]:
+    """(outputs, context) of a call."""
+    needs = tuple([isinstance(a, Tensor) and a.requires_grad for a in args])
+    ctx = FunctionCtx(cls, needs)
+    level = top_level([a._a for a in args if isinstance(a, Tensor)]) if LAYERS else None
+    record = state.grad
+    with no_grad():
+        if level is not None:
+            from ..ops.function_rules import run
+
+            result = run(level, cls, ctx, args, record)
+        elif cls.setup_context is None:
+            result = cls.forward(ctx, *args)
+        else:
+            result = cls.forward(*args)
+            cls.setup_context(ctx, args, result)
+    several = isinstance(result, (tuple, list))
+    outputs = list(result) if several else [result]
+    _check_dirty(ctx, args, outputs)
+    for t in ctx._dirty:
+        t._bump()
+    outputs = _link(cls, ctx, args, outputs, record and any(needs))
+    return (tuple(outputs) if several else outputs[0]), ctx
 
 
 def _with_defaults(forward: Any, args: tuple, kwargs: dict) -> tuple:
@@ -328,7 +354,9 @@ def _alias(out: Tensor, cls: type, k: int, several: bool) -> Tensor:
     if not state.grad:
         return out if out._base is not None else out.view_as(out)
     base = out if out._base is None else out._base
-    alias = out.detach()
+    out._materialise()
+    alias = wrap(out._a)  # detach would cut off what transforms around this one want
+    alias._cell = out._version_cell()
     name = cls.__name__
     alias._base, alias._origin = base, (name, k) if several else (name, k, True)
     alias._chain = (None, lost_view, {"array": alias._a, "function": name, "number": k})

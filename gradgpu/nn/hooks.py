@@ -13,6 +13,8 @@ from ..tensor import Tensor
 class _Boundary(Function):
     """The identity, with a callback that sees, and may replace, the gradients passing through it."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(ctx: Any, callback: Callable[[tuple], tuple], *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.callback = callback

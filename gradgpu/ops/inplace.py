@@ -143,7 +143,7 @@ def _memory_of(a: Any) -> tuple[int, int] | None:
     """(address of the first byte, of the byte after the last) of an array without gaps; None if there are some."""
     if isinstance(a, ndarray):
         return (a.ctypes.data, a.ctypes.data + a.nbytes) if a.flags.c_contiguous else None
-    return (a.ptr, a.ptr + a.size * a.itemsize) if a.layout.contiguous else None
+    return (a.ptr, a.ptr + a.nbytes) if a.layout.contiguous else None
 
 
 def check_overlap(name: str, a: Any, values: Any) -> None:

@@ -106,8 +106,9 @@ def storage_offset(self: Any) -> int:
     >>> gg.zeros(4)[1:].storage_offset()
     1
     """
-    self._materialise()
-    a = outermost(self)._a
+    source = outermost(self)
+    source._materialise()
+    a = source._a
     if hasattr(a, "mem"):
         return (a.ptr - int(a.mem.ptr)) // a.dtype.itemsize
     base = a

@@ -149,7 +149,7 @@ def derivative(op: Any, primals: list, tangents: list, attrs: dict, outputs: tup
     elif name in CHOICES:
         made = (CHOICES[name](tangents[0], outputs[1], attrs), None)
     else:
-        return _by_double_backward(op, primals, tangents, attrs)
+        return by_double_backward(op, primals, tangents, attrs)
     return made if isinstance(made, tuple) else (made,)
 
 
@@ -257,7 +257,7 @@ def leaf(t: Tensor) -> Tensor:
     return fresh_leaf(t) if t._edge is None or _outside(t) else t.view_as(t)
 
 
-def _by_double_backward(op: Op, primals: list, tangents: list, attrs: dict) -> tuple:
+def by_double_backward(op: Callable, primals: list, tangents: list, attrs: dict) -> tuple:
     from ..autograd import grad
 
     record = state.grad
