@@ -123,7 +123,7 @@ def test_dual_numbers(device: str) -> None:
         close(y.tangent, x.cos() * x * t)
         assert fwAD.unpack_dual(x * 2).tangent is None
         assert fwAD.unpack_dual(dual.detach() * 2).tangent is None
-        assert fwAD.unpack_dual((dual > 0)).tangent is None
+        assert fwAD.unpack_dual(dual > 0).tangent is None
         if dual[0] > -100:  # values are there
             close(fwAD.unpack_dual(dual[0] * 3).tangent, 3 * t[0])
         assert "tangent" in repr(dual)

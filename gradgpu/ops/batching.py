@@ -5,7 +5,7 @@ meets one is handed here (autograd/layers.py says how), and its *rule* does to a
 operations on the tensors inside, what the operation does to one. The rules stand in `RULES`, by family: most operations
 leave leading dimensions alone (`leading`) or name dimensions (`shifted`); products, convolutions and indexing fold the batch
 into a dimension they have. What saves values for backward in a form of its own (norms, cross-entropy) is done by simpler
-operations instead (`COMPOSITES`). `WITHOUT_RULE` says of the others why they have none.
+operations instead (`COMPOSITES`, and what a `Fused` op is composed of). `WITHOUT_RULE` says of the others why they have none.
 
 A new operation needs an entry in one of the three; tests/test_vmap.py holds every rule against a loop.
 """
@@ -153,7 +153,7 @@ class Vmap(Level):
         plain = _PLAIN.get(op.name)
         if plain is not None and all(x is None for x in inputs[plain]):
             return None
-        return COMPOSITES.get(op.name)
+        return COMPOSITES.get(op.name) or super().composite(op, inputs)
 
     def run(self, op: Any, inputs: Sequence[Any], arrays: Sequence[Any], attrs: dict) -> Any:
         rule = pointwise if isinstance(op, Pointwise) else RULES.get(op.name)
@@ -819,5 +819,9 @@ _PLAIN = {
 }
 
 WITHOUT_RULE: dict[str, str] = {
+    **dict.fromkeys(
+        ("lstm_backward", "gru_backward", "rnn_backward"),
+        "gradients of recurrent layers are computed by simpler operations under vmap, and this one is not called",
+    ),
     "flat_nonzero": "how many elements are not zero differs from entry to entry, and so would the shapes of the results",
 }

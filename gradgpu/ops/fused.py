@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..autograd.engine import Node, new_node
+from ..autograd.modes import enable_grad, state
 from ..tensor import run_backward, wrap
 from .registry import PASS, Op, unpack
 
@@ -41,7 +42,9 @@ class Fused(Op):
         for x, edge in zip(inputs, node.edges):
             if edge is not None:
                 x._edge = new_node(PASS, (edge,))
-        outputs = self.composed(*inputs, **node.attrs)
+        record = state.grad  # no: what transforms work on is done by `composed`, too
+        with enable_grad():
+            outputs = self.composed(*inputs, **node.attrs)
         several = outputs if type(outputs) is tuple else (outputs,)
         pairs = [
             (y, h)
@@ -49,5 +52,5 @@ class Fused(Op):
             if h is not None and y.requires_grad
         ]
         wanted = [x for x, edge in zip(inputs, edges) if edge is not None]
-        found = iter(run_backward([y for y, _ in pairs], [h for _, h in pairs], True, True, wanted))
+        found = iter(run_backward([y for y, _ in pairs], [h for _, h in pairs], True, record, wanted))
         return [None if edge is None else next(found) for edge in edges]
