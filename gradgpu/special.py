@@ -10,6 +10,7 @@ from .ops.bessel import i0, i0e, i1, i1e, igamma, igammac, polygamma, zeta
 from .ops.creation import full_like
 from .ops.elementary import erfinv, sinc, xlogy
 from .ops.moments import logsumexp
+from .ops.out import install as _install_out
 from .ops.pointwise import erf, erfc, exp2, expm1, isnan, log1p, round, sigmoid, where
 from .ops.softmax import log_softmax, softmax
 from .ops.special import digamma, lgamma, logit
@@ -89,3 +90,6 @@ def multigammaln(input: Tensor, p: int) -> Tensor:
     for j in range(1, p):
         total = total + lgamma(input - j / 2)
     return total
+
+
+_install_out(globals(), __all__)

@@ -442,6 +442,8 @@ def test_common_divisors_and_multiples(device: str) -> None:
     a, b = rng.integers(-500, 500, (40, 1)), rng.integers(-500, 500, 30)
     check(gg.gcd(on(device, a), on(device, b)), np.gcd(a, b), gg.int64)
     check(on(device, a).lcm(on(device, b)), np.lcm(a, b), gg.int64)
+    check(on(device, [4, 6]).gcd_(on(device, [6])), [2, 6])
+    check(on(device, [4, 6]).lcm_(on(device, [6])), [12, 6])
     check(gg.gcd(on(device, [0, 4], dtype=gg.int32), on(device, [0, 0])), [0, 4], gg.int64)
     with pytest.raises(NotImplementedError, match="float32"):
         gg.gcd(on(device, [1.0]), on(device, [1.0]))
@@ -490,7 +492,9 @@ def test_incomplete_gamma(device: str) -> None:
     x = np.linspace(0.1, 9, 7)
     check(gg.igamma(on(device, [1.0]), on(device, x, dtype=gg.float32)), 1 - np.exp(-x))
     check(on(device, [2.0]).igammac(on(device, x, dtype=gg.float32)), np.exp(-x) * (1 + x))
-    assert gg.special.gammainc is gg.igamma
+    assert gg.special.gammainc(on(device, 1.0), on(device, 2.0)).shape == ()
+    bad = gg.igamma(on(device, [-1.0, 1.0, 0.0, NAN, 0.0]), on(device, [1.0, -1.0, 1.0, 1.0, 0.0]))
+    assert np.isnan(bad.tolist()).tolist() == [True, True, False, True, True] and bad[2].item() == 1
     with pytest.raises(RuntimeError, match="one dtype"):
         gg.igamma(on(device, [1.0]), on(device, [1.0], dtype=gg.float64))
 
@@ -604,3 +608,25 @@ def test_what_is_refused() -> None:
     ):  # fmt: skip
         with pytest.raises(kind, match=match):
             call()
+
+
+def test_derivatives_of_digamma_and_zeta_where_they_are_not_smooth(device: str) -> None:
+    x = on(device, [-0.5, -2.25, -12.0])
+    check(gg.polygamma(2, x)[:2], [-0.8287966, 123.89696])
+    assert np.isnan(gg.polygamma(3, x)[2].item())
+    found = gg.special.zeta(on(device, [1.0, 2.0, 0.5, 2.0]), on(device, [1.0, -1.0, 1.0, -0.5]))
+    assert found[:2].tolist() == [np.inf, np.inf] and np.isnan(found[2:].tolist()).all()
+    x = on(device, [0.0, 0.5], dtype=gg.float64, requires_grad=True)
+    (slope,) = gg.autograd.grad(gg.i0(x).sum(), x, create_graph=True)
+    (bend,) = gg.autograd.grad(slope.sum(), x)
+    check(slope, [0, 0.25789431])
+    check(bend, [0.5, 0.54769484])
+
+
+def test_integers_are_not_divided_by_zero() -> None:
+    a, zero = gg.tensor([7, -7]), gg.tensor([2, 0])
+    for call in (lambda: a // zero, lambda: a % zero, lambda: gg.fmod(a, 0), lambda: a.floor_divide_(zero)):
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            call()
+    check(a // 2, [3, -4])
+    check(a.double() // zero.double(), [3, -np.inf])

@@ -28,7 +28,8 @@ def _host(t: Tensor) -> np.ndarray:
 
 
 def _back(values: np.ndarray, like: Tensor) -> Tensor:
-    return from_numpy(np.ascontiguousarray(values)).to(device=like.device, dtype=like.dtype)
+    values = np.ascontiguousarray(values).reshape(np.shape(values))  # which keeps a 0-dim array so
+    return from_numpy(values).to(device=like.device, dtype=like.dtype)
 
 
 def poisson(rate: Tensor, generator: Generator | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 from .. import dtypes as dt
 from ..tensor import Tensor
 from .inplace import inplace
-from .pointwise import abs, exp, pow, where
+from .pointwise import abs, exp, floor, pow, where
 from .reduce import require_tensor
 from .registry import method
 from .special import _trigamma, digamma
@@ -97,8 +97,9 @@ def i0(input: Tensor) -> Tensor:
     >>> gg.i0(gg.tensor([0., 1.]))
     tensor([1.0000, 1.2661])
     """
-    x = abs(_floats("i0", input))
-    return exp(x) * _scaled(x, _I0_NEAR, _I0_FAR)
+    x = _floats("i0", input)
+    size = abs(x)
+    return where(size < 1.0, _powers(x, 0), exp(size) * _scaled(size, _I0_NEAR, _I0_FAR))
 
 
 def i1e(input: Tensor) -> Tensor:
@@ -120,7 +121,18 @@ def i1(input: Tensor) -> Tensor:
     tensor([0.0000, 0.5652])
     """
     x = _floats("i1", input)
-    return _ratio(x) * exp(abs(x))
+    size = abs(x)
+    return where(size < 1.0, 0.5 * x * _powers(x, 1), _ratio(x) * exp(size))
+
+
+def _powers(x: Tensor, order: int) -> Tensor:
+    """Σ (x² / 4)ᵏ order! / (k! (k + order)!) for |x| < 1, by Horner's rule: smooth at 0, where |x| is not."""
+    z = where(abs(x) < 1.0, x, 0.0)
+    z = z * z * 0.25
+    total = z * 0.0 + 1.0
+    for k in range(11, 0, -1):
+        total = 1.0 + total * z / float(k * (k + order))
+    return total
 
 
 def _ratio(x: Tensor) -> Tensor:
@@ -138,43 +150,48 @@ def _ratio(x: Tensor) -> Tensor:
 _EULER = (
     1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000, 1 / 74724249600, -3617 / 10670622842880000,
 )  # fmt: skip
-_TERMS = 10
+_TERMS = 10  # before the formula, which then has 16 digits
+
+
+def _tail(s: Any, w: Tensor) -> Tensor:
+    """Σ (k + w)^-s over k = 0, 1, … by the Euler-Maclaurin formula (Abramowitz & Stegun 23.1.30); w > 9."""
+    first = pow(w, -s)
+    total = w * first / (s - 1.0) + 0.5 * first
+    factor = s * first / w
+    for k, c in enumerate(_EULER):
+        total = total + c * factor
+        factor = factor * ((s + float(2 * k + 1)) * (s + float(2 * k + 2))) / (w * w)
+    return total
 
 
 def zeta(input: Any, other: Any) -> Tensor:
-    """Hurwitz' zeta function Σ (k + q)^-x over k = 0, 1, …, for x > 1 and q > 0; NaN for x < 1 and for other q.
+    """Hurwitz' zeta function Σ (k + q)^-x over k = 0, 1, …, for x > 1 and q > 0.
 
-    The Euler-Maclaurin formula (Abramowitz & Stegun 23.1.30).
+    Infinity at x = 1 and, for x > 1, at q = 0, -1, …; NaN elsewhere.
 
     >>> import gradgpu as gg
     >>> gg.special.zeta(gg.tensor([2., 4.]), 1)
     tensor([1.6449, 1.0823])
     """
     like = input if isinstance(input, Tensor) else other
-    require_tensor("zeta", like)
+    d = _floats("zeta", like).dtype
     x, q = (
-        _floats("zeta", t)
-        if isinstance(t, Tensor)
-        else like.new_tensor(float(t), dtype=_floats("zeta", like).dtype)
+        _floats("zeta", t) if isinstance(t, Tensor) else like.new_tensor(float(t), dtype=d)
         for t in (input, other)
     )
     good = (x > 1.0) & (q > 0.0)
     s, a = where(good, x, 2.0), where(good, q, 1.0)
-    total = pow(a, -s)
-    for k in range(1, _TERMS):
+    total = _tail(s, a + float(_TERMS))
+    for k in range(_TERMS):
         total = total + pow(a + float(k), -s)
-    w = a + float(_TERMS)
-    tail = pow(w, -s)
-    total = total + w * tail / (s - 1.0) + 0.5 * tail
-    factor = s * tail / w
-    for k, c in enumerate(_EULER):
-        total = total + c * factor
-        factor = factor * ((s + float(2 * k + 1)) * (s + float(2 * k + 2))) / (w * w)
-    return where(good, total, where((x == 1.0) & (q > 0.0), math.inf, math.nan))
+    pole = (x == 1.0) | (x > 1.0) & (q == floor(q))
+    return where(good, total, where(pole, math.inf, math.nan))
 
 
 def polygamma(n: int, input: Tensor) -> Tensor:
-    """The n-th derivative of `digamma`: (-1)ⁿ⁺¹ n! Σ 1 / (x + k)ⁿ⁺¹ over k = 0, 1, …; for n ≥ 2, of positive numbers.
+    """The n-th derivative of `digamma`: (-1)ⁿ⁺¹ n! Σ 1 / (x + k)ⁿ⁺¹ over k = 0, 1, …
+
+    For n ≥ 2 of numbers above -10; NaN below.
 
     Raises:
         RuntimeError: n is negative.
@@ -188,7 +205,12 @@ def polygamma(n: int, input: Tensor) -> Tensor:
     x = _floats("polygamma", input)
     if n < 2:
         return digamma(x) if n == 0 else _trigamma(x)
-    return zeta(float(n + 1), x) * float((-1) ** (n + 1) * math.factorial(n))
+    good = x > -10.0
+    a, s = where(good, x, 1.0), float(n + 1)
+    total = _tail(s, a + 2.0 * _TERMS)
+    for k in range(2 * _TERMS):
+        total = total + pow(a + float(k), -s)
+    return where(good, total * float((-1) ** (n + 1) * math.factorial(n)), math.nan)
 
 
 @method("polygamma")
@@ -222,7 +244,7 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
 def igamma(input: Tensor, other: Tensor) -> Tensor:
     """The regularised lower incomplete gamma function P(a, x) = ∫₀ˣ tᵃ⁻¹ e⁻ᵗ dt / Γ(a), broadcast; a is `input`, x `other`.
 
-    Computed on the host, whatever the device; differentiable in x only.
+    NaN for negative a or x. Computed on the host, whatever the device; differentiable in x only.
 
     >>> import gradgpu as gg
     >>> gg.igamma(gg.tensor([1.]), gg.tensor([2.]))
@@ -235,7 +257,9 @@ def igamma(input: Tensor, other: Tensor) -> Tensor:
     if a.dtype is not x.dtype:
         raise RuntimeError(f"igamma: expected both tensors of one dtype, got {a.dtype} and {x.dtype}")
     a, x = broadcast_tensors(a, x)
-    return gammainc(a, x)
+    good = (a > 0) & (x >= 0)
+    made = gammainc(where(good, a, 1.0), where(good, x, 1.0))
+    return where(good, made, where((a == 0) & (x > 0), 1.0, math.nan))
 
 
 @method

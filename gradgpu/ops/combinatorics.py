@@ -9,6 +9,7 @@ from .. import dtypes as dt
 from ..tensor import Tensor
 from .creation import tensor, zeros
 from .index import index_select
+from .inplace import inplace
 from .join import cat, meshgrid, stack
 from .masks import flat_nonzero
 from .pointwise import abs, eq, floor_divide, mul, ne, where
@@ -235,6 +236,18 @@ def lcm(input: Tensor, other: Tensor) -> Tensor:
     a, b = _whole("lcm", input, other)
     divisor = gcd(a, b)
     return abs(floor_divide(a, where(divisor == 0, 1, divisor)) * b)
+
+
+@method
+def gcd_(self: Tensor, other: Tensor) -> Tensor:
+    """`gcd` in place."""
+    return inplace("gcd_", self, gcd(self, other))
+
+
+@method
+def lcm_(self: Tensor, other: Tensor) -> Tensor:
+    """`lcm` in place."""
+    return inplace("lcm_", self, lcm(self, other))
 
 
 def _whole(name: str, *tensors: Any) -> tuple:

@@ -185,12 +185,6 @@ def alias_copy(input: Tensor) -> Tensor:
     return input.clone()
 
 
-def is_inference(input: Tensor) -> bool:
-    """Whether the tensor was made in inference mode."""
-    require_tensor("is_inference", input)
-    return input.is_inference()
-
-
 def is_conj(input: Tensor) -> bool:
     """Whether the numbers are yet to be conjugated: never, they are when `conj` is called."""
     require_tensor("is_conj", input)
@@ -254,5 +248,5 @@ def is_storage(obj: Any) -> bool:
 
 
 __all__ = [
-    "alias_copy", "fill", "is_conj", "is_inference", "is_neg", "is_storage", "resolve_neg", "nonzero_static", "typename", "unsafe_chunk", "unsafe_split", "unsafe_split_with_sizes",
+    "alias_copy", "fill", "is_conj", "is_neg", "is_storage", "resolve_neg", "nonzero_static", "typename", "unsafe_chunk", "unsafe_split", "unsafe_split_with_sizes",
 ]  # fmt: skip

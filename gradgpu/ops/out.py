@@ -13,19 +13,20 @@ from ..tensor import Tensor
 from .inplace import write_out
 
 NAMES = (
-    "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "amax", "amin", "aminmax", "angle", "any", "argmax",
-    "argmin", "argsort", "as_strided_copy", "baddbmm", "bernoulli", "bmm", "bucketize", "cat", "cholesky", "cholesky_solve",
-    "clamp_max", "clamp_min", "column_stack", "complex", "concat", "conj_physical", "copysign", "cross", "cummax", "cummin",
-    "cumprod", "cumsum", "deg2rad", "detach_copy", "diag", "diagonal_copy", "diff", "dot", "dstack", "expand_copy", "eye",
-    "float_power", "fmax", "fmin", "gather", "ger", "heaviside", "histc", "histogram", "hstack", "index_add", "index_copy",
-    "index_reduce", "index_select", "inner", "isin", "isneginf", "isposinf", "kron", "kthvalue", "ldexp", "log_softmax",
-    "logaddexp2", "logcumsumexp", "logspace", "logsumexp", "masked_select", "matmul", "max", "mean", "median", "min", "mm",
-    "mode", "msort", "multinomial", "mv", "nan_to_num", "nanmean", "nanquantile", "nansum", "narrow_copy", "nonzero",
-    "norm", "outer", "permute_copy", "polar", "prod", "qr", "quantile", "rad2deg", "rand", "randint", "randn", "randperm",
-    "renorm", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "sgn", "signbit", "sinc", "slice_copy",
-    "slice_scatter", "softmax", "sort", "split_copy", "split_with_sizes_copy", "squeeze_copy", "stack", "std", "sum", "svd",
-    "t_copy", "take", "take_along_dim", "tensordot", "topk", "transpose_copy", "tril", "triu", "unbind_copy", "unfold_copy",
-    "unsqueeze_copy", "var", "vdot", "view_copy", "vstack", "xlogy",
+    "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "alias_copy", "all", "amax", "amin", "aminmax", "angle",
+    "any", "argmax", "argmin", "argsort", "as_strided_copy", "baddbmm", "bernoulli", "bmm", "bucketize", "cat", "cholesky",
+    "cholesky_inverse", "cholesky_solve", "clamp_max", "clamp_min", "column_stack", "complex", "concat", "conj_physical",
+    "copysign", "cross", "cummax", "cummin", "cumprod", "cumsum", "deg2rad", "detach_copy", "diag", "diagonal_copy", "diff",
+    "dot", "dstack", "expand_copy", "eye", "float_power", "fmax", "fmin", "gather", "gcd", "ger", "heaviside", "histc",
+    "histogram", "hstack", "i0", "igamma", "igammac", "index_add", "index_copy", "index_reduce", "index_select", "inner",
+    "isin", "isneginf", "isposinf", "kron", "kthvalue", "lcm", "ldexp", "log_softmax", "logaddexp2", "logcumsumexp",
+    "logspace", "logsumexp", "masked_select", "matmul", "max", "mean", "median", "min", "mm", "mode", "msort",
+    "multinomial", "mv", "mvlgamma", "nan_to_num", "nanmean", "nanquantile", "nansum", "narrow_copy", "nonzero", "norm",
+    "outer", "permute_copy", "polar", "polygamma", "prod", "qr", "quantile", "rad2deg", "rand", "randint", "randn",
+    "randperm", "renorm", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "sgn", "signbit", "sinc",
+    "slice_copy", "slice_scatter", "softmax", "sort", "split_copy", "split_with_sizes_copy", "squeeze_copy", "stack", "std",
+    "sum", "svd", "t_copy", "take", "take_along_dim", "tensordot", "topk", "transpose_copy", "triangular_solve", "tril",
+    "triu", "unbind_copy", "unfold_copy", "unsqueeze_copy", "var", "vdot", "view_copy", "vstack", "xlogy",
 )  # fmt: skip
 
 

@@ -171,6 +171,23 @@ fmod = _binary(
 )
 
 
+def _refusing_zero(ufunc: Any) -> Any:
+    """The numpy code for integers: on the CPU a divisor of zero raises, as in PyTorch (a GPU gives some number)."""
+
+    def divide(a: Any, b: Any) -> Any:
+        d = getattr(b, "dtype", None)
+        whole = type(b) is int if d is None else d.kind in "iu"
+        if whole and not np.all(b):
+            raise RuntimeError("ZeroDivisionError")
+        return ufunc(a, b)
+
+    return divide
+
+
+for _door in (floor_divide, remainder, fmod):
+    _door.op.cpu = _refusing_zero(_door.op.cpu)
+
+
 def _log(a: Any) -> Any:
     """log of an input that may be a Python number."""
     if type(a) in (int, float, bool):
