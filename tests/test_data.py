@@ -73,8 +73,11 @@ def test_tensor_dataset():
 def test_concat_subset_and_stack():
     both = Squares(3) + Squares(2)
     assert len(both) == 5 and both[3] == (0, 0.0) and both[-1] == (1, 1.0)
-    with pytest.raises(ValueError, match="out of range"):
+    with pytest.raises(IndexError, match="out of range"):
         both[5]
+    with pytest.raises(ValueError, match="out of range"):
+        both[-6]
+    assert [i for i, _ in both] == [0, 1, 2, 0, 1]  # by __getitem__ until IndexError
     part = data.Subset(both, [4, 0])
     assert len(part) == 2 and part[0] == (1, 1.0)
     side = data.StackDataset(a=Squares(2), b=[7, 8])
@@ -128,7 +131,7 @@ def test_collate():
     assert collate([np.float32(1), np.float32(2)]).dtype is gg.float32
     assert collate([np.ones((2, 3), np.float32)] * 4).shape == (4, 2, 3)
     assert collate([gg.ones(2), gg.zeros(2)]).tolist() == [[1, 1], [0, 0]]
-    assert collate(["a", "b"]) == ["a", "b"]
+    assert collate(["a", "b"]) == ["a", "b"] and collate([("a", 1), ("b", 2)])[0] == ("a", "b")
     nested = collate([{"p": Point(1, [2.0, gg.ones(1)])}, {"p": Point(3, [4.0, gg.zeros(1)])}])
     assert isinstance(nested["p"], Point) and nested["p"].x.tolist() == [1, 3]
     assert nested["p"].y[0].tolist() == [2.0, 4.0] and nested["p"].y[1].tolist() == [[1.0], [0.0]]
@@ -407,3 +410,23 @@ def test_parts_need_to_know_how_many():
         data.distributed.DistributedSampler(range(4))
     with pytest.raises(ValueError, match="Invalid rank 4"):
         data.DistributedSampler(range(4), 4, 4)
+
+
+@pytest.mark.parametrize(
+    "options, error, match",
+    [
+        ({"multiprocessing_context": "fork"}, ValueError, "but got num_workers=0"),
+        ({"multiprocessing_context": "foo", "num_workers": 1}, ValueError, "valid start method in"),
+        ({"multiprocessing_context": 3, "num_workers": 1}, TypeError, "valid context object"),
+        ({"prefetch_factor": 0, "num_workers": 1}, ValueError, "should be positive"),
+    ],
+)
+def test_options_of_processes(options, error, match):
+    with pytest.raises(error, match=match):
+        DataLoader(Squares(2), **options)
+
+
+@pytest.mark.slow
+def test_workers_started_anew():
+    loader = DataLoader(Squares(4), batch_size=2, num_workers=1, multiprocessing_context="spawn")
+    assert flat(i for i, _ in loader) == [0, 1, 2, 3]

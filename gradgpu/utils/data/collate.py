@@ -66,7 +66,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, (bool, int)):
         return tensor(list(batch))
     if isinstance(first, (str, bytes)):
-        return list(batch)
+        return batch  # as it came: a list of samples, a tuple where they are part of samples
     if isinstance(first, Mapping):
         return _like(first, {key: default_collate([sample[key] for sample in batch]) for key in first})
     if isinstance(first, tuple) and hasattr(first, "_fields"):

@@ -83,6 +83,8 @@ class DataLoader:
             )
         if persistent_workers and num_workers == 0:
             raise ValueError("persistent_workers option needs num_workers > 0")
+        if multiprocessing_context is not None:
+            _check_context(multiprocessing_context, num_workers)
         self._iterable = isinstance(dataset, IterableDataset)
         if self._iterable and (shuffle or sampler is not None or batch_sampler is not None):
             raise ValueError(
@@ -224,6 +226,27 @@ class DataLoader:
             yield [
                 wrap(t._a.take(rows, 0)) if t.is_cpu else t[from_numpy(rows).to(t.device)] for t in tensors
             ]
+
+
+def _check_context(context: Any, num_workers: int) -> None:
+    """Raise where a way to start processes is given without processes, or an unknown one."""
+    import multiprocessing
+
+    if num_workers == 0:
+        raise ValueError(
+            "multiprocessing_context can only be used with multi-process loading (num_workers > 0), but got num_workers=0"
+        )
+    known = multiprocessing.get_all_start_methods()
+    if isinstance(context, str) and context not in known:
+        raise ValueError(
+            f"multiprocessing_context option should specify a valid start method in {known}, but got "
+            f"multiprocessing_context={context!r}"
+        )
+    if not isinstance(context, (str, multiprocessing.context.BaseContext)):
+        raise TypeError(
+            "multiprocessing_context option should be a valid context object or a string specifying the start method, but got "
+            f"multiprocessing_context={context!r}"
+        )
 
 
 _FIXED = {"batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"}

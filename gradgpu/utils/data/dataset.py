@@ -131,7 +131,9 @@ class ConcatDataset(Dataset):
 
     def __getitem__(self, index: int) -> Any:
         if not -len(self) <= index < len(self):
-            raise ValueError(f"index {index} is out of range: the ConcatDataset has {len(self)} samples")
+            # IndexError ends a loop over the dataset.
+            kind = IndexError if index >= 0 else ValueError
+            raise kind(f"index {index} is out of range: the ConcatDataset has {len(self)} samples")
         index %= len(self)
         which = bisect.bisect_right(self.cumulative_sizes, index)
         return self.datasets[which][index - (self.cumulative_sizes[which - 1] if which else 0)]
