@@ -184,7 +184,7 @@ def picture(
         )
         axes.axis("off")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=96)
     plt.close(figure)
     print(f"picture: {path}")
 
