@@ -452,20 +452,26 @@ class Tensor:
 
     def _view_of(self, parent: Tensor, op: Any, attrs: dict) -> None:
         """Notes that this tensor shares the memory of `parent`, as `op` made it."""
-        base = parent if parent._base is None else parent._base
-        self._cell = parent._version_cell()
+        base = parent._base
+        if base is None:
+            base = parent
+        cell = parent._cell
+        self._cell = parent._version_cell() if cell is None else cell
         self._base, self._chain = base, (parent._chain, op, attrs)
-        if state.inference or parent._origin == "inference_mode":
+        origin = parent._origin
+        if origin == "inference_mode" or INFERRING and state.inference:
             self._origin = "inference_mode"
         elif not state.grad:
             self._origin = "no_grad"
-        elif parent._origin is not None:
-            self._origin = parent._origin
-        if base._views is None:
-            base._views = []
-        elif len(base._views) & 63 == 63:
-            base._views[:] = [ref for ref in base._views if ref() is not None]
-        base._views.append(weakref.ref(self))
+        elif origin is not None:
+            self._origin = origin
+        views = base._views
+        if views is None:
+            base._views = [weakref.ref(self)]
+            return
+        if len(views) & 63 == 63:
+            views[:] = [ref for ref in views if ref() is not None]
+        views.append(weakref.ref(self))
 
     def _is_view(self) -> bool:
         """Whether this tensor is a view of another one that autograd knows about."""

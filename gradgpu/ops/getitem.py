@@ -186,24 +186,40 @@ def _fold(view: Any, advanced: list) -> tuple[Any, Any, int, list | None]:
 
 
 def _basic(x: Any, index: Any) -> tuple | None:
-    """The index as a tuple if it is made of valid ints and slices only, else None: the quick way."""
+    """The index as a tuple if it is made of valid ints, slices, None and one Ellipsis only, else None: the quick way."""
     shape = x._a.shape
     if type(index) is not tuple:
         index = (index,)
-    if len(index) > len(shape):
-        return None
-    for i, n in zip(index, shape):
+    d, n = 0, len(shape)
+    gap = False
+    for i in index:
         kind = type(i)
-        if kind is _int:
-            if not -n <= i < n:
+        if i is Ellipsis:
+            skipped = n - sum([j is not None and j is not Ellipsis for j in index])
+            if gap or skipped < 0:
                 return None
-        elif (
-            kind is not _slice
-            or i.step is not None
-            or not all(b is None or type(b) is _int for b in (i.start, i.stop))
-        ):
-            return None
-    return index
+            gap, d = True, d + skipped
+        elif i is not None:
+            if not 0 <= d < n:
+                return None
+            if kind is _int:
+                if not -shape[d] <= i < shape[d]:
+                    return None
+            elif kind is _slice:
+                start, stop, step = i.start, i.stop, i.step
+                if (
+                    start is not None
+                    and type(start) is not _int
+                    or stop is not None
+                    and type(stop) is not _int
+                    or step is not None
+                    and (type(step) is not _int or step <= 0)
+                ):
+                    return None
+            else:
+                return None
+            d += 1
+    return index if d <= n else None
 
 
 def _all_basic(entries: list) -> bool:

@@ -10,6 +10,7 @@ Indices out of bounds raise IndexError: on 'cpu' at once, on 'cuda' when the hos
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -172,11 +173,20 @@ def flat_offsets(index: ndarray, shape: tuple, dim: int) -> ndarray:
     """The flat offset in an array of this shape that each element of `index` addresses."""
     if not index.size:
         return index
-    flat: Any = index * prod(shape[dim + 1 :])
-    for d, n in enumerate(index.shape):
+    step = prod(shape[dim + 1 :])
+    few = index.size < 1 << 17  # what is kept for the next call stays below a megabyte
+    others = (_offsets_of_others if few else _offsets_of_others.__wrapped__)(index.shape, shape, dim)
+    return (index if step == 1 else index * step) + others
+
+
+@lru_cache(maxsize=32)
+def _offsets_of_others(counts: tuple, shape: tuple, dim: int) -> Any:
+    """What the positions along all dimensions but `dim` contribute to the flat offsets."""
+    flat: Any = np.zeros((1,) * len(counts), np.int64)
+    for d, n in enumerate(counts):
         if d != dim and n != 1:
             step = prod(shape[d + 1 :])
-            flat = flat + np.arange(0, n * step, step).reshape((n,) + (1,) * (index.ndim - 1 - d))
+            flat = flat + np.arange(0, n * step, step).reshape((n,) + (1,) * (len(counts) - 1 - d))
     return flat
 
 

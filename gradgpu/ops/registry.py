@@ -33,6 +33,7 @@ from ..tensor import Tensor, wrap
 ndarray, generic = np.ndarray, np.generic
 
 OPS: dict[str, Op] = {}  # every op by name
+_ONE = (True, 1)  # the key of the plan for one input that needs a gradient and one output
 
 
 def parameters_of(function: Any) -> tuple[list[str], list[str], str | None]:
@@ -146,6 +147,7 @@ class Op(Saving):
         self.cuda: Any = cuda
         self.node_name = "".join(part[:1].upper() + part[1:] for part in name.split("_")) + "Backward0"
         self.inputs, named, self.variadic = parameters_of(cpu)
+        self.unary = len(self.inputs) == 1 and self.variadic is None
         self.attributes, self.defaults = set(named), dict(cpu.__kwdefaults__ or {})
         self.differentiable = differentiable
         self.rules = [
@@ -194,6 +196,10 @@ class Op(Saving):
         first = inputs[0]
         if type(first) is not Tensor and isinstance(first, (ndarray, generic)):
             return self.cpu(*inputs, **attrs)
+        if self.unary and not LAYERS and not SPECIAL and isinstance(first, Tensor):
+            a = first._a
+            if type(a) is ndarray and a.dtype.kind != "c":
+                return self._of_array(first, a, attrs)
         arrays: list[Any] = []
         recorded = tensors = cuda = mixed = False
         for x in inputs:
@@ -246,6 +252,31 @@ class Op(Saving):
         if self.view:
             output._view_of(first, self, attrs)
         return output
+
+    def _of_array(self, x: Tensor, a: ndarray, attrs: dict) -> Any:
+        """The operation on its one input, an array on the CPU, in few steps."""
+        made = self.cpu(a, **attrs)
+        edge = x._edge
+        recorded = edge is not None and self.has_gradient and state.grad
+        if type(made) is tuple:
+            outputs = tuple([wrap(b) for b in made])
+            if recorded:
+                self._link((x,), (a,), outputs, attrs)
+            return outputs
+        t = wrap(made)
+        if recorded:
+            plan = self._plans.get(_ONE)
+            if plan is None or plan.inputs or plan.others or not self.differentiable:
+                self._link((x,), (a,), (t,), attrs)
+            else:
+                t._edge = node = Node()
+                node.op, node.plan, node.extra, node.seq = self, plan, None, next_sequence()
+                node.edges = (x if edge is LEAF else edge,)
+                node.saved, node.checks = (a.shape,) if plan.shapes else (), None
+                node.attrs = {**self.defaults, **attrs} if self.defaults else attrs
+        if self.view:
+            t._view_of(x, self, attrs)
+        return t
 
     def _in_level(
         self, level: Any, inputs: Sequence[Any], arrays: Sequence[Any], attrs: dict, recorded: bool

@@ -40,7 +40,11 @@ def _accumulate_rows(ufunc: np.ufunc, x: Any, dim: int, reverse: bool) -> Any:
         if before is not None:
             ufunc(before, row, row)
         before = row
-    return np.ascontiguousarray(np.moveaxis(y, 0, dim))
+    if dim == 0:
+        return y
+    made = np.empty(x.shape, x.dtype)
+    np.moveaxis(made, dim, 0)[...] = y
+    return made
 
 
 def _cumsum_cpu(x, *, dim, reverse=False):

@@ -6,6 +6,7 @@ product with a vector of ones is the same sum, in BLAS, at a tenth of the time.
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -42,13 +43,23 @@ def _plan(shape: tuple[int, ...], dims: tuple[int, ...], keepdims: bool, dtype: 
     return False, inner, ones(length, dtype), made
 
 
+def _in_order(strides: tuple[int, ...]) -> bool:
+    """Whether memory is passed in the order of the dimensions, with gaps."""
+    return all(a >= b > 0 for a, b in itertools.pairwise(strides))
+
+
 def float_sum(x: np.ndarray, dims: tuple[int, ...], keepdims: bool = False) -> Any:
     """`np.add.reduce(x, dims, keepdims=keepdims)` for ascending `dims`."""
     if len(dims) > 1 and dims[-1] - dims[0] >= len(dims):  # not side by side: first the last ones that are
         k = next(k for k in range(len(dims) - 1, 0, -1) if dims[k] - dims[k - 1] > 1)
         return float_sum(float_sum(x, dims[k:], keepdims), dims[:k], keepdims)
     plan = _plan(x.shape, dims, keepdims, x.dtype)
-    if plan is None or not x.flags.c_contiguous:
+    if plan is not None and not x.flags.c_contiguous:
+        if x.size >= 4096 and _in_order(x.strides):
+            x = np.ascontiguousarray(x)  # a part of a larger array
+        else:
+            plan = None
+    if plan is None:
         return _add(x, axis=None if len(dims) == x.ndim else dims, keepdims=keepdims)
     right, inner, vector, shape = plan
     if right:
