@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import dtypes as dt
 from ..ops import pointwise as _pointwise
+from ..ops.attention import scaled_dot_product_attention
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
 from ..ops.cross_entropy import cross_entropy, nll_loss
 from ..ops.embedding import embedding, one_hot
@@ -205,46 +206,6 @@ def gaussian_nll_loss(
     if full:
         loss = loss + 0.9189385332046727
     return {"none": lambda x: x, "mean": lambda x: x.mean(), "sum": lambda x: x.sum()}[reduction](loss)
-
-
-def scaled_dot_product_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    """softmax(scale · Q Kᵀ + mask) V: (*, L, E), (*, S, E), (*, S, Ev) → (*, L, Ev) (Vaswani et al., 2017).
-
-    Args:
-        query, key, value: the inputs.
-        attn_mask: (*, L, S), bool (True: may attend) or numbers to add.
-        dropout_p: of the attention weights; applied whenever it is positive.
-        is_causal: row i looks at keys 0 … i.
-        scale: 1 / √E by default.
-        enable_gqa: key and value may have fewer heads (dimension -3), each serving several of the query's.
-    """
-    if is_causal and attn_mask is not None:
-        raise RuntimeError(
-            "scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
-        )
-    if enable_gqa:
-        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
-        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
-    factor = query.shape[-1] ** -0.5 if scale is None else scale
-    scores = (query * factor) @ key.transpose(-2, -1)
-    if is_causal:
-        attn_mask = query.new_ones(tuple(scores.shape[-2:])).tril().bool()
-    if attn_mask is not None:
-        if attn_mask.is_floating_point():
-            scores = scores + attn_mask
-        else:
-            scores = scores.masked_fill(attn_mask.logical_not(), float("-inf"))
-    weights = softmax(scores, -1)
-    return (dropout(weights, dropout_p) if dropout_p > 0 else weights) @ value
 
 
 def _interpolation_matrix(size: int, wanted: int, mode: str, align_corners: bool, scale: float | None) -> Any:

@@ -1,0 +1,303 @@
+"""Scaled dot-product attention (Vaswani et al., "Attention is all you need", 2017) as one op."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from .. import philox
+from ..cuda import attention as _cuda
+from ..random import generator_of
+from ..tensor import Tensor
+from .creation import ones, zeros
+from .fused import Fused
+from .linalg import matmul
+from .pointwise import where
+from .random import Mask, dropout_op
+from .registry import Op
+from .shape import broadcast_shapes
+from .softmax import softmax
+
+__all__: list[str] = []
+
+
+# ---- numpy: queries (batch, heads, L, E), keys and values (batch, heads / group, S, ·) ----
+@lru_cache(maxsize=32)
+def _not_ahead(rows: int, keys: int, dtype: np.dtype) -> np.ndarray:
+    """1 where a query may look at a key, 0 where the key comes later."""
+    return np.tril(np.ones((rows, keys), dtype))
+
+
+@lru_cache(maxsize=32)
+def _ones(n: int, dtype: np.dtype) -> np.ndarray:
+    return np.ones(n, dtype)
+
+
+def _grouped(q: Any, k: Any, v: Any) -> tuple[Any, Any, Any]:
+    """With a dimension for the queries' heads that share a key's, where they do."""
+    heads, kv = q.shape[1], k.shape[1]
+    if heads == kv:
+        return q, k, v
+    b = q.shape[0]
+    return q.reshape(b, kv, heads // max(kv, 1), *q.shape[2:]), k[:, :, None], v[:, :, None]
+
+
+def _beside(shape: tuple, dtype: Any) -> np.ndarray:
+    """An array (batch, heads, rows, features) whose heads lie side by side in memory, as the layers around want them."""
+    batch, heads, rows, features = shape
+    return np.empty((batch, rows, heads, features), dtype).transpose(0, 2, 1, 3)
+
+
+_SMALL_RANGE = 60.0  # of scores whose exponentials neither overflow nor vanish, whichever is taken as the top
+
+
+def _softmax_in_place(s: Any, mask: Any, causal: bool) -> None:
+    """Scores (batch, heads, L, S) to weights; a query that may look nowhere gets zeros."""
+    *_, rows, keys = s.shape
+    allow = None if mask is None or mask.dtype.kind != "b" else mask
+    if mask is not None and allow is None:
+        s += mask
+    top, low = s.max(), s.min()
+    if top - low < _SMALL_RANGE:  # no row's largest is needed
+        s -= top
+        np.exp(s, s)
+        if causal:
+            s *= _not_ahead(rows, keys, s.dtype)
+        if allow is not None:
+            s *= allow
+    else:
+        if causal:
+            s[..., _not_ahead(rows, keys, s.dtype) == 0] = -np.inf
+        if allow is not None:
+            np.copyto(s, -np.inf, where=np.logical_not(allow))
+        tops = np.maximum.reduce(s, axis=-1, keepdims=True)
+        tops[np.isneginf(tops)] = 0
+        s -= tops
+        np.exp(s, s)
+    sums = np.dot(s.reshape(-1, keys), _ones(keys, s.dtype))
+    if mask is not None:
+        sums[sums == 0] = 1
+    s *= np.reciprocal(sums, sums).reshape(*s.shape[:-1], 1)
+
+
+def _up(x: Any) -> Any:
+    """Half types as float32; None, masks and other dtypes stay."""
+    return x if x is None or x.dtype.itemsize > 2 or x.dtype.kind == "b" else x.astype(np.float32)
+
+
+def _attention_cpu(q, k, v, mask, *, causal, scale, drop):
+    d = q.dtype
+    shape, keys = q.shape, k.shape[2]
+    q, k, v, mask = map(_up, (q, k, v, mask))
+    kind, full = q.dtype, (*shape[:3], keys)
+    out = _beside((*shape[:3], v.shape[3]), kind)
+    if 0 in full:
+        out[...] = 0
+        return out.astype(d, copy=False), np.zeros(full, kind)
+    qs, ks, vs = _grouped(q * kind.type(scale), k, v)
+    s = np.matmul(qs, ks.swapaxes(-1, -2)).reshape(full)
+    _softmax_in_place(s, mask, causal)
+    used = s if drop is None else s * drop.factors(full, kind)
+    if qs is q or qs.ndim == 4:
+        np.matmul(used, v, out)
+    else:
+        out[...] = np.matmul(used.reshape(*qs.shape[:4], keys), vs).reshape(out.shape)
+    return (out if kind is d else out.astype(d)), s
+
+
+def _attention_backward_cpu(grad, q, k, v, mask, out, weights, *, causal, scale, drop):
+    d, shape, keys = q.dtype, q.shape, k.shape[2]
+    g, q, k, v = map(_up, (grad, q, k, v))
+    kind, kv, full = q.dtype, k.shape[1], weights.shape
+    of_q, of_k, of_v = (_beside(x.shape, kind) for x in (q, k, v))
+    if not weights.size:
+        for x in (of_q, of_k, of_v):
+            x[...] = 0
+        return tuple([x.astype(d, copy=False) for x in (of_q, of_k, of_v)])
+    factors = None if drop is None else drop.factors(full, kind)
+    used = weights if factors is None else weights * factors
+    if shape[1] == kv:
+        np.matmul(used.swapaxes(-1, -2), g, of_v)
+        s = np.matmul(g, v.swapaxes(-1, -2))
+    else:  # the heads that share a key are further rows of it
+        rows = (shape[0], kv, shape[1] // kv * shape[2])
+        gs, qs = g.reshape(*rows, v.shape[3]), q.reshape(*rows, shape[3])
+        np.matmul(used.reshape(*rows, keys).swapaxes(-1, -2), gs, of_v)
+        s = np.matmul(gs, v.swapaxes(-1, -2)).reshape(full)
+    if factors is not None:
+        s *= factors
+    along = np.multiply(s, weights)
+    rows_of = np.dot(along.reshape(-1, keys), _ones(keys, kind)).reshape(*full[:-1], 1)
+    s -= rows_of
+    s *= weights
+    s *= kind.type(scale)
+    if shape[1] == kv:
+        np.matmul(s, k, of_q)
+        np.matmul(s.swapaxes(-1, -2), q, of_k)
+    else:
+        flat = s.reshape(*rows, keys)
+        of_q[...] = np.matmul(flat, k).reshape(shape)
+        np.matmul(flat.swapaxes(-1, -2), qs, of_k)
+    return (of_q, of_k, of_v) if kind is d else tuple([x.astype(d) for x in (of_q, of_k, of_v)])
+
+
+# ---- the same by other ops ----
+def _composed(q, k, v, mask, *, causal, scale, drop):
+    group = q.shape[1] // max(k.shape[1], 1)
+    if group > 1:
+        k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+    scores = matmul(q * scale, k.transpose(-2, -1))
+    allowed = None
+    if mask is not None:
+        if mask.dtype is dt.bool:
+            allowed = mask
+        else:
+            allowed = mask > -np.inf
+            scores = scores + where(allowed, mask, zeros((), dtype=mask.dtype, device=mask.device))
+    if causal:
+        earlier = ones(*scores.shape[-2:], device=q.device).tril().bool()
+        allowed = earlier if allowed is None else allowed.logical_and(earlier)
+    if allowed is not None:
+        scores = scores.masked_fill(allowed.logical_not(), -np.inf)
+        nothing = allowed.logical_not().all(-1, keepdim=True)  # a query that may look nowhere gets zeros
+        scores = scores.masked_fill(nothing, 0.0)
+    weights = softmax(scores, -1)
+    if allowed is not None:
+        weights = weights.masked_fill(nothing, 0.0)
+    return matmul(weights if drop is None else dropout_op(weights, mask=drop), v)
+
+
+# g arrives first; `weights` is what forward kept: the weights (cpu), or the logarithms of their sums (cuda)
+attention_backward_op = Op(
+    "attention_backward", _attention_backward_cpu, _cuda.attention_backward, differentiable=False
+)  # differentiated through `composed`
+
+
+def _attention_rule(g0, q, k, v, mask, y0, y1, *, causal, scale, drop):
+    made = attention_backward_op(g0, q, k, v, mask, y0, y1, causal=causal, scale=scale, drop=drop)
+    return (*made, None)
+
+
+attention_op = Fused("attention", _attention_cpu, _cuda.attention, _attention_rule, _composed, (True, False))
+
+
+def _check(query: Any, key: Any, value: Any, gqa: bool) -> None:
+    name = "scaled_dot_product_attention"
+    q, k, v = query.shape, key.shape, value.shape
+    if min(len(q), len(k), len(v)) < 2:
+        raise RuntimeError(
+            f"{name}: Expected query, key, and value to all be at least 2 dimensional, but got {len(q)}, {len(k)}, {len(v)}"
+        )
+    if not query.is_floating_point():
+        raise RuntimeError(
+            f"{name}: expected floating-point tensors, got {query.dtype}; use query.float() and so on"
+        )
+    if not query.dtype is key.dtype is value.dtype:
+        raise RuntimeError(
+            f"{name}: Expected query, key, and value to have the same dtype, but got {query.dtype}, {key.dtype}, "
+            f"{value.dtype}; convert with .to(dtype)"
+        )
+    if q[-1] != k[-1] or k[-2] != v[-2]:
+        raise RuntimeError(
+            f"{name}: query {tuple(q)} must have the features of key {tuple(k)}, and key the steps of value {tuple(v)}"
+        )
+    if gqa and (min(len(q), len(k), len(v)) < 3 or k[-3] != v[-3] or not k[-3] or q[-3] % k[-3]):
+        raise RuntimeError(
+            f"{name}: with enable_gqa the heads of key and value must be as many, and divide the query's: got "
+            f"{tuple(q)}, {tuple(k)}, {tuple(v)}"
+        )
+
+
+def _four(x: Tensor, lead: tuple[int, ...]) -> Tensor:
+    """(batch, heads, rows, columns) with the leading dimensions `lead`, of which the last are heads."""
+    *own, rows, columns = x.shape
+    if tuple(own) != lead:
+        x = x.expand((*lead, rows, columns))
+    if len(lead) == 2:
+        return x
+    return x.reshape((prod(lead[:-1]), lead[-1] if lead else 1, rows, columns))
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """softmax(scale · Q Kᵀ + mask) V: (*, L, E), (*, S, E), (*, S, Ev) → (*, L, Ev) (Vaswani et al., 2017).
+
+    On cuda the weights never lie in memory (up to 128 features). A query that may look at no key gets zeros.
+
+    Args:
+        query, key, value: of one floating-point dtype; leading dimensions broadcast.
+        attn_mask: (*, L, S), bool (True: may attend) or numbers to add.
+        dropout_p: of the attention weights; applied whenever it is positive.
+        is_causal: row i looks at keys 0 … i.
+        scale: 1 / √E by default.
+        enable_gqa: key and value may have fewer heads (dimension -3), each serving several of the query's.
+
+    Raises:
+        RuntimeError: shapes or dtypes do not fit; a mask together with is_causal.
+        ValueError: dropout_p is no probability.
+
+    >>> import gradgpu as gg
+    >>> q = gg.zeros(1, 3, 2)
+    >>> gg.nn.functional.scaled_dot_product_attention(q, q, gg.tensor([[[0.], [3.], [6.]]]), is_causal=True)
+    tensor([[[0.0000],
+             [1.5000],
+             [3.0000]]])
+    """
+    _check(query, key, value, enable_gqa)
+    if is_causal and attn_mask is not None:
+        raise RuntimeError(
+            "scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
+        )
+    if not 0 <= dropout_p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
+    q_lead, k_lead, v_lead = (tuple(x.shape[:-2]) for x in (query, key, value))
+    lead = kv_lead = q_lead
+    if not q_lead == k_lead == v_lead:
+        if enable_gqa:
+            outer = broadcast_shapes(q_lead[:-1], k_lead[:-1], v_lead[:-1])
+            lead, kv_lead = (*outer, q_lead[-1]), (*outer, k_lead[-1])
+        else:
+            lead = kv_lead = tuple(broadcast_shapes(q_lead, k_lead, v_lead))
+    q, k, v = _four(query, lead), _four(key, kv_lead), _four(value, kv_lead)
+    mask = attn_mask
+    if mask is not None:
+        if mask.dtype is not dt.bool and not mask.is_floating_point():
+            raise RuntimeError(
+                f"scaled_dot_product_attention: Expected attn_mask dtype to be bool or float, but got {mask.dtype}"
+            )
+        if mask.is_floating_point() and mask.dtype is not q.dtype:
+            mask = mask.to(q.dtype)
+        full = (*lead, q.shape[2], k.shape[2])
+        if mask.ndim > len(full) or any(n not in (1, m) for n, m in zip(mask.shape[::-1], full[::-1])):
+            raise RuntimeError(
+                f"scaled_dot_product_attention: attn_mask {tuple(mask.shape)} must broadcast to {full}"
+            )
+        if len(lead) > 2:
+            mask = _four(mask.expand(full), lead)
+        elif mask.ndim < 4:
+            mask = mask.reshape((*(1,) * (4 - mask.ndim), *mask.shape))
+    factor = query.shape[-1] ** -0.5 if scale is None and query.shape[-1] else 1.0 if scale is None else scale
+    drop = None
+    if dropout_p > 0:
+        count = prod(lead) * q.shape[2] * k.shape[2]
+        drop = Mask(*generator_of(q.device).take(philox.blocks32(count)), dropout_p)
+    composed = mask is not None and mask.requires_grad
+    if not q.is_cpu and max(q.shape[3], v.shape[3]) > _cuda.LARGEST:
+        composed = True  # wider than the kernels' tiles
+    if composed:
+        y = _composed(q, k, v, mask, causal=is_causal, scale=factor, drop=drop)
+    else:
+        y = attention_op(q, k, v, mask, causal=is_causal, scale=factor, drop=drop)[0]
+    return y if len(lead) == 2 else y.reshape((*lead, *y.shape[2:]))
