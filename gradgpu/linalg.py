@@ -1,7 +1,8 @@
 """Linear algebra under `torch.linalg`'s names: norms, products, inverses, equations and decompositions.
 
 Norms, powers and products run on the tensor's device. Decompositions, inverses, determinants and solutions of equations are
-LAPACK's, on the host: on cuda they copy there and back and wait (docs/host_ops.md). float32 and float64; batches in front.
+LAPACK's, on the host: on cuda they copy there and back and wait (docs/host_ops.md). float32 and float64, inverses, equations, `cholesky`,
+`eigh` and `eig` also of complex numbers; batches in front.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from .ops.shape import permute
 from .tensor import Tensor
 
 
-def _matrix(name: str, a: Any, square: bool = False, what: str = "A") -> None:
+def _matrix(name: str, a: Any, square: bool = False, what: str = "A", or_complex: bool = False) -> None:
     if not isinstance(a, Tensor):
         raise TypeError(f"linalg.{name}: {what} must be a Tensor, got {type(a).__name__}")
     if a.ndim < 2:
@@ -40,7 +41,7 @@ def _matrix(name: str, a: Any, square: bool = False, what: str = "A") -> None:
         raise RuntimeError(
             f"linalg.{name}: {what} must be batches of square matrices, but they are {a.shape[-2]} by {a.shape[-1]} matrices"
         )
-    if a.dtype not in (dt.float32, dt.float64):
+    if a.dtype not in (dt.float32, dt.float64) and not (or_complex and a.dtype.is_complex):
         raise RuntimeError(
             f"linalg.{name}: expected a float32 or float64 tensor, got {a.dtype}; convert it first, e.g. {what}.float()"
         )
@@ -55,7 +56,7 @@ def inv(A: Tensor) -> Tensor:
     tensor([[0.5000, 0.0000],
             [0.0000, 0.2500]])
     """
-    _matrix("inv", A, square=True)
+    _matrix("inv", A, square=True, or_complex=True)
     return _ops.inv_op(A)
 
 
@@ -66,7 +67,10 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     >>> gg.linalg.solve(gg.tensor([[2., 0.], [0., 4.]]), gg.tensor([2., 2.]))
     tensor([1.0000, 0.5000])
     """
-    _matrix("solve", A, square=True)
+    _matrix("solve", A, square=True, or_complex=True)
+    if A.dtype.is_complex is not B.dtype.is_complex:
+        d = dt.promote_types(A.dtype, B.dtype)
+        A, B = A.to(d), B.to(d)
     vector = B.ndim == 1 or B.ndim == A.ndim - 1 and tuple(B.shape) == tuple(A.shape[:-1])
     if vector:
         B = B.unsqueeze(-1)
@@ -218,9 +222,9 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     tensor([[2., 0.],
             [1., 2.]])
     """
-    _matrix("cholesky", A, square=True)
+    _matrix("cholesky", A, square=True, or_complex=True)
     lower = _ops.cholesky_op(A)
-    return lower.mT if upper else lower
+    return lower.mH if upper else lower
 
 
 def qr(A: Tensor, mode: str = "reduced") -> rt.linalg_qr:
@@ -250,7 +254,7 @@ def eigh(A: Tensor, UPLO: str = "L") -> rt.linalg_eigh:
     >>> gg.linalg.eigh(gg.tensor([[2., 0.], [0., 1.]])).eigenvalues
     tensor([1., 2.])
     """
-    _matrix("eigh", A, square=True)
+    _matrix("eigh", A, square=True, or_complex=True)
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"linalg.eigh: expected UPLO to be 'L' or 'U', but got {UPLO}")
     return rt.linalg_eigh(*_ops.eigh_op(A, upper=UPLO.upper() == "U"))
@@ -259,6 +263,31 @@ def eigh(A: Tensor, UPLO: str = "L") -> rt.linalg_eigh:
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues (…, n) of symmetric matrices, ascending."""
     return eigh(A, UPLO).eigenvalues
+
+
+def eig(A: Tensor) -> rt.linalg_eig:
+    """Eigenvalues (…, n) and eigenvectors, columns of length 1 of (…, n, n), of square matrices; both complex, in no order.
+
+    The gradient is finite only where the eigenvalues differ, and right only for a loss that does not depend on the phases
+    of the eigenvectors.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.eig(gg.tensor([[0., 1.], [-1., 0.]])).eigenvalues
+    tensor([0.+1.j, 0.-1.j])
+    """
+    _matrix("eig", A, square=True, or_complex=True)
+    A.dtype.to_complex().np  # noqa: B018  (a complex dtype may come here for the first time)
+    return rt.linalg_eig(*_ops.eig_op(A))
+
+
+def eigvals(A: Tensor) -> Tensor:
+    """The eigenvalues (…, n) of square matrices, complex, in no order.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.eigvals(gg.tensor([[2., 0.], [1., 3.]]))
+    tensor([3.+0.j, 2.+0.j])
+    """
+    return eig(A).eigenvalues
 
 
 def svd(A: Tensor, full_matrices: bool = True) -> rt.linalg_svd:
@@ -594,7 +623,7 @@ def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
 
 
 __all__ = [
-    "LinAlgError", "cholesky", "cholesky_ex", "cholesky_solve", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "inv_ex", "logdet", "lstsq",
+    "LinAlgError", "cholesky", "cholesky_ex", "cholesky_solve", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "inv_ex", "logdet", "lstsq",
     "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_ex",
     "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve", "vander", "vecdot", "vector_norm",
 ]  # fmt: skip

@@ -115,6 +115,11 @@ class linalg_inv_ex(NamedTuple):
     info: Tensor
 
 
+class linalg_eig(NamedTuple):
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
 class linalg_eigh(NamedTuple):
     eigenvalues: Tensor
     eigenvectors: Tensor

@@ -21,6 +21,11 @@ def test_reasons_are_for_names_that_are_counted() -> None:
         assert any(name == start or name.startswith(start + ".") for name in names), start
 
 
+def test_reasons_are_for_names_that_are_left_out() -> None:
+    present = [name for name in (*coverage.LEFT_OUT, *coverage.LEFT_OUT_UNUSED) if coverage.has(name)]
+    assert present == ["torch.Tensor.put"]  # a function of the namespace here, and so a method
+
+
 def test_attributes_of_instances_count() -> None:
     assert coverage.has("torch.optim.Optimizer.param_groups")
     assert coverage.has("torch.nn.Module.training")

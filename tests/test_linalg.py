@@ -114,3 +114,66 @@ def test_the_list_of_what_goes_through_the_host() -> None:
     page = (Path(__file__).parents[1] / "docs" / "host_ops.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
     assert listed == {name for name, op in OPS.items() if getattr(op.cuda, "through_host", False)}
+
+
+C = rng.standard_normal((2, 3, 3)) + 1j * rng.standard_normal((2, 3, 3))
+H = C @ C.conj().swapaxes(-1, -2) + np.eye(3)
+
+
+def _of_pairs(function: Any) -> Any:
+    """A function of complex matrices as one of pairs of real numbers."""
+
+    def of_pairs(*pairs: gg.Tensor) -> Any:
+        made = function(*[gg.view_as_complex(p) for p in pairs])
+        made = made if isinstance(made, tuple) else (made,)
+        return tuple(gg.view_as_real(m) if m.is_complex() else m for m in made)
+
+    return of_pairs
+
+
+def _pairs(device: str, *arrays: Any) -> tuple:
+    return tuple(on(device, np.stack([a.real, a.imag], -1)).requires_grad_() for a in arrays)
+
+
+def test_eigenvalues_of_any_matrices(device: str) -> None:
+    for a in (A, C):
+        w, v = L.eig(on(device, a))
+        assert w.dtype is gg.complex128 and v.dtype is gg.complex128
+        same(on(device, a).to(gg.complex128) @ v, (v * w.unsqueeze(-2)).cpu().numpy())
+        same(v.abs().square().sum(-2), np.ones(a.shape[:-1]))
+        same(L.eigvals(on(device, a)), np.linalg.eigvals(a))
+    assert L.eig(gg.zeros(0, 2, 2)).eigenvalues.shape == (0, 2)
+
+    def loss(a: gg.Tensor) -> Any:
+        w, v = L.eig(a)
+        return w.real, w.imag, v.abs(), (v.abs() ** 2 * w.abs().unsqueeze(-2)).sum()
+
+    assert gg.autograd.gradcheck(loss, (on(device, T[:3, :3]).requires_grad_(),))
+    assert gg.autograd.gradcheck(_of_pairs(loss), _pairs(device, C[0]))
+    assert gg.autograd.gradgradcheck(
+        lambda a: L.eigvals(a).abs(), (gg.tensor(T[:3, :3], requires_grad=True),)
+    )
+    with pytest.raises(RuntimeError, match="square"):
+        L.eig(gg.ones(2, 3))
+    with pytest.raises(RuntimeError, match="float32 or float64"):
+        L.eigvals(gg.ones(2, 2).long())
+
+
+def test_complex_matrices(device: str) -> None:
+    c, h, b = on(device, C), on(device, H), C[:, :, :2]
+    same(L.inv(c), np.linalg.inv(C))
+    same(L.solve(c, on(device, b)), np.linalg.solve(C, b))
+    same(L.solve(c, on(device, b.real)), np.linalg.solve(C, b.real))
+    same(L.cholesky(h), np.linalg.cholesky(H))
+    same(L.cholesky(h, upper=True), np.linalg.cholesky(H).conj().swapaxes(-1, -2))
+    same(L.eigvalsh(h), np.linalg.eigvalsh(H))
+    w, v = L.eigh(h)
+    same((v * w.unsqueeze(-2)) @ v.mH, H)
+    for function, arrays in (
+        (L.inv, (C[0],)),
+        (L.solve, (C[0], b[0])),
+        (lambda a: L.cholesky(a @ a.mH + gg.eye(3, dtype=gg.float64, device=device)), (C[0],)),
+        (lambda a: L.eigh(a + a.mH).eigenvalues, (C[0],)),
+        (lambda a: L.eigh(a + a.mH).eigenvectors.abs(), (C[0],)),
+    ):
+        assert gg.autograd.gradcheck(_of_pairs(function), _pairs(device, *arrays))

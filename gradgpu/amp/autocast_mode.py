@@ -28,7 +28,7 @@ _HALF = (
 _FLOAT32 = (
     "acos asin bernoulli_error absolute_error cosh cross_entropy cumprod cumsum divergence erfinv exp expm1 huber_error "
     "layer_norm log log10 log1p log2 log_divergence log_softmax logit_error mse_loss nll_loss norm2 pow prod reciprocal rsqrt "
-    "sinh smooth_l1_error softmax softplus squared_error sum tan linalg_cholesky linalg_det linalg_eigh linalg_inv linalg_pinv "
+    "sinh smooth_l1_error softmax softplus squared_error sum tan linalg_cholesky linalg_det linalg_eig linalg_eigh linalg_inv linalg_pinv "
     "linalg_qr linalg_slogdet linalg_solve linalg_svd"
 ).split()
 _WIDEST = "dot index_add index_put scatter_add".split()

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from .. import return_types as rt
+from ..tensor import Tensor
+from .complex import complex_op, conj_op, real_op
 from .matrix import triangle_op
 from .reduce import sum_op
 from .registry import Op, method
@@ -55,6 +57,14 @@ def _t(x: Any) -> Any:
     return permute_op(x, dims=(*range(n - 2), n - 1, n - 2))
 
 
+def _h(x: Any) -> Any:
+    """The transpose, of complex matrices conjugated."""
+    kind = x.dtype
+    if kind.is_complex if isinstance(x, Tensor) else kind.kind == "c":
+        return conj_op(_t(x))
+    return _t(x)
+
+
 def _row(v: Any) -> Any:
     """(…, k) as (…, 1, k): a product with it scales columns."""
     return v.reshape((*v.shape[:-1], 1, v.shape[-1]))
@@ -92,15 +102,17 @@ def _host(name: str, cpu: Callable, **more: Any) -> Op:
 
 
 # ---- inverse, equations ----
-inv_op = _host("inv", lambda x: np.linalg.inv(x), grad={"x": lambda g, y: -(_t(y) @ g @ _t(y))})
+inv_op = _host("inv", lambda x: np.linalg.inv(x), grad={"x": lambda g, y: -(_h(y) @ g @ _h(y))})
 solve_op = _host(
     "solve",
     lambda a, b: np.linalg.solve(a, b),
     grad={
-        "a": lambda g, a, y: -(solve_op(_t(a), g) @ _t(y)),
-        "b": lambda g, a: solve_op(_t(a), g),
+        "a": lambda g, a, y: -(solve_op(_h(a), g) @ _h(y)),
+        "b": lambda g, a: solve_op(_h(a), g),
     },
 )
+for _op in (inv_op, solve_op):
+    _op.complex = _op.cpu, _op.cuda
 
 
 def _pinv_grad(g: Any, x: Any, y: Any) -> Any:
@@ -146,11 +158,11 @@ slogdet_op = _host(
 
 # ---- decompositions ----
 def _cholesky_grad(g: Any, y: Any) -> Any:
-    p = _lower(_t(y) @ g)
+    p = _lower(_h(y) @ g)
     p = p - _diagonal(p) * 0.5
     inverse = inv_op(y)
-    s = _t(inverse) @ p @ inverse
-    return (s + _t(s)) * 0.5
+    s = _h(inverse) @ p @ inverse
+    return (s + _h(s)) * 0.5
 
 
 cholesky_op = _host("cholesky", lambda x: np.linalg.cholesky(x), grad={"x": _cholesky_grad})
@@ -186,12 +198,12 @@ qr_op = _host("qr", lambda x, *, mode: tuple(np.linalg.qr(x, mode)), grad={"x": 
 def _eigh_grad(g0: Any, g1: Any, y0: Any, y1: Any) -> Any:
     total = None
     if g1 is not None:
-        inner = _t(y1) @ g1
+        inner = _h(y1) @ g1
         total = y1 @ ((inner - _diagonal(inner)) / _differences(y0))
     if g0 is not None:
         part = y1 * _row(g0)
         total = part if total is None else total + part
-    return total @ _t(y1)
+    return total @ _h(y1)
 
 
 def _eigh(x, *, upper):
@@ -199,6 +211,34 @@ def _eigh(x, *, upper):
 
 
 eigh_op = _host("eigh", _eigh, grad={"x": _eigh_grad})
+for _op in (cholesky_op, eigh_op):
+    _op.complex = _op.cpu, _op.cuda
+
+
+def _eig(x):
+    w, v = np.linalg.eig(x)
+    kind = np.result_type(x.dtype, np.complex64)
+    return w.astype(kind, copy=False), v.astype(kind, copy=False)
+
+
+def _eig_grad(g0: Any, g1: Any, x_dtype: Any, y0: Any, y1: Any) -> Any:
+    # Boeddeker et al., "On the computation of complex-valued gradients with application to statistically optimum
+    # beamforming", 2017, (4.77); the part of g1 along the eigenvectors, which have length 1, does not count.
+    inner = None
+    if g1 is not None:
+        toward = _h(y1) @ g1
+        length = real_op(_diagonal(toward)) * 1.0
+        inner = (toward - _h(y1) @ y1 @ complex_op(length, length * 0.0)) / conj_op(_differences(y0))
+        inner = inner - _diagonal(inner)
+    if g0 is not None:
+        part = _diagonal(_row(g0) + _column(g0 * 0.0))
+        inner = part if inner is None else inner + part
+    total = _h(inv_op(y1)) @ inner @ _h(y1)
+    return total if x_dtype.kind == "c" else real_op(total)
+
+
+eig_op = _host("eig", _eig, grad={"x": _eig_grad})
+eig_op.complex = eig_op.cpu, eig_op.cuda
 
 
 def _svd_grad(g0: Any, g1: Any, g2: Any, y0: Any, y1: Any, y2: Any) -> Any:

@@ -63,7 +63,7 @@ OPS = [
         dtypes=WIDE,
         tolerance=HALF,
         errors=[Bad([1.0], raises=TypeError, match="expected a Tensor")],
-    )  # fmt: skip
+    )
     for name, function, samples, order, scaled in (
         ("i0e", gg.special.i0e, AROUND, 0, True),
         ("i1e", gg.special.i1e, AROUND, 1, True),

@@ -65,6 +65,16 @@ def _through_eigh_numpy(x):
     return (v * np.exp(w)[..., None, :]) @ np.swapaxes(v, -1, -2)
 
 
+def _through_eig(x):
+    w, v = L.eig(x)
+    return ((v * w.exp().unsqueeze(-2)) @ L.inv(v)).real
+
+
+def _through_eig_numpy(x):
+    w, v = np.linalg.eig(x)
+    return ((v * np.exp(w)[..., None, :]) @ np.linalg.inv(v)).real
+
+
 def _projection(x):
     q, r = gg.qr(x)
     return (q * q) @ (r * r)
@@ -102,6 +112,7 @@ OPS = [
     _op("svd", _old_svd, lambda x: x, samples=ANY, errors=NOT_A_MATRIX),
     _op("linalg_svd", _through_svd, _through_svd_numpy, samples=ANY, errors=NOT_A_MATRIX),
     _op("linalg_eigh", _checked(_through_eigh, _spd), lambda x: _through_eigh_numpy(_spd(x))),
+    _op("linalg_eig", _checked(_through_eig, _well), lambda x: _through_eig_numpy(_well(x))),
     _op("linalg_solve", lambda a, b: L.solve(_well(a) if a.shape[-1] == a.shape[-2] else a, b),
         lambda a, b: np.linalg.solve(_well(a), b),
         samples=[Sample(In(3, 3), In(3, 2)), Sample(In(2, 3, 3), In(3, 1)), Sample(In(0, 2, 2), In(0, 2, 1))],
