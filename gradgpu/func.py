@@ -29,8 +29,7 @@ def _leaves(tree: Any, name: str) -> tuple[list[Tensor], Any]:
     for t in found:
         if not isinstance(t, Tensor):
             raise RuntimeError(
-                f"{name}: expected the inputs that are differentiated to be Tensors (also in nested tuples, lists and dicts), "
-                f"got {type(t).__name__}"
+                f"{name}: expected only Tensors, also in nested tuples, lists and dicts, got unsupported type {type(t).__name__}"
             )
     return found, spec
 
@@ -92,7 +91,7 @@ def grad_and_value(func: Callable, argnums: Any = 0, has_aux: bool = False) -> C
     """A function that returns (gradient, value) of a scalar function; with `has_aux`, (gradient, (value, aux)).
 
     Args:
-        func: returns a tensor with one element, or (that, anything) with `has_aux`.
+        func: returns a 0-dim tensor, or (that, anything) with `has_aux`.
         argnums: the argument (int) or arguments (tuple) to differentiate; each may be nested tuples, lists and dicts.
 
     >>> import gradgpu as gg
@@ -109,11 +108,14 @@ def grad_and_value(func: Callable, argnums: Any = 0, has_aux: bool = False) -> C
             value, aux = _output(
                 func(*_with(args, numbers, tree_unflatten(inputs, spec)), **kwargs), has_aux, "grad_and_value"
             )
-        if not isinstance(value, Tensor) or value.numel() != 1:
-            seen = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise RuntimeError(f"grad: expected the function to return a tensor with one element, got {seen}")
+        if not isinstance(value, Tensor) or value.ndim:
+            seen = f"tensor with {value.ndim} dims" if isinstance(value, Tensor) else type(value).__name__
+            raise RuntimeError(
+                f"grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, got {seen}. Maybe you wanted to use the "
+                "vjp or jacrev APIs instead?"
+            )
         outer = _wanted_outside([value], inputs, given)
-        found: Any = _pulled([value.reshape(())], inputs, [None], outer)
+        found: Any = _pulled([value], inputs, [None], outer)
         trees = tree_unflatten(found, spec)
         gradient = trees[0] if isinstance(argnums, int) else tuple(trees)
         value, aux = _closed(value, outer), _closed(aux, outer)
@@ -147,7 +149,7 @@ def grad(func: Callable, argnums: Any = 0, has_aux: bool = False) -> Callable:
     gives a gradient for each sample.
 
     Args:
-        func: returns a tensor with one element, or (that, anything) with `has_aux`: then the result is (gradient, anything).
+        func: returns a 0-dim tensor, or (that, anything) with `has_aux`: then the result is (gradient, anything).
         argnums: the argument (int) or arguments (tuple) to differentiate; each may be nested tuples, lists and dicts.
 
     >>> import gradgpu as gg

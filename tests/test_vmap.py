@@ -132,6 +132,45 @@ def test_samples(op: OpSamples) -> None:
     check_all(op, "cpu", list(op.samples))
 
 
+@pytest.mark.parametrize("op", [pytest.param(op, id=op.id) for op in ALL if op.id not in VALUES | IN_PLACE])
+def test_samples_nested(op: OpSamples) -> None:
+    """vmap in vmap, with gradients inside; batches along the last dimension; gradients of a graph from outside."""
+    for sample in op.samples[:2]:
+        arrays = draws(sample, dtype_of(op))
+        if not arrays:
+            continue
+        function = function_of(op, sample)
+        inputs, _, rows = entries(arrays, (True,) * len(arrays), gg.tensor)
+        want = stacked([seeded(function, *row) for row in rows])
+        moved = [x.movedim(0, -1) for x in inputs]
+        made = seeded(vmap(function, -1, -1, randomness="same"), *moved)
+        all_close([y.movedim(-1, 0) for y in made], want)
+        pairs = [gg.stack([x, x.flip(0)], 1) for x in inputs]
+
+        def twice(whole: Callable) -> Callable:
+            return vmap(vmap(whole, randomness="same"), randomness="same")
+
+        made = seeded(twice(function), *pairs)
+        all_close([y[:, 0] for y in made], want)
+        all_close([y[:, 1].flip(0) for y in made], want)
+        wanted = [k for k, part in enumerate(sample.inputs()) if part.grad and part.is_floating(dtype_of(op))]
+        if not op.differentiable or dtype_of(op) not in FLOATS or not wanted:
+            continue
+        gradients = gradient_function(function, wanted)
+        made = seeded(twice(gradients), *pairs)
+        all_close([g[:, 0] for g in made], stacked([seeded(gradients, *row) for row in rows]))
+        leaves = [x.requires_grad_() if k in wanted else x for k, x in enumerate(rows[0])]
+        outputs = [y for y in seeded(function, *leaves) if y.requires_grad]
+        if outputs:
+            targets = [leaves[k] for k in wanted]
+            weights = weights_for(outputs)
+            one = gg.autograd.grad(outputs, targets, weights, retain_graph=True, materialize_grads=True)
+            both = [gg.stack([w, 2 * w]) for w in weights]
+            many = gg.autograd.grad(outputs, targets, both, materialize_grads=True, is_grads_batched=True)
+            for got, g in zip(many, one, strict=True):
+                close(got[1], 2 * g)
+
+
 ON_CUDA = {
     "conv", "cumulative", "distances", "embedding", "extrema", "getitem", "index", "join", "linalg", "loss", "matrix", "moments",
     "normalization", "pool", "reduce", "scan", "scatter_reduce", "shape", "softmax", "sort",
@@ -177,9 +216,9 @@ def test_nested_containers(device: str) -> None:
     def net(parameters: dict, pair: tuple, *, scale: Any) -> dict:
         return {"out": [parameters["w"] @ pair[0] * scale], "twice": pair[1] * 2}
 
-    scales = gg.arange(3.0, device=device)
+    scales = gg.arange(2.0, device=device)  # a keyword argument: the same for all entries
     made = vmap(net, in_dims=(None, 0))({"w": w}, (x, x), scale=scales)
-    close(made["out"][0], (x @ w.T) * scales.unsqueeze(1))
+    close(made["out"][0], (x @ w.T) * scales)
     close(made["twice"], x * 2)
     close(
         vmap(net, in_dims=({"w": None}, (0, None)))({"w": w}, (x, x[0]), scale=scales)["twice"],
@@ -192,6 +231,7 @@ def test_arguments_that_are_refused() -> None:
     for function, error, match in [
         (lambda: vmap(gg.sum, in_dims=2)(x), ValueError, "in_dim"),
         (lambda: vmap(gg.sum, in_dims="0")(x), ValueError, "expected `in_dims` to be int"),
+        (lambda: vmap(gg.add, in_dims=[0, 0])(x, x), ValueError, "expected `in_dims` to be int"),
         (lambda: vmap(gg.add, in_dims=(0,))(x, x), ValueError, "not compatible"),
         (lambda: vmap(gg.add)(x, 2.0), ValueError, "non-Tensor"),
         (lambda: vmap(gg.add)(x, gg.ones(2, 4)), ValueError, "same size in the mapped dimension"),

@@ -56,9 +56,9 @@ class Batched(LayerArray):
 
     def get(self) -> Any:
         raise RuntimeError(
-            "vmap: It looks like you're calling .item() on a Tensor, or using its values in Python otherwise (a condition, "
-            "a loop, numpy(), an operation whose result's shape depends on values). The values differ from entry to entry "
-            "of the batch: use gradgpu.where instead of if, or do this outside of vmap"
+            "vmap: It looks like you're calling .item() on a Tensor, or attempting to use a Tensor in some data-dependent "
+            "control flow (a condition, a loop, numpy(), …). The values differ from entry to entry of the batch: use "
+            "gradgpu.where instead of if, or do this outside of vmap"
         )
 
     def detach(self) -> Batched:
@@ -716,7 +716,10 @@ def _likelihood(x: Any, target: Any, weight: Any, ignore_index: int, smoothing: 
     dim = 1 if x.ndim > 1 else 0
     valid, safe, w = _weights(x, target, weight, ignore_index)
     picked = gather_op(x, safe.unsqueeze(dim), dim=dim).squeeze(dim)
-    losses = _pw.where_op(_pw.eq(w, 0), 0.0, -picked * w)
+    if weight is None:
+        losses = _pw.where_op(_pw.ne(target, ignore_index), -picked, 0.0)
+    else:
+        losses = _pw.where_op(_pw.eq(w, 0), 0.0, -picked * w)
     if smoothing:
         each = x if weight is None else x * weight.to(x.dtype).reshape((-1, *(1,) * (x.ndim - dim - 1)))
         smooth = -sum_op(each, dims=(dim,), keepdim=False)
@@ -823,5 +826,6 @@ WITHOUT_RULE: dict[str, str] = {
         ("lstm_backward", "gru_backward", "rnn_backward"),
         "gradients of recurrent layers are computed by simpler operations under vmap, and this one is not called",
     ),
-    "flat_nonzero": "how many elements are not zero differs from entry to entry, and so would the shapes of the results",
+    "flat_nonzero": "We do not support batching operators that can output dynamic shape, and how many elements are not zero "
+    "differs from entry to entry",
 }

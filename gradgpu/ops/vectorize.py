@@ -27,7 +27,7 @@ def vmap(
     Args:
         func: takes tensors (also in nested tuples, lists and dicts) and returns tensors, likewise.
         in_dims: the dimension of each input that counts the entries: an int for all, or a nesting like that of the
-            inputs; None for an input that is the same for all entries.
+            inputs; None for an input that is the same for all entries. Keyword arguments always are.
         out_dims: where the results have theirs; likewise.
         randomness: random operations in `func` raise ('error'), draw the same for all entries ('same'), or differ
             ('different').
@@ -106,7 +106,7 @@ def spread_tree(prefix: Any, spec: Any, what: str, func: Any) -> list:
 
 def _batch(func: Any, in_dims: Any, args: tuple, kwargs: dict) -> tuple[int, list, list, Any]:
     """The number of entries, the leaves of the inputs, their batch dimensions (not negative), and the structure."""
-    if not isinstance(in_dims, (int, tuple, list)):
+    if not isinstance(in_dims, (int, tuple)):
         raise ValueError(
             f"vmap({_name(func)}, in_dims={in_dims}, ...)(<inputs>): expected `in_dims` to be int or a (potentially nested) "
             f"tuple matching the structure of inputs, got: {type(in_dims)}."
@@ -116,11 +116,9 @@ def _batch(func: Any, in_dims: Any, args: tuple, kwargs: dict) -> tuple[int, lis
             f"vmap({_name(func)})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over a "
             "function with no inputs. The latter is unsupported."
         )
-    if isinstance(in_dims, list):
-        in_dims = tuple(in_dims)
     leaves, spec = tree_flatten((args, kwargs))
     dims = spread_tree(in_dims, spec.children[0], "in_dims", func)
-    dims += [0 if isinstance(x, Tensor) else None for x in leaves[len(dims) :]]  # of keyword arguments
+    dims += [None] * (len(leaves) - len(dims))  # keyword arguments
     sizes: dict[int, int] = {}
     for k, (x, d) in enumerate(zip(leaves, dims)):
         if d is None:
