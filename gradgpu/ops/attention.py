@@ -145,7 +145,7 @@ def _attention_backward_cpu(grad, q, k, v, mask, out, weights, *, causal, scale,
     return (of_q, of_k, of_v) if kind is d else tuple([x.astype(d) for x in (of_q, of_k, of_v)])
 
 
-# ---- the same by other ops ----
+# ---- the same by other ops: the first output alone ----
 def _composed(q, k, v, mask, *, causal, scale, drop):
     group = q.shape[1] // max(k.shape[1], 1)
     if group > 1:
@@ -168,7 +168,7 @@ def _composed(q, k, v, mask, *, causal, scale, drop):
     weights = softmax(scores, -1)
     if allowed is not None:
         weights = weights.masked_fill(nothing, 0.0)
-    return matmul(weights if drop is None else dropout_op(weights, mask=drop), v)
+    return (matmul(weights if drop is None else dropout_op(weights, mask=drop), v),)
 
 
 # g arrives first; `weights` is what forward kept: the weights (cpu), or the logarithms of their sums (cuda)
@@ -297,7 +297,7 @@ def scaled_dot_product_attention(
     if not q.is_cpu and max(q.shape[3], v.shape[3]) > _cuda.LARGEST:
         composed = True  # wider than the kernels' tiles
     if composed:
-        y = _composed(q, k, v, mask, causal=is_causal, scale=factor, drop=drop)
+        y = _composed(q, k, v, mask, causal=is_causal, scale=factor, drop=drop)[0]
     else:
         y = attention_op(q, k, v, mask, causal=is_causal, scale=factor, drop=drop)[0]
     return y if len(lead) == 2 else y.reshape((*lead, *y.shape[2:]))

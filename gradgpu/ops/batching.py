@@ -823,8 +823,8 @@ _PLAIN = {
 
 WITHOUT_RULE: dict[str, str] = {
     **dict.fromkeys(
-        ("lstm_backward", "gru_backward", "rnn_backward"),
-        "gradients of recurrent layers are computed by simpler operations under vmap, and this one is not called",
+        ("lstm_backward", "gru_backward", "rnn_backward", "attention_backward"),
+        "gradients of recurrent layers and of attention are computed by simpler operations under vmap, and this one is not called",
     ),
     "flat_nonzero": "We do not support batching operators that can output dynamic shape, and how many elements are not zero "
     "differs from entry to entry",
