@@ -302,3 +302,23 @@ def test_modules_with_and_without_repetition() -> None:
     shared = nn.ReLU()
     net = nn.Sequential(shared, shared)
     assert len(list(net.modules())) == 2 and len(list(net.modules(remove_duplicate=False))) == 3
+
+
+def test_places_and_families_of_classes() -> None:
+    from gradgpu.nn.modules.activation import MultiheadAttention
+    from gradgpu.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
+    from gradgpu.nn.parallel.distributed import DistributedDataParallel
+    from gradgpu.optim.adamw import AdamW
+    from gradgpu.optim.rmsprop import RMSprop
+    from gradgpu.utils.data._utils.collate import default_collate
+
+    assert (MultiheadAttention, AdamW, RMSprop) == (nn.MultiheadAttention, gg.optim.AdamW, gg.optim.RMSprop)
+    assert default_collate is gg.utils.data.default_collate
+    assert DistributedDataParallel is nn.parallel.DistributedDataParallel
+    assert isinstance(nn.MaxPool2d(2), _MaxPoolNd) and isinstance(nn.AvgPool2d(2), _AvgPoolNd)
+    assert isinstance(nn.ReLU6(), nn.Hardtanh) and isinstance(nn.ZeroPad2d(1), nn.ConstantPad2d)
+    others = [
+        (nn.AvgPool2d, nn.AvgPool1d), (nn.Fold, nn.Unfold), (nn.Softshrink, nn.Hardshrink),
+        (nn.MarginRankingLoss, nn.CosineEmbeddingLoss), (nn.CrossMapLRN2d, nn.LocalResponseNorm),
+    ]  # fmt: skip
+    assert not any(issubclass(a, b) for a, b in others)

@@ -438,7 +438,7 @@ add("AdaptiveLogSoftmaxWithLoss", real(6, 8), given([0, 2, 3, 5, 8, 9]), args=(8
 
 # Modules that no case is made for.
 LEFT_OUT = {
-    "Module": "the base class", "RNNBase": "the base class of RNN, LSTM and GRU", "Sequential": "a container", "ModuleList": "a container",
+    "Module": "the base class", "RNNBase": "a base class", "RNNCellBase": "a base class", "Sequential": "a container", "ModuleList": "a container",
     "ModuleDict": "a container", "ParameterList": "a container", "ParameterDict": "a container", "DataParallel": "one device",
     "CrossMapLRN2d": "PyTorch's leaves the first channel in every window; LocalResponseNorm is right in both",
     "TransformerEncoder": "part of Transformer", "TransformerDecoder": "part of Transformer",

@@ -39,6 +39,9 @@ __all__ = [
     "rnn", "sparse", "transformer", "upsampling", "utils",
 ]  # fmt: skip
 
+activation.MultiheadAttention = attention.MultiheadAttention  # type: ignore[attr-defined]
+linear.NonDynamicallyQuantizableLinear = attention.NonDynamicallyQuantizableLinear  # type: ignore[attr-defined]
+
 for _name in __all__:  # so that `from gradgpu.nn.modules.conv import Conv2d` works, though this is no package
     if isinstance(globals()[_name], ModuleType):
         sys.modules[f"{__name__}.{_name}"] = globals()[_name]

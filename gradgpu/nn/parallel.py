@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from .module import Module
@@ -62,3 +63,7 @@ class DistributedDataParallel(Module):
 
 
 __all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
+
+# PyTorch has a file for each: `from gradgpu.nn.parallel.distributed import DistributedDataParallel`.
+for _name in ("data_parallel", "distributed"):
+    sys.modules[f"{__name__}.{_name}"] = sys.modules[__name__]

@@ -46,13 +46,6 @@ class ReLU(_InplaceActivation):
         return F.relu(input, True) if self.inplace else relu(input)
 
 
-class ReLU6(_InplaceActivation):
-    """min(max(x, 0), 6)."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.relu6(input, self.inplace)
-
-
 class SiLU(_InplaceActivation):
     """x · sigmoid(x), also called swish."""
 
@@ -173,21 +166,36 @@ class Hardtanh(_Activation):
         return super().extra_repr() + (", inplace=True" if self.inplace else "")
 
 
-class Hardshrink(_Activation):
-    """x where |x| > lambd, else 0."""
+class ReLU6(Hardtanh):
+    """min(max(x, 0), 6)."""
 
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(0.0, 6.0, inplace)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.relu6(input, self.inplace)
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
+
+
+class _Shrink(_Activation):
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
         self.lambd = lambd
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.hardshrink(input, self.lambd)
 
     def extra_repr(self) -> str:
         return str(self.lambd)
 
 
-class Softshrink(Hardshrink):
+class Hardshrink(_Shrink):
+    """x where |x| > lambd, else 0."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.hardshrink(input, self.lambd)
+
+
+class Softshrink(_Shrink):
     """x - lambd above lambd, x + lambd below -lambd, else 0."""
 
     def forward(self, input: Tensor) -> Tensor:

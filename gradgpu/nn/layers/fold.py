@@ -11,21 +11,25 @@ from ..module import Module
 __all__ = ["Fold", "Unfold"]
 
 
-class Unfold(Module):
-    """Windows of (N, C, H, W) as columns: (N, C · KH · KW, windows); see ``functional.unfold``."""
+class _Windows(Module):
+    """The geometry that both directions share."""
 
     def __init__(self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> None:
         super().__init__()
         self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
-
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, stride={self.stride}"
 
 
-class Fold(Unfold):
+class Unfold(_Windows):
+    """Windows of (N, C, H, W) as columns: (N, C · KH · KW, windows); see ``functional.unfold``."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
+
+
+class Fold(_Windows):
     """Columns added up to images: (N, C · KH · KW, windows) → (N, C, *output_size); see ``functional.fold``.
 
     Example:

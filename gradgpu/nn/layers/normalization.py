@@ -152,7 +152,7 @@ class GroupNorm(Module):
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
 
 
-class _BatchStatistics(Module):
+class _NormBase(Module):
     """Weight, bias and running statistics, one a channel; what batch and instance norm share."""
 
     _ndims: tuple[int, ...] = ()
@@ -214,7 +214,7 @@ class _BatchStatistics(Module):
         )
 
 
-class _BatchNorm(_BatchStatistics):
+class _BatchNorm(_NormBase):
     """Normalises each channel over the batch (Ioffe & Szegedy, 2015).
 
     In training with the batch's statistics, which also move the running ones:
@@ -298,7 +298,7 @@ class SyncBatchNorm(_BatchNorm):
         return made
 
 
-class _LazyNorm(LazyModuleMixin, _BatchStatistics):
+class _LazyNorm(LazyModuleMixin, _NormBase):
     """The lazy form of batch and instance norm: the same arguments without num_features."""
 
     def __init__(
@@ -353,7 +353,7 @@ class LazyBatchNorm3d(_LazyNorm, BatchNorm3d):
     cls_to_become = BatchNorm3d
 
 
-class _InstanceNorm(_BatchStatistics):
+class _InstanceNorm(_NormBase):
     """Normalises each channel of each sample over its positions (Ulyanov et al., 2016).
 
     By default without weights and running statistics.
@@ -428,8 +428,8 @@ class LazyInstanceNorm3d(_LazyNorm, InstanceNorm3d):
     cls_to_become = InstanceNorm3d
 
 
-class LocalResponseNorm(Module):
-    """x / (k + alpha · the mean of x² over `size` neighbouring channels)^beta (Krizhevsky et al., 2012)."""
+class _ResponseNorm(Module):
+    """x / (k + alpha · the mean of x² over `size` neighbouring channels)^beta."""
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
@@ -442,7 +442,11 @@ class LocalResponseNorm(Module):
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 
-class CrossMapLRN2d(LocalResponseNorm):
+class LocalResponseNorm(_ResponseNorm):
+    """x / (k + alpha · the mean of x² over `size` neighbouring channels)^beta (Krizhevsky et al., 2012)."""
+
+
+class CrossMapLRN2d(_ResponseNorm):
     """:class:`LocalResponseNorm` of images, under its old name."""
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:

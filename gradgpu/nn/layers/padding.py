@@ -33,23 +33,7 @@ class _Pad(Module):
         return f"{self.padding}"
 
 
-class ZeroPad1d(_Pad):
-    """Zeros around the last dimension."""
-
-    _dims = 1
-
-
-class ZeroPad2d(_Pad):
-    """Zeros around the last two dimensions."""
-
-
-class ZeroPad3d(_Pad):
-    """Zeros around the last three dimensions."""
-
-    _dims = 3
-
-
-class _ConstantPad(_Pad):
+class _ConstantPadNd(_Pad):
     def __init__(self, padding: Any, value: float) -> None:
         super().__init__(padding)
         self.value = value
@@ -58,20 +42,40 @@ class _ConstantPad(_Pad):
         return f"padding={self.padding}, value={self.value}"
 
 
-class ConstantPad1d(_ConstantPad):
+class ConstantPad1d(_ConstantPadNd):
     """One value around the last dimension."""
 
     _dims = 1
 
 
-class ConstantPad2d(_ConstantPad):
+class ConstantPad2d(_ConstantPadNd):
     """One value around the last two dimensions."""
 
 
-class ConstantPad3d(_ConstantPad):
+class ConstantPad3d(_ConstantPadNd):
     """One value around the last three dimensions."""
 
     _dims = 3
+
+
+class _ZeroPad(_ConstantPadNd):
+    def __init__(self, padding: Any) -> None:
+        super().__init__(padding, 0.0)
+
+    def extra_repr(self) -> str:
+        return f"{self.padding}"
+
+
+class ZeroPad1d(_ZeroPad, ConstantPad1d):
+    """Zeros around the last dimension."""
+
+
+class ZeroPad2d(_ZeroPad, ConstantPad2d):
+    """Zeros around the last two dimensions."""
+
+
+class ZeroPad3d(_ZeroPad, ConstantPad3d):
+    """Zeros around the last three dimensions."""
 
 
 class ReflectionPad1d(_Pad):

@@ -13,7 +13,7 @@ from ..module import Module
 from ..parameter import Parameter
 from ..utils.rnn import PackedSequence
 
-__all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNBase", "RNNCell"]
+__all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNBase", "RNNCell", "RNNCellBase"]
 
 
 class RNNBase(Module):
@@ -261,7 +261,7 @@ class GRU(RNNBase):
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
 
 
-class _Cell(Module):
+class RNNCellBase(Module):
     """One step of a recurrent layer: input (N, input_size) or (input_size), state (N, hidden_size) or (hidden_size)."""
 
     _gates = 1
@@ -298,7 +298,7 @@ class _Cell(Module):
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
 
 
-class RNNCell(_Cell):
+class RNNCell(RNNCellBase):
     """One step of :class:`RNN`: (input, h) → h'."""
 
     def __init__(
@@ -323,7 +323,7 @@ class RNNCell(_Cell):
         return self._advance(f"rnn_{self.nonlinearity}", input, (hx,))[0]
 
 
-class LSTMCell(_Cell):
+class LSTMCell(RNNCellBase):
     """One step of :class:`LSTM`: (input, (h, c)) → (h', c')."""
 
     _gates = 4
@@ -332,7 +332,7 @@ class LSTMCell(_Cell):
         return self._advance("lstm", input, (None, None) if hx is None else tuple(hx))
 
 
-class GRUCell(_Cell):
+class GRUCell(RNNCellBase):
     """One step of :class:`GRU`: (input, h) → h'."""
 
     _gates = 3

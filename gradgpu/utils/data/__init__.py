@@ -1,6 +1,6 @@
 """Datasets, samplers and the loader that makes batches of them (PyTorch's ``torch.utils.data``)."""
 
-from . import dataset, distributed
+from . import _utils, dataset, distributed
 from .collate import *
 from .dataloader import DataLoader
 from .dataset import *

@@ -14,9 +14,9 @@ from ...tensor import Tensor, wrap
 from .collate import default_collate, default_convert
 from .dataset import IterableDataset, Subset, TensorDataset, samples_at
 from .sampler import MANY, BatchSampler, RandomSampler, Sampler, SequentialSampler
-from .worker import Workers
+from .worker import Workers, get_worker_info
 
-__all__ = ["DataLoader"]
+__all__ = ["DataLoader", "default_collate", "default_convert", "get_worker_info"]
 
 
 class DataLoader:
