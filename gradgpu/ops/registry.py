@@ -253,7 +253,7 @@ class Op(Saving):
             output._view_of(first, self, attrs)
         return output
 
-    def _of_array(self, x: Tensor, a: ndarray, attrs: dict) -> Any:
+    def _of_array(self, x: Tensor, a: Any, attrs: dict) -> Any:
         """The operation on its one input, an array on the CPU, in few steps."""
         made = self.cpu(a, **attrs)
         edge = x._edge
