@@ -630,3 +630,14 @@ def test_integers_are_not_divided_by_zero() -> None:
             call()
     check(a // 2, [3, -4])
     check(a.double() // zero.double(), [3, -np.inf])
+
+
+def test_a_zero_dim_index_is_a_number_beside_others(device: str) -> None:
+    x, i = gg.arange(40, device=device).reshape(4, 2, 5), on(device, 1)
+    a = np.arange(40).reshape(4, 2, 5)
+    check(x[i, None, [0, 1]], a[1, None][:, [0, 1]])
+    check(x[i, :, None, [0, -2]], a[1][:, None][..., [0, -2]])
+    check(x[[0, 1], :, i], a[..., 1][[0, 1]])
+    x[i, :, on(device, [True, False, True, False, False])] = -1
+    a[1][:, [0, 2]] = -1
+    check(x, a)

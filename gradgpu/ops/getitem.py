@@ -83,6 +83,18 @@ def _parts(x: Any, index: Any) -> list[Any]:
             raise IndexError(
                 f"index: only integers, slices (`:`), ellipsis (`...`), None and integer or bool tensors are valid indices, got {type(i).__name__}"
             )
+    if len(entries) > 1 and any(isinstance(i, Tensor) and (i.ndim or i.dtype is dt.bool) for i in entries):
+        # Beside tensors with dimensions a 0-dim one on cuda is a number too (which waits): as an index of theirs it would
+        # decide where the result has their dimensions.
+        entries = [
+            int(i)
+            if isinstance(i, Tensor)
+            and not i.ndim
+            and i.dtype.category == dt.INTEGER
+            and not isinstance(i._a, LayerArray)
+            else i
+            for i in entries
+        ]
     return entries
 
 
