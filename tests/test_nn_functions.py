@@ -231,3 +231,19 @@ def test_ctc_of_an_impossible_target_is_infinite_without_a_gradient() -> None:
     assert loss.item() == float("inf")
     F.ctc_loss(log_probs, gg.tensor([[1, 1]]), [2], [2], zero_infinity=True).backward()
     assert not log_probs.grad.any()
+
+
+def test_gelu_of_extreme_numbers_and_its_second_derivative():
+    x = gg.tensor([-1e20, -40.0, -6.5, 0.0, 6.5, 40.0, 1e20, float("inf"), float("nan")], requires_grad=True)
+    y = F.gelu(x)
+    assert y[:2].abs().max() == 0 and abs(y[2]) < 1e-9 and y[3] == 0
+    assert y[4:8].tolist() == x[4:8].tolist() and bool(y[8].isnan())
+    (slope,) = gg.autograd.grad(y[:7].sum(), x, create_graph=True)
+    np.testing.assert_allclose(slope[:7].tolist(), [0, 0, 0, 0.5, 1, 1, 1], atol=1e-6)
+    (curve,) = gg.autograd.grad(slope[3], x)
+    np.testing.assert_allclose(curve[3].item(), 2 / np.sqrt(2 * np.pi), rtol=1e-6)
+    z = gg.ones(3, requires_grad=True) * 1
+    made = F.gelu(z)
+    z.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation: GeluBackward0"):
+        made.sum().backward()

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autograd.modes import SPECIAL, state
 from ..tensor import Tensor
 from .expr import Expr
+from .gelu import SINGLE, gelu_cpu, gelu_of
 from .inplace import check_overlap, inplace
 from .pointwise_op import Pointwise, binary_door, unary_door
 
@@ -472,11 +474,24 @@ silu = _unary(
     half="float32",
 )
 _SQRT_HALF, _INV_SQRT_2PI = math.sqrt(0.5), 1.0 / math.sqrt(2.0 * _PI)
+
+
+def gelu_slope(g: Any, x: Any) -> Any:
+    """The gradient of gelu: g (Φ(x) + x Φ'(x))."""
+    return g * ((erf(x * _SQRT_HALF) + 1.0) * 0.5 + x * exp(x * x * -0.5) * _INV_SQRT_2PI)
+
+
+def _gelu_cpu(x: Any) -> Any:
+    if x.dtype == SINGLE:
+        return gelu_cpu(x)
+    return 0.5 * x * (1 + _erf_cpu(x * x.dtype.type(_SQRT_HALF)))
+
+
 gelu_exact = _unary(
     "gelu",
     f"0.5 * x * (1 + erf(x * {_SQRT_HALF!r}))",
-    lambda x: 0.5 * x * (1 + _erf_cpu(x * x.dtype.type(_SQRT_HALF))),
-    lambda g, x: g * ((erf(x * _SQRT_HALF) + 1.0) * 0.5 + x * exp(x * x * -0.5) * _INV_SQRT_2PI),
+    _gelu_cpu,
+    gelu_slope,
     inputs="float",
     half="float32",
 )
@@ -732,7 +747,13 @@ def gelu(input: Any, approximate: str = "none") -> Any:
     """x · Φ(x) (Hendrycks and Gimpel, 2016); `approximate='tanh'` uses their tanh formula."""
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"gelu: approximate argument must be either none or tanh, got {approximate!r}")
-    return gelu_tanh(input) if approximate == "tanh" else gelu_exact(input)
+    if approximate == "tanh":
+        return gelu_tanh(input)
+    if isinstance(input, Tensor):
+        x = input._a
+        if type(x) is np.ndarray and x.dtype is SINGLE and not (SPECIAL and state.special):
+            return gelu_of(input, x)
+    return gelu_exact(input)
 
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:

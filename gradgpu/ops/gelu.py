@@ -1,0 +1,106 @@
+"""x · Φ(x) of float32 arrays on the CPU, and a node for it that keeps Φ(x) for the backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd.engine import LEAF, Node, new_node
+from ..autograd.modes import state
+from ..tensor import Tensor, wrap
+from .registry import Saving, from_saved, unpack
+
+# -log(Φ(x) / Φ(-x)) / x as a polynomial in x² on [0, 36], the highest power first. Least largest error of Φ (2.9e-8, by
+# Lawson's algorithm): half of float32's last digit. Beyond, Φ is 0 or 1 whatever the polynomial is.
+_LOGIT = (
+    -3.51234734e-09,
+    2.64526870e-07,
+    -7.92949099e-06,
+    1.10612398e-04,
+    6.51899291e-05,
+    -7.26661691e-02,
+    -1.59576988e00,
+)
+_INV_SQRT_2PI = 0.3989422804014327
+_CHUNK = 1 << 16  # numbers, of which the second cache holds three times as many
+SINGLE = np.dtype(np.float32)
+
+
+def normal_cdf(x: np.ndarray) -> np.ndarray:
+    """Φ of a contiguous vector of float32."""
+    y = np.empty_like(x)
+    scratch = np.empty(min(x.size, _CHUNK), SINGLE)
+    with np.errstate(over="ignore"):
+        for start in range(0, x.size, _CHUNK):
+            a, p = x[start : start + _CHUNK], y[start : start + _CHUNK]
+            square = np.multiply(a, a, scratch[: a.size])
+            np.minimum(square, 36, out=square)
+            np.multiply(square, _LOGIT[0], p)
+            for c in _LOGIT[1:-1]:
+                p += c
+                p *= square
+            p += _LOGIT[-1]
+            p *= a
+            np.exp(p, p)
+            p += 1
+            np.reciprocal(p, p)
+    return y
+
+
+def gelu_cpu(x: np.ndarray) -> np.ndarray:
+    """x Φ(x) of a float32 array."""
+    x = np.asarray(x)
+    phi = normal_cdf(x.reshape(-1)).reshape(x.shape)
+    return np.multiply(x, phi, phi)
+
+
+def _slope(g: np.ndarray, x: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    """g (Φ(x) + x Φ'(x))."""
+    y = np.empty_like(x)
+    for start in range(0, x.size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        a, p = x[part], y[part]
+        np.multiply(a, a, p)
+        p *= -0.5
+        np.exp(p, p)
+        p *= a
+        p *= _INV_SQRT_2PI
+        p += phi[part]
+        p *= g[part]
+    return y
+
+
+class _Gelu(Saving):
+    """gelu of a float32 array in few steps."""
+
+    node_name = "GeluBackward0"
+    inputs = ("self",)
+
+    def of(self, input: Tensor, x: np.ndarray) -> Tensor:
+        """The output for a tensor whose array is `x`."""
+        flat = x.reshape(-1)
+        phi = normal_cdf(flat)
+        edge = input._edge
+        if edge is None or not state.grad:
+            return wrap(np.multiply(flat, phi, phi).reshape(x.shape))
+        output = wrap(np.multiply(flat, phi).reshape(x.shape))
+        cell = input._version_cell()
+        edges = (input if edge is LEAF else edge,)
+        output._edge = new_node(self, edges, (x, phi), (cell, cell[0]))
+        return output
+
+    def _saves(self, node: Node) -> Sequence[tuple[str, int]]:
+        return [("in", 0), ("", 1)]
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        x, phi = unpack(node)
+        if create_graph:
+            from .pointwise import gelu_slope
+
+            return (gelu_slope(g, from_saved(x, node.edges[0])),)
+        return (_slope(g.reshape(-1), x.reshape(-1), phi).reshape(x.shape),)
+
+
+gelu_of = _Gelu().of
