@@ -322,7 +322,6 @@ def test_hooks_run_around_the_step():
         (lambda w: optim.SGD(w, lr=0.1), TypeError, "iterable of Tensors or dicts"),
         (lambda w: optim.SGD([w], lr=-1), ValueError, "Invalid learning rate: -1"),
         (lambda w: optim.SGD([w], nesterov=True), ValueError, "Nesterov momentum requires a momentum"),
-        (lambda w: optim.SGD([w, w]), ValueError, "duplicate parameters"),
         (
             lambda w: optim.SGD([{"params": [w]}, {"params": [w]}]),
             ValueError,
@@ -346,6 +345,16 @@ def test_hooks_run_around_the_step():
 def test_wrong_arguments(make, error, match):
     with pytest.raises(error, match=match):
         make(gg.nn.Parameter(gg.ones(2)))
+
+
+def test_a_parameter_given_twice_counts_once(device):
+    w, v = (gg.nn.Parameter(gg.ones(2, device=device)) for _ in range(2))
+    with pytest.warns(UserWarning, match="duplicate parameters"):
+        optimizer = optim.SGD([("w", w), ("v", v), ("again", w)], lr=0.5, momentum=0.9)
+    assert optimizer.param_groups[0]["param_names"] == ["w", "v"]
+    (w.sum() + 2 * v.sum()).backward()
+    optimizer.step()
+    assert w.tolist() == [0.5, 0.5] and v.tolist() == [0.0, 0.0]
 
 
 @pytest.mark.cuda

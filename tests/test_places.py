@@ -102,6 +102,61 @@ def test_compile_gives_back_what_it_got() -> None:
         gg.compile(net, no_such_option=1)
 
 
+def test_scripted_functions_are_the_functions() -> None:
+    net = nn.Linear(1, 1)
+    with pytest.warns(UserWarning, match="jit.script: gradgpu has no compiler"):
+        assert gg.jit.script(net) is net
+    with pytest.warns(UserWarning, match="jit.trace: gradgpu has no compiler"):
+        assert gg.jit.trace(net, gg.ones(1, 1)) is net
+    for mark in (gg.jit.export, gg.jit.unused, gg.jit.ignore, gg.jit.ignore(drop=True), gg.jit.script_method):
+        assert mark(abs) is abs
+    assert not gg.jit.is_scripting() and not gg.jit.is_tracing() and gg.jit.annotate(int, 3) == 3
+    with pytest.raises(RuntimeError, match="modules in eval mode"):
+        gg.jit.freeze(net)
+    assert gg.jit.optimize_for_inference(gg.jit.freeze(net.eval())) is net
+    with pytest.raises(RuntimeError, match="writes no TorchScript.*state_dict"):
+        gg.jit.save(net, "net.pt")
+    with pytest.raises(RuntimeError, match="reads no TorchScript"):
+        gg.jit.load("net.pt")
+
+
+def test_nothing_is_compiled_or_exported() -> None:
+    assert not gg.compiler.is_compiling() and not gg.compiler.is_exporting()
+    assert (
+        gg.compiler.disable(abs)
+        is gg.compiler.disable(recursive=False)(abs)
+        is gg.compiler.allow_in_graph(abs)
+        is abs
+    )
+    gg.compiler.reset()
+    assert not gg.onnx.is_in_onnx_export()
+    with pytest.raises(NotImplementedError, match="writes no ONNX"):
+        gg.onnx.export(nn.Linear(1, 1), gg.ones(1, 1), "net.onnx")
+
+
+def test_version() -> None:
+    assert gg.version.__version__ == gg.__version__ and gg.version.hip is None
+    if not gg.cuda.is_available() or gg.cuda.is_simulated():
+        assert gg.version.cuda is None
+    else:
+        assert [part.isdigit() for part in gg.version.cuda.split(".")] == [True, True]
+    with pytest.raises(AttributeError, match="no_such_name"):
+        gg.version.no_such_name  # noqa: B018
+
+
+def test_memory_that_is_not_there_is_caught_under_pytorchs_name() -> None:
+    assert gg.OutOfMemoryError is gg.cuda.OutOfMemoryError
+    with pytest.raises(gg.cuda.OutOfMemoryError):
+        gg.empty(2**50)
+
+
+def test_types_of_annotations() -> None:
+    from typing import get_args
+
+    assert set(get_args(gg.types.Number)) == {int, float, bool}
+    assert gg.device in get_args(gg.types.Device) and gg.Size in get_args(gg.types._size)
+
+
 def _double(i: int, x: gg.Tensor) -> None:
     x[i] = 2 * x[i]
     if i == 2:
@@ -148,9 +203,16 @@ def test_choice_of_attention_kernels() -> None:
 def test_modules_are_importable_as_in_pytorch() -> None:
     from gradgpu.nn.modules.conv import Conv2d
     from gradgpu.nn.modules.loss import _Loss
-    from gradgpu.nn.modules.utils import _pair, _triple
+    from gradgpu.nn.modules.utils import _pair, _triple, consume_prefix_in_state_dict_if_present
 
     assert Conv2d is nn.Conv2d and issubclass(nn.MSELoss, _Loss)
+    assert nn.modules.activation.MultiheadAttention is nn.MultiheadAttention
+    attention = nn.MultiheadAttention(2, 1)
+    assert type(attention.out_proj) is nn.modules.linear.NonDynamicallyQuantizableLinear
+    state = nn.DataParallel(attention).state_dict()
+    consume_prefix_in_state_dict_if_present(state, "module.")
+    attention.load_state_dict(state)
+    assert list(state._metadata) == list(attention.state_dict()._metadata)
     assert _pair(3) == (3, 3) and _pair([1, 2]) == (1, 2) and _triple(0) == (0, 0, 0)
 
 

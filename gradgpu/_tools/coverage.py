@@ -95,7 +95,7 @@ def _instances() -> dict[str, Any]:
 def has(name: str, instances: dict[str, Any] | None = None) -> bool:
     """Whether gradgpu has PyTorch's `name`, as 'torch.nn.Linear'.
 
-    >>> has("torch.nn.Linear"), has("torch.optim.Optimizer.param_groups"), has("torch.jit.script")
+    >>> has("torch.nn.Linear"), has("torch.optim.Optimizer.param_groups"), has("torch.fx.Graph")
     (True, True, False)
     """
     owner, _, attribute = name.rpartition(".")

@@ -20,8 +20,12 @@ from .memory import (
 )
 from .stream import Event, Stream, _index, current_stream, default_stream, on_device, stream, synchronize
 
+# What an allocation that does not fit raises: CuPy's OutOfMemoryError is one too.
+OutOfMemoryError = MemoryError
+
 __all__ = [
     "Event",
+    "OutOfMemoryError",
     "Stream",
     "current_device",
     "current_stream",

@@ -39,6 +39,7 @@ __all__ = [
     "rnn", "sparse", "transformer", "upsampling", "utils",
 ]  # fmt: skip
 
+# PyTorch keeps these beside the activations and the linear layers.
 activation.MultiheadAttention = attention.MultiheadAttention  # type: ignore[attr-defined]
 linear.NonDynamicallyQuantizableLinear = attention.NonDynamicallyQuantizableLinear  # type: ignore[attr-defined]
 

@@ -255,7 +255,7 @@ def _places(x: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
 
 @method
 def histogram(
-    input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False
+    input: Tensor, bins: Any = 100, *, range: Any = None, weight: Tensor | None = None, density: bool = False
 ) -> rt.histogram:
     """How many elements fall into each bin, as (hist, bin_edges). Carries no gradient.
 

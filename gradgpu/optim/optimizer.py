@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
@@ -97,7 +98,15 @@ class Optimizer:
                 )
             param_group.setdefault(name, default)
         if len({id(p) for p in params}) != len(params):
-            raise ValueError("optimizer contains a parameter group with duplicate parameters")
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters: each of them is changed once a step "
+                "(PyTorch: as often as it is given)",
+                stacklevel=3,
+            )
+            first = {id(p): i for i, p in reversed(list(enumerate(params)))}
+            for key in ("params", "param_names") if names else ("params",):
+                param_group[key] = [param_group[key][i] for i in sorted(first.values())]
+            params = param_group["params"]
         for group in self.param_groups:
             if ("param_names" in param_group) != ("param_names" in group):
                 given = "with names" if "param_names" in param_group else "without names"

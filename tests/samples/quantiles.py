@@ -64,7 +64,7 @@ def _nanmean(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
     return quietly(np.nanmean, x, axis=dim, keepdims=keepdim)
 
 
-def _histogram(x: Any, bins: Any, range: Any = None, weight: Any = None, density: bool = False) -> Any:
+def _histogram(x: Any, bins: Any = 100, range: Any = None, weight: Any = None, density: bool = False) -> Any:
     if weight is not None:
         weight = weight.reshape(-1)
     found, edges = np.histogram(x.reshape(-1), bins, range, weights=weight, density=density)
@@ -205,6 +205,7 @@ OPS = [
             Sample(EXACT, In(values=[0.0, 0.125, 0.5, 0.5625], grad=False)),
             Sample(EXACT, 5, weight=WEIGHTS),
             Sample(EXACT, 4, range=(0.0, 1.0), density=True),
+            Sample(EXACT, range=(0.0, 1.0)),
             Sample(In(0), 3, range=(0.0, 3.0)),
             Sample(In(values=[2.0, 2.0], grad=False), 4),
         ],

@@ -1,4 +1,4 @@
-"""One number for each dimension: what code copied from PyTorch's layers imports from `nn.modules.utils`."""
+"""What code written for PyTorch's layers imports from `nn.modules.utils`: one number for each dimension, names in a state."""
 
 from __future__ import annotations
 
@@ -20,3 +20,20 @@ def _ntuple(n: int, name: str = "parse") -> Callable[[Any], tuple]:
     parse = _times(n)
     parse.__name__ = name
     return parse
+
+
+def consume_prefix_in_state_dict_if_present(state_dict: dict[str, Any], prefix: str) -> None:
+    """Takes the prefix off the names in a state dict, in place: 'module.' of a net that was saved inside DataParallel.
+
+    >>> state = {"module.weight": 1}
+    >>> consume_prefix_in_state_dict_if_present(state, "module.")
+    >>> state
+    {'weight': 1}
+    """
+    for name in [name for name in state_dict if name.startswith(prefix)]:
+        state_dict[name[len(prefix) :]] = state_dict.pop(name)
+    metadata: dict[str, Any] = getattr(state_dict, "_metadata", {})
+    for name in list(metadata):
+        # The module itself is named without the dot; what stands outside it stays as it is but for the root.
+        if name == prefix.rstrip(".") or name.startswith(prefix):
+            metadata[name[len(prefix) :]] = metadata.pop(name)
