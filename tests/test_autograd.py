@@ -7,6 +7,7 @@ import re
 import threading
 import warnings
 import weakref
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -864,3 +865,20 @@ def test_dtype_moves_carry_gradients(device: str) -> None:
     half = x.half()
     (half * half).sum().backward()
     assert x.grad.dtype is gg.float32 and values(x.grad) == [5, 7]
+
+
+def test_grad_of_the_values_of_a_dict_and_of_a_dict(device: str) -> None:
+    weights = {
+        "w": gg.tensor(3.0, device=device, requires_grad=True),
+        "b": gg.tensor(1.0, device=device, requires_grad=True),
+    }
+    y = weights["w"] ** 2 + weights["b"]
+    by_position = gg.autograd.grad(y, weights.values(), retain_graph=True)
+    assert [g.item() for g in by_position] == [6, 1]
+    assert [g.item() for g in gg.autograd.grad(y, (p for p in weights.values()), retain_graph=True)] == [6, 1]
+    by_name = gg.autograd.grad(y, weights)
+    assert {name: g.item() for name, g in by_name.items()} == {"w": 6, "b": 1}
+    with pytest.raises(TypeError, match="must be a dict, not OrderedDict"):
+        gg.autograd.grad(y, OrderedDict(weights))
+    with pytest.raises(RuntimeError, match="cannot be empty"):
+        gg.autograd.grad(y, {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,9 @@ from .modes import (
 
 
 def _many(x: Any) -> tuple:
-    return tuple(x) if isinstance(x, (tuple, list)) and not isinstance(x, graph.GradientEdge) else (x,)
+    if isinstance(x, (Tensor, graph.GradientEdge)) or not isinstance(x, Iterable):
+        return (x,)
+    return tuple(x)  # the values of a dict, a generator, ...
 
 
 def _root_gradients(tensors: Sequence[Any], gradients: Sequence[Any]) -> list[Tensor]:
@@ -144,11 +146,11 @@ def grad(
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
-) -> tuple:
+) -> Any:
     """The gradients of `outputs` with respect to `inputs`, as a tuple; `.grad` of leaves stays as it is.
 
     Args:
-        outputs, inputs: tensors, or places in the graph (`graph.GradientEdge`).
+        outputs, inputs: tensors, or places in the graph (`graph.GradientEdge`). The inputs may be a dict: so are the gradients then.
         grad_outputs: one weight tensor an output (may be None for scalars).
         retain_graph, create_graph: as in `Tensor.backward`.
         only_inputs: has no effect, as in PyTorch; `backward` gives the gradients of all leaves.
@@ -161,6 +163,16 @@ def grad(
     >>> gg.autograd.grad(x * x, x)
     (tensor(6.),)
     """
+    if type(inputs) is dict:
+        found = grad(
+            outputs, tuple(inputs.values()), grad_outputs, retain_graph, create_graph, only_inputs, allow_unused,
+            is_grads_batched, materialize_grads,
+        )  # fmt: skip
+        return dict(zip(inputs, found))
+    if isinstance(inputs, Mapping):
+        raise TypeError(
+            f"`inputs` argument to `grad()` must be a dict, not {type(inputs).__name__}. Other Mapping types are not supported."
+        )
     several, targets = _many(outputs), _many(inputs)
     if materialize_grads and allow_unused is False:
         raise ValueError(
