@@ -641,3 +641,35 @@ def test_a_zero_dim_index_is_a_number_beside_others(device: str) -> None:
     x[i, :, on(device, [True, False, True, False, False])] = -1
     a[1][:, [0, 2]] = -1
     check(x, a)
+
+
+def test_dtypes_of_new_tensors(device: str) -> None:
+    check(gg.full((2,), 1j, device=device), [1j, 1j], gg.complex64)
+    for value, dtype in ((True, gg.bool), (3, gg.int64), (3.0, gg.float32)):
+        assert gg.full((2,), value, device=device).dtype is dtype
+    for data, kind, match in (
+        (None, RuntimeError, "NoneType"), ([None], RuntimeError, "NoneType"), (2**70, ValueError, "Overflow"), ("a", TypeError, "str"),
+    ):  # fmt: skip
+        with pytest.raises(kind, match=match):
+            gg.tensor(data, device=device)
+    for function in (gg.argmax, gg.argmin):
+        with pytest.raises(IndexError, match="numel"):
+            function(gg.ones(0, device=device))
+
+
+def test_spectra_of_all_frequencies_of_a_real_signal() -> None:
+    rng = np.random.default_rng(0)
+    spectra = gg.tensor(rng.normal(size=(8, 3)) + 1j * rng.normal(size=(8, 3)))
+    check(gg.istft(spectra, 8), gg.istft(spectra[:5], 8).numpy())
+    assert gg.istft(spectra, 8, return_complex=True).is_complex()
+
+
+def test_half_precision_is_rounded_once() -> None:
+    x = gg.tensor([0.71, 2.2, 5.3], dtype=gg.bfloat16)
+    for function in (gg.i0, gg.special.i1e, lambda t: gg.polygamma(3, t)):
+        assert gg.equal(function(x), function(x.float()).to(gg.bfloat16))
+
+
+def test_nuclear_norm_of_complex_matrices_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="complex64"):
+        gg.norm(gg.tensor([[1j]]), "nuc")

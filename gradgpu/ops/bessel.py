@@ -6,8 +6,9 @@ computed on the host.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import dtypes as dt
@@ -24,6 +25,19 @@ def _floats(name: str, x: Any) -> Tensor:
     if x.dtype.is_complex:
         raise RuntimeError(f"{name}: not implemented for {x.dtype} tensors")
     return x if x.dtype.is_floating_point else x.to(dt.get_default_dtype())
+
+
+def _widely(function: Callable) -> Callable:
+    """A function of the last argument that is computed in float32 where that has a half dtype, and rounded once."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any) -> Tensor:
+        x = args[-1]
+        if isinstance(x, Tensor) and x.dtype in (dt.float16, dt.bfloat16):
+            return function(*args[:-1], x.to(dt.float32)).to(x.dtype)
+        return function(*args)
+
+    return wrapper
 
 
 # ---- modified Bessel functions: series of Chebyshev polynomials, found by interpolation of I(x) e⁻ˣ (√x beyond 8) ----
@@ -79,6 +93,7 @@ def _scaled(size: Tensor, near: Sequence[float], far: Sequence[float]) -> Tensor
     return where(low, _series(inside * 0.25 - 1.0, near), _series(16.0 / outside - 1.0, far) * outside**-0.5)
 
 
+@_widely
 def i0e(input: Tensor) -> Tensor:
     """e^-|x| I₀(x), the scaled modified Bessel function of the first kind of order 0.
 
@@ -90,6 +105,7 @@ def i0e(input: Tensor) -> Tensor:
     return _scaled(abs(x), _I0_NEAR, _I0_FAR)
 
 
+@_widely
 def i0(input: Tensor) -> Tensor:
     """I₀(x), the modified Bessel function of the first kind of order 0: Σ (x² / 4)ᵏ / (k!)².
 
@@ -102,6 +118,7 @@ def i0(input: Tensor) -> Tensor:
     return where(size < 1.0, _powers(x, 0), exp(size) * _scaled(size, _I0_NEAR, _I0_FAR))
 
 
+@_widely
 def i1e(input: Tensor) -> Tensor:
     """e^-|x| I₁(x), the scaled modified Bessel function of the first kind of order 1.
 
@@ -113,6 +130,7 @@ def i1e(input: Tensor) -> Tensor:
     return _ratio(x)
 
 
+@_widely
 def i1(input: Tensor) -> Tensor:
     """I₁(x), the modified Bessel function of the first kind of order 1.
 
@@ -188,6 +206,7 @@ def zeta(input: Any, other: Any) -> Tensor:
     return where(good, total, where(pole, math.inf, math.nan))
 
 
+@_widely
 def polygamma(n: int, input: Tensor) -> Tensor:
     """The n-th derivative of `digamma`: (-1)ⁿ⁺¹ n! Σ 1 / (x + k)ⁿ⁺¹ over k = 0, 1, …
 

@@ -84,6 +84,11 @@ def host_array(data: Any, dtype: dt.dtype | None) -> np.ndarray:
             f"tensor: value cannot be converted to {dtype} without overflow: {error}"
         ) from None
     if a.dtype.kind in "OUS":
+        leaf = _first_leaf(data)
+        if leaf is None:
+            raise RuntimeError("tensor: Could not infer dtype of NoneType; give numbers")
+        if isinstance(leaf, int):
+            raise ValueError("tensor: Overflow when unpacking long: integers lie in [-2⁶³, 2⁶³)")
         raise TypeError(
             f"tensor: cannot make a tensor of {type(_first_leaf(data)).__name__} values; numbers and bools can be stored"
         )
@@ -359,7 +364,7 @@ def full(
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
     if dtype is None:
-        dtype = dt.bool if isinstance(fill_value, bool) else dt.int64 if isinstance(fill_value, int) else None
+        dtype = dt.result_type(fill_value)
     made = filled(
         _shape((size,) if isinstance(size, int) else tuple(size), "full"),
         fill_value,

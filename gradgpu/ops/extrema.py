@@ -244,7 +244,8 @@ def _arg(name: str, op: Op, input: Tensor, dim: int | None, keepdim: bool) -> Te
     if input.dtype is dt.bool:
         raise RuntimeError(f"{name}: not implemented for bool tensors; convert them first, e.g. x.int()")
     if dim is None:
-        _refuse_empty(name, input, (), given=False)
+        if not input._a.size:
+            raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
         return op(input, dim=None, keepdim=keepdim)
     dims = reduced_dims(name, dim, input.ndim)
     _refuse_empty(name, input, dims, given=True)

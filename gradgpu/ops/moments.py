@@ -449,7 +449,7 @@ def norm(
     require_tensor("norm", input)
     if dtype is not None and input.dtype is not dtype:
         input = input.to(dtype)
-    if input.dtype.is_complex:
+    if input.dtype.is_complex and p != "nuc":
         input = _pw.abs(input)
     require_floating("norm", input)
     if p is None or p == "fro":

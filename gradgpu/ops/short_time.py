@@ -141,13 +141,12 @@ def istft(
     weights = _window("istft", n_fft, win_length, window, spectra)
     norm = "ortho" if normalized else None
     spectra = spectra.transpose(1, 2)
-    if onesided:
-        if return_complex:
-            raise RuntimeError("istft: cannot have onesided input with return_complex=True")
-        pieces = fft.irfft(spectra, n=n_fft, norm=norm)
-    else:
+    if onesided and return_complex:
+        raise RuntimeError("istft: cannot have onesided input with return_complex=True")
+    if return_complex:
         pieces = fft.ifft(spectra, norm=norm)
-        pieces = pieces if return_complex else pieces.real
+    else:  # of all frequencies of a real signal the second half follows from the first
+        pieces = fft.irfft(spectra[..., : n_fft // 2 + 1], n=n_fft, norm=norm)
     total = n_fft + hop * (frames - 1)
     start = arange(frames, device=input.device) * hop
     places = (start.unsqueeze(1) + arange(n_fft, device=input.device)).reshape(-1)

@@ -153,7 +153,7 @@ OPS = [
             errors=[
                 Bad(In(3), dim=1, raises=IndexError, match="out of range"),
                 Bad(In(0, 3), dim=0, raises=IndexError, match="non-zero size"),
-                Bad(In(0), raises=RuntimeError, match="Specify the reduction dim"),
+                Bad(In(0), raises=IndexError, match="reduction dim to be specified"),
                 Bad(In(3, dtype="bool"), raises=RuntimeError, match="not implemented for bool"),
             ],
             differentiable=False,
