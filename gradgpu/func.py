@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 from . import autograd
 from .autograd.engine import discover
-from .autograd.layers import recorded
+from .autograd.layers import LayerArray, outermost, recorded
 from .autograd.modes import enable_grad, state
 from .ops.tangents import Forward, leaf
 from .ops.vectorize import vmap
@@ -564,7 +565,150 @@ def stack_module_state(models: Any) -> tuple[dict, dict]:
     )
 
 
+def replace_all_batch_norm_modules_(root: Any) -> Any:
+    """Takes the running statistics from every batch norm in a module, in place, and returns it: under `vmap` they cannot be
+    updated, so that each batch is normalised by its own.
+
+    >>> import gradgpu as gg
+    >>> gg.func.replace_all_batch_norm_modules_(gg.nn.BatchNorm1d(3)).running_mean is None
+    True
+    """
+    from .nn.layers.normalization import _BatchNorm
+
+    for module in root.modules():
+        if isinstance(module, _BatchNorm) and module.track_running_stats:
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root
+
+
+def debug_unwrap(tensor: Tensor, *, recurse: bool = True) -> Tensor:
+    """The tensor inside the innermost transform, or all of them: with the dimensions that `vmap` hides, for a look while
+    debugging. What is computed from it is not what the transforms compute.
+
+    >>> import gradgpu as gg
+    >>> shapes = []
+    >>> def f(x):
+    ...     shapes.append((x.shape, gg.func.debug_unwrap(x).shape))
+    ...     return x
+    >>> _ = gg.vmap(f)(gg.zeros(5, 2)), print(shapes)
+    [(gradgpu.Size([2]), gradgpu.Size([5, 2]))]
+    """
+    if not isinstance(tensor._a, LayerArray):
+        return tensor
+    return outermost(tensor) if recurse else tensor._a.inner
+
+
+# ---- dimensions by name ----
+def rearrange(tensor: Any, pattern: str, **axes_lengths: int) -> Tensor:
+    """Reorders, joins and splits dimensions as a pattern says, in the notation of einops (Rogozhnikov, 2022).
+
+    Args:
+        tensor: a tensor, or a sequence of tensors of one shape, which becomes a new first dimension.
+        pattern: names of dimensions before and after `->`; parentheses join several into one, `1` is a dimension of that
+            size, `...` stands for all that are not named.
+        axes_lengths: sizes of names in parentheses on the left, where they do not follow.
+
+    Raises:
+        ValueError: the pattern is malformed, or does not fit the tensor.
+
+    >>> import gradgpu as gg
+    >>> images = gg.zeros(32, 30, 40, 3)
+    >>> gg.func.rearrange(images, "b h w c -> b c h w").shape
+    gradgpu.Size([32, 3, 30, 40])
+    >>> gg.func.rearrange(images, "b (h1 h) (w1 w) c -> (b h1 w1) h w c", h1=2, w1=2).shape
+    gradgpu.Size([128, 15, 20, 3])
+    """
+    from .ops.join import stack
+
+    x = tensor if isinstance(tensor, Tensor) else stack(list(tensor))
+    sides = pattern.split("->")
+    if len(sides) != 2:
+        raise ValueError(f"rearrange: the pattern {pattern!r} must have one '->'")
+    left, right = [_groups(side, pattern) for side in sides]
+    rest = x.ndim - len(left) + (_REST in left)
+    if rest < 0 or _REST not in left and rest:
+        raise ValueError(
+            f"rearrange: the pattern {pattern!r} names {len(left)} dimensions, the tensor has {x.ndim}"
+        )
+    names: dict[str, int] = {}  # each with its size, in the order of the tensor
+    place = 0
+    for group in left:
+        if group == _REST:
+            for k in range(rest):
+                names[f"{_REST}{k}"] = x.shape[place + k]
+            place += rest
+            continue
+        _sizes(group, x.shape[place], axes_lengths, names, pattern)
+        place += 1
+    unknown = sorted(set(axes_lengths) - set(names))
+    if unknown:
+        raise ValueError(
+            f"rearrange: sizes are given for {unknown}, which are not on the left of {pattern!r}"
+        )
+    dots = [f"{_REST}{k}" for k in range(rest)]
+    wanted: list[list[str]] = []
+    for group in right:
+        if group == _REST:
+            wanted += [[name] for name in dots]
+        else:
+            wanted.append([each for name in group for each in (dots if name == _REST else [name])])
+    flat = [name for group in wanted for name in group if name != "1"]
+    if sorted(flat) != sorted(names):
+        raise ValueError(f"rearrange: both sides of {pattern!r} must have the same names, each once")
+    order = list(names)
+    y = x.reshape(tuple(names.values())).permute(*[order.index(name) for name in flat])
+    return y.reshape(tuple([prod([names[name] for name in group if name != "1"]) for group in wanted]))
+
+
+_REST = "..."
+
+
+def _groups(side: str, pattern: str) -> list[Any]:
+    """The dimensions of one side, each as the names that are joined in it; or `...` for many."""
+    groups: list[Any] = []
+    inside = False
+    for token in side.replace("(", " ( ").replace(")", " ) ").replace("\u2026", _REST).split():
+        if token in "()":
+            if inside == (token == "("):
+                raise ValueError(f"rearrange: parentheses in {pattern!r} do not match")
+            inside = token == "("
+            if inside:
+                groups.append([])
+        elif token != _REST and token != "1" and not token.isidentifier():
+            raise ValueError(f"rearrange: {token!r} in {pattern!r} is no name of a dimension")
+        elif inside:
+            groups[-1].append(token)
+        else:
+            groups.append(_REST if token == _REST else [token])
+    if inside:
+        raise ValueError(f"rearrange: parentheses in {pattern!r} do not match")
+    return groups
+
+
+def _sizes(group: list[str], size: int, given: dict[str, int], names: dict[str, int], pattern: str) -> None:
+    """Notes the sizes of the names that are joined in a dimension of this size."""
+    missing = [name for name in group if name != "1" and name not in given]
+    known = prod([given[name] for name in group if name in given])
+    if len(missing) > 1:
+        raise ValueError(
+            f"rearrange: the sizes of {missing} in {pattern!r} do not follow; give all but one, e.g. {missing[0]}=2"
+        )
+    if known < 1 or size % known or not missing and known != size:
+        raise ValueError(
+            f"rearrange: a dimension of size {size} cannot be {group} with {given}, in {pattern!r}"
+        )
+    for name in group:
+        if name == "1":
+            continue
+        if name in names or name == _REST:
+            raise ValueError(
+                f"rearrange: {name!r} stands twice, or in parentheses, on the left of {pattern!r}"
+            )
+        names[name] = given[name] if name in given else size // known
+
+
 __all__ = [
-    "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "stack_module_state",
+    "debug_unwrap", "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "rearrange", "replace_all_batch_norm_modules_", "stack_module_state",
     "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip

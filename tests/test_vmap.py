@@ -587,3 +587,187 @@ def test_an_op_without_rule_names_itself() -> None:
     ):
         vmap(op)(gg.ones(2, 2))
     del OPS["test_vmap_no_rule"]
+
+
+# ---- together with other things ----
+def test_anomaly_mode(device: str) -> None:
+    x = gg.tensor([[1.0, 2.0], [0.0, 3.0]], device=device)
+    with gg.autograd.detect_anomaly():
+        close(vmap(grad(lambda t: (t * t).sum()))(x), 2 * x)
+        with pytest.raises(RuntimeError, match="nan"):
+            vmap(grad(lambda t: (t.sqrt() * 0).sum()))(x)
+
+
+def test_hooks(device: str) -> None:
+    x = gg.randn(3, 4, device=device)
+    shapes = []
+
+    def f(t: Any) -> Any:
+        y = t * 2
+        y.register_hook(lambda g: shapes.append(tuple(g.shape)) or g * 3)
+        return y.sum()
+
+    close(vmap(grad(f))(x), gg.full((3, 4), 6.0, device=device))
+    assert shapes == [(4,)]
+    with gg.autograd.graph.saved_tensors_hooks(lambda t: t.clone(), lambda t: t):
+        close(vmap(grad(lambda t: (t.sin() * t).sum()))(x), (x.cos() * x + x.sin()))
+
+
+def test_autocast_and_checkpoint() -> None:
+    x, net = gg.randn(3, 4), gg.nn.Linear(4, 2)
+    with gg.autocast("cpu", dtype=gg.bfloat16):
+        made = vmap(lambda t: net(t))(x)
+    assert made.dtype is gg.bfloat16
+    np.testing.assert_allclose(made.float().detach().numpy(), net(x).detach().numpy(), rtol=0.05, atol=0.05)
+
+    def plain(t: Any) -> Any:
+        return net(t).tanh().sum()
+
+    def kept(t: Any) -> Any:
+        return gg.utils.checkpoint.checkpoint(plain, t, use_reentrant=False)
+
+    close(vmap(grad(kept))(x), vmap(grad(plain))(x))
+
+
+def test_distributions() -> None:
+    x = gg.randn(3, 4)
+    close(
+        vmap(lambda m: gg.distributions.Normal(m, 1.0).log_prob(m * 2))(x),
+        gg.distributions.Normal(x, 1.0).log_prob(2 * x),
+    )
+    with pytest.raises(ValueError, match="expected parameter scale"):
+        vmap(lambda s: gg.distributions.Normal(0.0, s).log_prob(s))(x)
+    draws = vmap(lambda m: gg.distributions.Normal(m, 1.0).rsample(), randomness="different")(gg.zeros(3, 50))
+    assert not bool((draws[0] == draws[1]).any())
+
+
+def test_two_threads() -> None:
+    import threading
+
+    results: dict[int, Any] = {}
+
+    def work(k: int) -> None:
+        x = gg.full((5, 3), float(k))
+        for _ in range(20):
+            results[k] = vmap(grad(lambda t: (t**3).sum()))(x)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k in range(4):
+        close(results[k], gg.full((5, 3), 3.0 * k * k))
+
+
+def test_nothing_is_left_after_an_error() -> None:
+    from gradgpu.autograd.layers import LAYERS
+
+    for transform in (vmap, lambda f: lambda t: jvp(f, (t,), (t,)), jacfwd, jacrev):
+        with pytest.raises(ZeroDivisionError):
+            transform(lambda t: t * (1 // 0))(gg.ones(3))
+    assert not LAYERS
+
+
+# ---- the rest of torch.func ----
+def test_functional_call() -> None:
+    class Tied(gg.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = gg.nn.Linear(2, 2, bias=False)
+            self.b = gg.nn.Linear(2, 2, bias=False)
+            self.b.weight = self.a.weight
+            self.register_buffer("scale", gg.tensor(2.0))
+
+        def forward(self, x: Any, *, more: Any = 0) -> Any:
+            return self.b(self.a(x)) * self.scale + more
+
+    net, x, w = Tied(), gg.randn(3, 2), gg.randn(2, 2)
+    close(functional_call(net, {"a.weight": w}, x), (x @ w.T @ w.T) * 2)
+    close(
+        functional_call(net, {"a.weight": w}, x, tie_weights=False), (x @ w.T @ net.b.weight.T.detach()) * 2
+    )
+    parts = ({"a.weight": w}, {"scale": gg.tensor(3.0)})
+    close(functional_call(net, parts, (x,), {"more": 1}, strict=True), (x @ w.T @ w.T) * 3 + 1)
+    close(functional_call(net, {"a.weight": w, "b.weight": w}, (x,)), (x @ w.T @ w.T) * 2)
+    assert net.scale.item() == 2.0 and net.b.weight is net.a.weight
+    for values, error, match in [
+        ({"a.weight": w, "b.weight": w + 1}, ValueError, "tied"),
+        (({"a.weight": w}, {"a.weight": w}), ValueError, "multiple dictionaries"),
+        ({"c": w}, KeyError, "named"),
+        ([w], ValueError, "to be a dict"),
+    ]:
+        with pytest.raises(error, match=match):
+            functional_call(net, values, x)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        functional_call(net, {"a.weight": w}, x, strict=True)
+
+
+def test_transforms_of_several_arguments() -> None:
+    x, y = gg.randn(3), gg.randn(3)
+    gradients, (value, aux) = gg.func.grad_and_value(
+        lambda a, b: ((a * b).sum(), a + b), argnums=(0, -1), has_aux=True
+    )(x, y)
+    close(gradients[0], y)
+    close(gradients[1], x)
+    close(value, (x * y).sum())
+    close(aux, x + y)
+    outputs, pull, aux = vjp(lambda a, b: ({"p": a * b, "q": [a.sum()]}, "kept"), x, y, has_aux=True)
+    assert aux == "kept"
+    first, second = pull({"p": gg.ones(3), "q": [gg.tensor(2.0)]})
+    close(first, y + 2)
+    close(second, x)
+    close(outputs["q"][0], x.sum())
+    with pytest.raises(RuntimeError, match="pytree structure"):
+        pull(gg.ones(3))
+    unused = grad(lambda a, b: b.sum())(x, y)
+    close(unused, gg.zeros(3))
+    for function, match in [
+        (lambda: grad(lambda a: a * 2)(x), "scalar Tensor"),
+        (lambda: grad(lambda a: a.sum(), argnums=1)(x), "argnum"),
+        (lambda: grad(lambda a: a.sum(), argnums=())(x), "non-empty"),
+        (lambda: grad(lambda a: a.sum())(2.0), "Tensors"),
+        (lambda: grad(lambda a: a.float().sum())(x.long()), "floating point"),
+        (lambda: grad(lambda a: a.sum(), has_aux=True)(x), "has_aux"),
+        (lambda: vjp(lambda a: 1.0, x), "Tensors"),
+    ]:
+        with pytest.raises(RuntimeError, match=match):
+            function()
+
+
+def test_no_batch_statistics_under_vmap() -> None:
+    net = gg.nn.Sequential(gg.nn.Conv1d(2, 3, 1), gg.nn.BatchNorm1d(3))
+    x = gg.randn(4, 5, 2, 6)
+    with pytest.raises(RuntimeError, match="running_mean"):
+        vmap(net)(x)
+    assert gg.func.replace_all_batch_norm_modules_(net) is net
+    close(vmap(net)(x), gg.stack([net(t) for t in x]))
+
+
+def test_rearrange() -> None:
+    x = gg.arange(2.0 * 3 * 4 * 6).reshape(2, 3, 4, 6)
+    rearrange = gg.func.rearrange
+    close(rearrange(x, "a b c d -> d (c a) b"), x.permute(3, 2, 0, 1).reshape(6, 8, 3))
+    close(
+        rearrange(x, "a b c (d e) -> (a e) b c d", e=2),
+        x.reshape(2, 3, 4, 3, 2).permute(0, 4, 1, 2, 3).reshape(4, 3, 4, 3),
+    )
+    close(rearrange(x, "a ... -> ... a"), x.permute(1, 2, 3, 0))
+    close(rearrange(x, "a ... d -> (...) 1 (d a)"), x.permute(1, 2, 3, 0).reshape(12, 1, 12))
+    close(rearrange([x, x], "n a b c d -> a n b c d"), gg.stack([x, x], 1))
+    close(rearrange(x[:1], "1 b c d -> b c d ()"), x[0].unsqueeze(-1))
+    close(vmap(lambda t: rearrange(t, "b c d -> d (b c)"))(x), x.permute(0, 3, 1, 2).reshape(2, 6, 12))
+    for pattern, more, match in [
+        ("a b c d", {}, "one '->'"),
+        ("a b c -> a b c", {}, "dimensions"),
+        ("a b c d -> a b c", {}, "same names"),
+        ("a b c d -> a b c d d", {}, "same names"),
+        ("a a c d -> a c d", {}, "twice"),
+        ("a b c (d e) -> a b c d e", {}, "do not follow"),
+        ("a b c (d e) -> a b c d e", {"d": 4}, "cannot be"),
+        ("a b c d -> a b c d", {"e": 4}, "not on the left"),
+        ("a b c (d -> a b c d", {}, "do not match"),
+        ("a b c d-e -> a b c d", {}, "no name"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            rearrange(x, pattern, **more)

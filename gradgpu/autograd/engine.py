@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 
 from numpy import generic, ndarray
 
-from .layers import LAYERS, LayerArray
+from .layers import LAYERS, LayerArray, outermost
 from .modes import SPECIAL, state
 
 next_sequence = count(0, -1).__next__  # counts down: the latest node has the smallest number
@@ -657,7 +657,9 @@ def _watched(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         grads = node.op.vjp(node, g, edges, create_graph)
         if state.check_nan:
             for number, h in enumerate(grads):
-                if h is not None and bool((wrap(h) if not create_graph else h.detach()).isnan().any()):
+                if h is not None and bool(
+                    outermost(wrap(h) if not create_graph else h).detach().isnan().any()
+                ):
                     raise RuntimeError(
                         f"Function '{node.name()}' returned nan values in its {number}th output."
                     )

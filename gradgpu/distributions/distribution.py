@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from ..autograd import no_grad
+from ..autograd.layers import outermost
 from ..dtypes import get_default_dtype
 from ..ops.creation import tensor
 from ..ops.shape import broadcast_tensors
@@ -55,7 +56,7 @@ class Distribution:
                 if name not in vars(self):  # the other one of probs and logits: it follows from this one
                     continue
                 value = getattr(self, name)
-                if not bool(constraint.check(value.detach()).all()):
+                if not bool(outermost(constraint.check(value.detach())).all()):
                     raise ValueError(
                         f"{type(self).__name__}: expected parameter {name} to be {constraint}, but found invalid values:\n{value}"
                     )
@@ -179,7 +180,7 @@ class Distribution:
                     f"{type(self).__name__}: value is not broadcastable with batch_shape+event_shape: "
                     f"{tuple(value.shape)} against {(*self._batch_shape, *self._event_shape)}"
                 )
-        if not bool(self.support.check(value.detach()).all()):
+        if not bool(outermost(self.support.check(value.detach())).all()):
             raise ValueError(
                 f"{type(self).__name__}: expected value to be within the support ({self.support}), "
                 f"but found invalid values:\n{value}"

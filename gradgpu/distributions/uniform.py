@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..autograd.layers import outermost
 from ..ops.random import rand
 from ..tensor import Tensor
 from . import constraints
@@ -32,7 +33,7 @@ class Uniform(Distribution):
     def __init__(self, low: Any, high: Any, validate_args: bool | None = None):
         self.low, self.high = broadcast_all(low, high)
         super().__init__(self.low.shape, validate_args=validate_args)
-        if self._validate_args and not bool((self.low < self.high).all()):
+        if self._validate_args and not bool(outermost(self.low < self.high).all()):
             raise ValueError(f"Uniform is not defined when low >= high: low {self.low}, high {self.high}")
 
     @property
