@@ -598,7 +598,7 @@ class Tensor:
         from .printing import tensor_text
 
         a = self._a
-        return a.text() if LAYERS and isinstance(a, LayerArray) else tensor_text(self)
+        return a.text() if isinstance(a, LayerArray) else tensor_text(self)
 
     # ---- exchange with other libraries ----
     def __dlpack__(self, **kwargs: Any) -> Any:

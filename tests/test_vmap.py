@@ -14,6 +14,7 @@ from gradgpu.ops.batching import COMPOSITES, RULES, WITHOUT_RULE
 from gradgpu.ops.fused import Fused
 from gradgpu.ops.pointwise_op import Pointwise
 from gradgpu.ops.registry import OPS
+from gradgpu.utils.checkpoint import checkpoint
 from tests import samples
 from tests.samples import FLOATS, OpSamples, Sample
 from tests.vmap_samples import (
@@ -519,6 +520,7 @@ def test_inside(device: str) -> None:
     close(vmap(f)(x), x.sum((1, 2)) + 3)
     assert seen[0] == ((2, 3), 2, 6, gg.float32, device, device == "cuda", 2, False)
     assert seen[1].startswith("BatchedTensor(lvl=1, bdim=0, value=tensor(")
+    assert "BatchedTensor" in repr(seen[2])
     with pytest.raises(RuntimeError, match="after that has returned"), gg.no_grad():
         vmap(lambda t: t + seen[2].sum())(x)
 
@@ -624,7 +626,7 @@ def test_autocast_and_checkpoint() -> None:
         return net(t).tanh().sum()
 
     def kept(t: Any) -> Any:
-        return gg.utils.checkpoint.checkpoint(plain, t, use_reentrant=False)
+        return checkpoint(plain, t, use_reentrant=False)
 
     close(vmap(grad(kept))(x), vmap(grad(plain))(x))
 
