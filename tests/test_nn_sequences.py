@@ -11,6 +11,7 @@ import gradgpu as gg
 from gradgpu import nn
 from gradgpu.nn import functional as F
 from gradgpu.nn.utils import rnn
+from tests.sequences_expected import ATTENTION, RECURRENT
 
 
 def array(t: Any) -> np.ndarray:
@@ -100,6 +101,73 @@ def test_packed_sequences_end_where_they_end(kind, device):
         np.testing.assert_allclose(array(padded)[:length, n], expected, rtol=1e-6, atol=1e-9)
         assert (array(padded)[length:, n] == -7.0).all()
         np.testing.assert_allclose(array(hidden(kind, state))[:, n], last, rtol=1e-6, atol=1e-9)
+
+
+def wave(shape: tuple[int, ...], phase: int) -> np.ndarray:
+    """Numbers between -1/2 and 1/2 that are the same everywhere."""
+    return np.sin(np.arange(int(np.prod(shape)), dtype=np.float64) * 0.7 + phase).reshape(shape) * 0.5
+
+
+def weighed(t: Any, phase: int) -> Any:
+    """A number that depends on every element."""
+    return (t * gg.tensor(wave(tuple(t.shape), phase), device=t.device)).sum()
+
+
+LAYERS = {
+    "lstm": (nn.LSTM, {"num_layers": 2, "bidirectional": True}),
+    "lstm projected": (nn.LSTM, {"proj_size": 2, "batch_first": True}),
+    "gru": (nn.GRU, {"num_layers": 2, "bidirectional": True}),
+    "rnn tanh": (nn.RNN, {"bias": False}),
+    "rnn relu": (nn.RNN, {"nonlinearity": "relu", "bidirectional": True}),
+}
+
+
+@pytest.mark.parametrize("name, batch", RECURRENT)
+def test_recurrent_layers_compute_what_pytorch_does(name, batch, device):
+    """Outputs, final states and the gradients of input and weights; `batch` sequences or five packed ones."""
+    make, options = LAYERS[name]
+    layer = make(3, 4, **options).double().to(device)
+    with gg.no_grad():
+        for k, parameter in enumerate(layer.parameters()):
+            parameter.copy_(gg.tensor(wave(tuple(parameter.shape), k)))
+    packed = batch == "packed"
+    x = gg.tensor(wave((4, 5 if packed else batch, 3), 9), device=device, requires_grad=True)
+    if packed:
+        output, state = layer(rnn.pack_padded_sequence(x, [4, 2, 3, 1, 4], enforce_sorted=False))
+        output = output.data
+    else:
+        output, state = layer(x)
+    states = state if isinstance(state, tuple) else (state,)
+    (weighed(output, 1) + sum(weighed(s, 2) for s in states)).backward()
+    found = (output, *states, x.grad, *[p.grad for p in layer.parameters()])
+    np.testing.assert_allclose(
+        [weighed(t.detach(), 5).item() for t in found], RECURRENT[name, batch], atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_recurrent_outputs_changed_in_place_are_noticed(kind, device):
+    layer, x = getattr(nn, kind)(3, 4).to(device), gg.ones(2, 5, 3, device=device)
+    output, _ = layer(x)
+    output.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        output.sum().backward()
+
+
+def test_recurrent_layers_in_half_types(device):
+    gg.manual_seed(0)
+    layer = nn.LSTM(3, 4, num_layers=2).to(device)
+    x = gg.randn(6, 5, 3).to(device)
+    wanted, _ = layer(x)
+    for dtype in (gg.float16, gg.bfloat16):
+        output, (h_n, c_n) = layer.to(dtype)(x.to(dtype))
+        assert output.dtype is h_n.dtype is c_n.dtype is dtype
+        np.testing.assert_allclose(array(output.float()), array(wanted), atol=2e-2)
+        layer.float()
+    with gg.autocast(device, gg.bfloat16):
+        output, _ = layer(x)
+    assert output.dtype is gg.bfloat16
+    np.testing.assert_allclose(array(output.float()), array(wanted), atol=2e-2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -253,6 +321,50 @@ def test_scaled_dot_product_attention(device):
     )
     with pytest.raises(RuntimeError, match="should not be set when is_causal"):
         F.scaled_dot_product_attention(*tensors, mask, is_causal=True)
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_attention_computes_what_pytorch_does(name, device):
+    shapes = [(2, 4, 5, 6), (2, 2, 5, 6), (2, 2, 5, 3)]
+    q, k, v = (gg.tensor(wave(shape, i), device=device, requires_grad=True) for i, shape in enumerate(shapes))
+    mask = gg.tensor(wave((5, 5), 3), device=device)
+    options = {
+        "causal": {"is_causal": True},
+        "added": {"attn_mask": mask, "scale": 0.3},
+        "allowed": {"attn_mask": mask > 0},
+    }[name]
+    y = F.scaled_dot_product_attention(q, k, v, enable_gqa=True, **options)
+    weighed(y, 1).backward()
+    found = [weighed(t.detach(), 5).item() for t in (y, q.grad, k.grad, v.grad)]
+    np.testing.assert_allclose(found, ATTENTION[name], atol=1e-9)
+
+
+def test_attention_of_large_scores_and_of_many_features(device):
+    """Scores that no common shift can hold, NaN, and more features than the kernels' tiles have."""
+    rng = np.random.default_rng(0)
+    for size, width in ((60.0, 4), (1.0, 150)):
+        q, k, v = (size * rng.standard_normal((1, 2, 5, width)) for _ in range(3))
+        scores = np.where(np.tril(np.ones((5, 5), bool)), q @ k.swapaxes(-1, -2) / np.sqrt(width), -np.inf)
+        tensors = [gg.tensor(a, device=device, requires_grad=True) for a in (q, k, v)]
+        y = F.scaled_dot_product_attention(*tensors, is_causal=True)
+        np.testing.assert_allclose(array(y), softmax(scores) @ v, rtol=1e-6, atol=1e-9)
+        y.sum().backward()
+        assert all(bool(t.grad.isfinite().all()) for t in tensors)
+    q[0, 0, 2] = np.nan
+    y = array(F.scaled_dot_product_attention(*[gg.tensor(a, device=device) for a in (q, k, v)]))
+    assert np.isnan(y[0, 0, 2]).all() and not np.isnan(y[0, 1]).any()
+
+
+def test_attention_dropout_keeps_the_mean_and_is_the_same_on_every_device(device):
+    q, v = gg.zeros(1, 2, 8, 4, device=device), gg.ones(1, 2, 300, 4, device=device)
+    k = gg.zeros(1, 2, 300, 4, device=device)
+    gg.manual_seed(1)
+    y = F.scaled_dot_product_attention(q, k, v, dropout_p=0.3)
+    assert abs(y.mean().item() - 1) < 0.05 and y.std().item() > 1e-3
+    gg.manual_seed(1)
+    same = F.scaled_dot_product_attention(q.cpu(), k.cpu(), v.cpu(), dropout_p=0.3)
+    np.testing.assert_allclose(array(y), array(same), rtol=1e-5)
+    assert F.scaled_dot_product_attention(q, k, v, dropout_p=1.0).abs().max() == 0
 
 
 def test_transformer_does_not_look_ahead(device):
