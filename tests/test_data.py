@@ -13,7 +13,7 @@ import pytest
 
 import gradgpu as gg
 from gradgpu.utils import data
-from gradgpu.utils.data import DataLoader, TensorDataset
+from gradgpu.utils.data import DataLoader, TensorDataset, worker
 
 
 class Squares(data.Dataset):
@@ -430,3 +430,49 @@ def test_options_of_processes(options, error, match):
 def test_workers_started_anew():
     loader = DataLoader(Squares(4), batch_size=2, num_workers=1, multiprocessing_context="spawn")
     assert flat(i for i, _ in loader) == [0, 1, 2, 3]
+
+
+class Wide(Squares):
+    """Samples so large that they go through shared memory, and small ones beside them."""
+
+    def __getitem__(self, index: int) -> Any:
+        return gg.full((3, 201, 101), float(index)), {"n": np.arange(3) + index, "text": str(index)}
+
+
+def left_behind() -> list[str]:
+    return (
+        [name for name in os.listdir("/dev/shm") if name.startswith("gradgpu-")]
+        if os.path.isdir("/dev/shm")
+        else []
+    )
+
+
+@pytest.mark.parametrize("place", ["/dev/shm", "/no/such/place"])
+def test_large_batches_arrive_whole_and_leave_nothing_behind(place, monkeypatch):
+    monkeypatch.setattr(worker, "_SHARED", place)
+    before = left_behind()
+    loader = DataLoader(Wide(5), batch_size=2, num_workers=2, multiprocessing_context="fork")
+    batches = list(loader)
+    assert [x.shape[0] for x, _ in batches] == [2, 2, 1]
+    for number, (x, rest) in enumerate(batches):
+        assert (x[0] == 2.0 * number).all() and rest["n"][0].tolist() == [2 * number + i for i in range(3)]
+        x += 1.0  # it may be written
+        assert (x[0] == 2.0 * number + 1).all()
+    next(iter(loader))  # left early, with batches on their way
+    assert left_behind() == before
+
+
+def test_a_result_is_packed_with_its_large_arrays_apart():
+    values = [
+        np.arange(40000.0),
+        np.asfortranarray(np.arange(60000.0).reshape(200, 300)),
+        np.zeros((0, 3)),
+        "x",
+    ]
+    data_, name, sizes = worker._pack(values)
+    if os.path.isdir("/dev/shm"):
+        assert len(data_) < 1000 and sizes == [320000, 480000] and os.path.exists(name)
+    found = worker._unpack(data_, name, sizes)
+    assert found[3] == "x" and all(np.array_equal(a, b) for a, b in zip(values[:3], found[:3]))
+    assert name is None or not os.path.exists(name)
+    assert worker._pack(np.zeros(4))[1:] == (None, [])

@@ -112,7 +112,7 @@ def test_map_location() -> None:
 def test_a_crash_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "kept"
     gg.save(gg.ones(1), path)
-    with pytest.raises((AttributeError, pickle.PicklingError), match="(?i)pickle.*lambda"):
+    with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
         gg.save({"a": lambda: 1}, path)
     assert gg.load(path).tolist() == [1.0]
     assert os.listdir(tmp_path) == ["kept"]

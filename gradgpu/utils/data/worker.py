@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 import pickle
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from glob import glob
 from typing import Any
 
 import numpy as np
 
 __all__ = ["WorkerInfo", "get_worker_info"]
 
+_SHARED = "/dev/shm"  # where large arrays of a result lie on their way, on Linux
+_LARGE = 1 << 17  # bytes from which an array goes there, not through the queue
 _POLL = 1.0  # seconds after which a waiting process looks whether the others are alive
 
 
@@ -68,6 +74,79 @@ class _End:
     """A worker's stream is at its end."""
 
 
+# ---- results on their way ----
+def _pack(result: Any) -> tuple[bytes, str | None, list[int]]:
+    """A result as a pickle; and for its large arrays a file in shared memory, and their sizes."""
+    buffers: list[Any] = []
+
+    def apart(buffer: Any) -> bool:
+        if buffer.raw().nbytes < _LARGE:
+            return True  # into the pickle
+        buffers.append(buffer.raw())
+        return False
+
+    data = pickle.dumps(result, 5, buffer_callback=apart)
+    if not buffers:
+        return data, None, []
+    try:
+        return data, _written(buffers), [b.nbytes for b in buffers]
+    except OSError:  # no such place, or it is full
+        return pickle.dumps(result, 5), None, []
+
+
+def _written(buffers: list[Any]) -> str:
+    import tempfile
+
+    handle, name = tempfile.mkstemp(dir=_SHARED, prefix=_prefix(os.getpid()))
+    try:
+        # Written, not copied through a map: where memory is short this raises, a map would kill the process.
+        for buffer in buffers:
+            view = buffer.cast("B")
+            while len(view):
+                view = view[os.write(handle, view) :]
+            os.write(handle, bytes(_room(buffer) - buffer.nbytes))
+    except OSError:
+        os.unlink(name)
+        raise
+    finally:
+        os.close(handle)
+    return name
+
+
+def _room(buffer: Any) -> int:
+    """Bytes of an array with the gap behind it, so that each begins at a multiple of 64."""
+    return -(-(buffer if isinstance(buffer, int) else buffer.nbytes) // 64) * 64
+
+
+def _unpack(data: bytes, name: str | None, sizes: list[int]) -> Any:
+    """The result again; its large arrays lie in the shared memory, which goes with the last of them."""
+    if name is None:
+        return pickle.loads(data)
+    handle = os.open(name, os.O_RDWR)
+    try:
+        memory = memoryview(mmap.mmap(handle, 0))
+    finally:
+        os.close(handle)
+        os.unlink(name)
+    views, at = [], 0
+    for size in sizes:
+        views.append(memory[at : at + size])
+        at += _room(size)
+    return pickle.loads(data, buffers=views)
+
+
+def _prefix(pid: int) -> str:
+    return f"gradgpu-{pid}-"
+
+
+def _forget(pid: int | None) -> None:
+    """Remove what a worker wrote and nobody fetched."""
+    if pid is not None:
+        for name in glob(os.path.join(_SHARED, _prefix(pid) + "*")):
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+
+
 def _work(
     info: WorkerInfo,
     fetch: Any,
@@ -103,6 +182,7 @@ def _work(
             item = None  # nobody is left to work for
         if item is None:
             results.cancel_join_thread()  # what is not sent yet, nobody waits for
+            _forget(os.getpid())
             return
         epoch, number, task = item
         if epoch != current:
@@ -116,9 +196,9 @@ def _work(
             result = _Failure(info.id, error)
         try:
             # Here, not in the queue's own thread, which would print an error and let everybody wait.
-            sent = pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
+            sent = _pack(result)
         except Exception as error:
-            sent = pickle.dumps(_Failure(info.id, error))
+            sent = _pack(_Failure(info.id, error))
         results.put((epoch, number, sent))
 
 
@@ -182,9 +262,10 @@ class Workers:
         while owner:
             wanted = next(iter(owner))  # the oldest
             while wanted not in arrived:
-                epoch, number, result = self._receive(timeout)
+                epoch, number, sent_result = self._receive(timeout)
+                unpacked = _unpack(*sent_result)
                 if epoch == self.epoch:  # else it is of a pass that was left early
-                    arrived[number] = pickle.loads(result)
+                    arrived[number] = unpacked
                     if not in_order:
                         wanted = number
             result, worker = arrived.pop(wanted), owner.pop(wanted)
@@ -222,11 +303,15 @@ class Workers:
         for inbox in self.inboxes:
             inbox.put(None)
             inbox.close()
-        for process in self.processes:
+        for process, inbox in zip(self.processes, self.inboxes):
             process.join(timeout=_POLL)
             if process.is_alive():
+                inbox.cancel_join_thread()  # what it did not read, nobody will
                 process.terminate()
                 process.join()
+            elif process.exitcode == 0:
+                inbox.join_thread()  # a thread that is left makes the next fork unsafe
+            _forget(process.pid)
         self.results.close()
         self.inboxes, self.processes = [], []
 
