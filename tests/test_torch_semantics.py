@@ -5,6 +5,8 @@ Expected values are PyTorch 2.13's.
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -673,3 +675,16 @@ def test_half_precision_is_rounded_once() -> None:
 def test_nuclear_norm_of_complex_matrices_is_refused() -> None:
     with pytest.raises(RuntimeError, match="complex64"):
         gg.norm(gg.tensor([[1j]]), "nuc")
+
+
+def test_results_are_tuples() -> None:
+    found = gg.tensor([[1.0, 5.0], [7.0, 2.0]]).max(1)
+    values, indices = found
+    assert found == (values, indices) and found[1] is found.indices and len(found) == 2
+    assert found._asdict() == {"values": values, "indices": indices} and type(found)._make(found) == found
+    for again in (pickle.loads(pickle.dumps(found)), copy.deepcopy(found)):
+        assert type(again) is gg.return_types.max and again.indices.tolist() == [1, 0]
+    with pytest.raises(TypeError, match="entries"):
+        gg.return_types.max(values)
+    with pytest.raises(AttributeError):
+        found.values = indices  # type: ignore[misc]
