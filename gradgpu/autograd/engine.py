@@ -444,7 +444,7 @@ def run(
                         continue
                 if tensors:
                     c = c + h
-                elif seq in owned:
+                elif seq in owned or type(c) is ndarray and c.base is None and getrefcount(c) == _PENDING:
                     c += h
                 else:
                     c = c + h
@@ -682,6 +682,7 @@ def _count_passed(value: Any) -> int:
 
 # How the interpreter counts differs by version.
 _ALONE = _count_alone()  # the count of a value that one local name holds
+_PENDING = _ALONE + 1  # … that is also in a table
 _PASSED = _count_passed(object())  # … of a value that was passed as an argument and that nobody else holds
 
 

@@ -311,6 +311,9 @@ def check_same_dtype(op: str, x: Tensor, source: Tensor) -> None:
 
 def _check_element_index(op: str, x: Any, index: Any, dim: int, source: Any = None) -> None:
     """`index` has the dimensions of x and reaches no further than it, except along dim."""
+    counts, sizes = index._a.shape, x._a.shape
+    if counts == sizes and (source is None or source._a.shape == sizes):
+        return
     if index.ndim != x.ndim:
         raise RuntimeError(
             f"{op}: Index tensor must have the same number of dimensions as input tensor: {index.ndim} and {x.ndim}"
@@ -319,9 +322,9 @@ def _check_element_index(op: str, x: Any, index: Any, dim: int, source: Any = No
         raise RuntimeError(
             f"{op}: Index tensor must have the same number of dimensions as src tensor: {index.ndim} and {source.ndim}"
         )
-    for d in range(index.ndim):
-        n = index.shape[d]
-        if d != dim and n > x.shape[d] or source is not None and n > source.shape[d]:
+    limits = None if source is None else source._a.shape
+    for d, n in enumerate(counts):
+        if d != dim and n > sizes[d] or limits is not None and n > limits[d]:
             other = "" if source is None else f" and source {list(source.shape)}"
             raise RuntimeError(
                 f"{op}: Expected index {list(index.shape)} to be no larger than self {list(x.shape)} apart from dimension {dim}{other}"
