@@ -8,8 +8,9 @@ bucket is a table of pointers for the kernels of ``optim.cu``.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, repeat
 from operator import attrgetter, is_
 from typing import Any
 
@@ -21,7 +22,8 @@ from ..scalars import zero_dim as scalar
 from ..tensor import Tensor, wrap
 from .optimizer import Optimizer
 
-_array_of = attrgetter("_a")
+_array_of, _grad_of = attrgetter("_a"), attrgetter("_grad")
+_all = deque(maxlen=0).extend  # runs a map for what it does
 _CHUNK = 32768  # elements that a sequence of numpy calls treats at a time: its buffers then stay in the cache
 _TENSORS, _STATES, _SCALARS, _BLOCK_ELEMENTS = 64, 3, 8, 2048  # as in optim.cu
 _FORMAT = "P" * _TENSORS * (2 + _STATES) + "q" * _TENSORS + "d" * (3 + _SCALARS) + "i" * (_TENSORS + 2)
@@ -63,7 +65,10 @@ class Bucket:
             self._make_cpu(initial, optimizer._states)
         self.slots = {name: [state[name] for state in self.states] for name in initial}
         self.names = (*self.slots, *self.scalars)
-        self.expected = [state[name] for state in self.states for name in self.names]
+        # What `valid` compares: the dicts, their keys and what they must hold.
+        self.owners = [state for state in self.states for _ in self.names]
+        self.keys = [*self.names] * len(self.states)
+        self.expected = list(map(dict.get, self.owners, self.keys))
         if self.cuda:
             self.launches = list(self._launches((*optimizer._states, *("",) * _STATES)[:_STATES]))
 
@@ -124,16 +129,11 @@ class Bucket:
 
     def valid(self, state: Any) -> bool:
         """Whether nobody replaced a parameter's data, its state dict or a tensor in it."""
-        if not all(map(is_, map(_array_of, self.params), self.arrays)) or not all(
-            map(is_, map(state.get, self.params), self.states)
-        ):
-            return False
-        names = self.names
-        try:
-            now = [state[name] for state in self.states for name in names]
-        except KeyError:
-            return False
-        return all(map(is_, now, self.expected))
+        return (
+            all(map(is_, map(_array_of, self.params), self.arrays))
+            and all(map(is_, map(state.get, self.params), self.states))
+            and all(map(is_, map(dict.get, self.owners, self.keys), self.expected))
+        )
 
 
 class ElementwiseOptimizer(Optimizer):
@@ -205,19 +205,20 @@ class ElementwiseOptimizer(Optimizer):
                 self._step_cpu(group, bucket, numbers)
             bucket.fresh = False
             for p in bucket.params:
-                if p._cell is not None:
-                    p._cell[0] += 1
+                cell = p._cell
+                if cell is not None:
+                    cell[0] += 1
 
     def _buckets(self, group: dict[str, Any], params: list[Tensor]) -> list[Bucket]:
         key = id(group)
         known, buckets, idle, made = self._plans.get(key, ([], [], [], 0))
         state = self.state
-        if (
-            len(known) == len(params)
-            and all(map(is_, known, params))
-            and all(b.valid(state) for b in buckets)
-        ):
-            return buckets
+        if len(known) == len(params) and all(map(is_, known, params)):
+            for bucket in buckets:
+                if not bucket.valid(state):
+                    break
+            else:
+                return buckets
         if made < 4:
             parts: dict[Any, list[Tensor]] = {}
             for p in params:
@@ -268,8 +269,7 @@ class ElementwiseOptimizer(Optimizer):
                 np.multiply(bucket.flat_grad, scale, bucket.flat_grad)
         elif scale != 1.0 or maximize:
             factor = scalar(-scale if maximize else scale, bucket.flat_grad.dtype)
-            for p, piece in zip(bucket.params, pieces):
-                np.multiply(p._grad._a, factor, piece)  # type: ignore[union-attr]
+            _all(map(np.multiply, map(_array_of, map(_grad_of, bucket.params)), repeat(factor), pieces))
         else:
             for p, piece in zip(bucket.params, pieces):
                 piece[...] = p._grad._a  # type: ignore[union-attr]
@@ -279,8 +279,7 @@ class ElementwiseOptimizer(Optimizer):
             shrink = 1.0 - float(group["lr"]) * decay
             for a in arrays:
                 np.multiply(a, shrink, a)
-        for a, piece in zip(arrays, pieces):
-            np.subtract(a, piece, a)
+        _all(map(np.subtract, arrays, pieces, arrays))
 
     def _step_cuda(self, group: dict[str, Any], bucket: Bucket, numbers: Sequence[float]) -> None:
         from ..cuda.array import contiguous
