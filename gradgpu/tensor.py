@@ -369,13 +369,13 @@ class Tensor:
                         g = gradient
                 elif getattr(b, "layout", None) is getattr(a, "layout", a):
                     g = gradient
-            elif (
-                gradient is None
-                and a.shape == ()
-                and isinstance(a, (ndarray, generic))
-                and a.dtype.kind != "c"
-            ):
-                g = wrap(a.dtype.type(1))
+            elif gradient is None and a.shape == () and a.dtype.kind != "c":
+                if isinstance(a, (ndarray, generic)):
+                    g = wrap(a.dtype.type(1))
+                elif not isinstance(a, LayerArray):
+                    from .cuda.array import full
+
+                    g = wrap(full((), 1, a.dtype, a.layout.device))
             if g is not None:
                 keep = create_graph if retain_graph is None else retain_graph
                 run((_edge_of(self),), (g,), keep=keep, create_graph=create_graph)
