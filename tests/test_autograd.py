@@ -394,8 +394,8 @@ def test_no_grad_and_enable_grad(device: str) -> None:
     assert gg.is_grad_enabled() and (x * 2).requires_grad
 
 
-def test_modes_as_decorators() -> None:
-    x = leaf([1.0], "cpu")
+def test_modes_as_decorators(device: str) -> None:
+    x = leaf([1.0], device)
 
     @gg.no_grad()
     def frozen() -> Any:
@@ -423,8 +423,8 @@ def test_modes_as_decorators() -> None:
     assert not off().requires_grad and gg.is_grad_enabled()
 
 
-def test_no_grad_generator_leaves_its_consumer_alone() -> None:
-    x = leaf([1.0], "cpu")
+def test_no_grad_generator_leaves_its_consumer_alone(device: str) -> None:
+    x = leaf([1.0], device)
 
     @gg.no_grad()
     def generate() -> Iterator[Any]:
@@ -436,14 +436,64 @@ def test_no_grad_generator_leaves_its_consumer_alone() -> None:
         assert (x * 2).requires_grad
 
 
+def test_generators_under_a_mode_may_be_thrown_into_and_closed(device: str) -> None:
+    x = leaf([1.0], device)
+    log = []
+
+    @gg.no_grad()
+    def generate() -> Iterator[Any]:
+        try:
+            while True:
+                try:
+                    sent = yield (x * 2).requires_grad
+                    log.append(sent)
+                except KeyError:
+                    log.append(gg.is_grad_enabled())
+        finally:
+            log.append(("closed", gg.is_grad_enabled()))
+
+    running = generate()
+    assert next(running) is False and running.send("sent") is False
+    assert running.throw(KeyError()) is False and gg.is_grad_enabled()
+    running.close()
+    assert log == ["sent", False, ("closed", False)] and gg.is_grad_enabled()
+    running = generate()
+    next(running)
+    with pytest.raises(ValueError, match="not handled"):
+        running.throw(ValueError("not handled"))
+    assert gg.is_grad_enabled()
+
+
+def test_modes_do_not_decorate_classes() -> None:
+    with pytest.warns(FutureWarning, match="Decorating classes is deprecated"):
+
+        @gg.no_grad()
+        class Made:
+            def __init__(self) -> None:
+                self.recorded = gg.is_grad_enabled()
+
+    assert Made().recorded is False
+
+
+def test_the_multithreading_flag_is_remembered() -> None:
+    from gradgpu.autograd.grad_mode import no_grad
+
+    assert no_grad is gg.no_grad and gg.autograd.is_multithreading_enabled()
+    with gg.autograd.set_multithreading_enabled(False):
+        assert not gg.autograd.is_multithreading_enabled()
+    gg.autograd.set_multithreading_enabled(False)
+    assert not gg.autograd.is_multithreading_enabled()
+    gg.autograd.set_multithreading_enabled(True)
+
+
 def test_modes_survive_exceptions() -> None:
     with pytest.raises(KeyError), gg.no_grad():
         raise KeyError
     assert gg.is_grad_enabled()
 
 
-def test_set_grad_enabled() -> None:
-    x = leaf([1.0], "cpu")
+def test_set_grad_enabled(device: str) -> None:
+    x = leaf([1.0], device)
     try:
         gg.set_grad_enabled(False)
         assert not (x * 2).requires_grad
@@ -456,8 +506,8 @@ def test_set_grad_enabled() -> None:
     assert (x * 2).requires_grad
 
 
-def test_inference_mode() -> None:
-    x = leaf([1.0], "cpu")
+def test_inference_mode(device: str) -> None:
+    x = leaf([1.0], device)
     with gg.inference_mode():
         assert gg.is_inference_mode_enabled() and not gg.is_grad_enabled()
         assert not (x * 2).requires_grad
@@ -472,7 +522,7 @@ def test_inference_mode() -> None:
     assert not predict().requires_grad and gg.is_grad_enabled()
 
 
-def test_modes_are_thread_local() -> None:
+def test_modes_are_thread_local(device: str) -> None:
     seen = {}
 
     def look() -> None:
@@ -834,6 +884,65 @@ def test_anomaly_mode_shows_where(device: str) -> None:
     x.grad = None
     (x.sqrt() * 0).sum().backward()
     assert np.isnan(values(x.grad)[0])
+
+
+def warned(call: Any) -> list[str]:
+    """The warnings of a call that raises a RuntimeError."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", UserWarning)
+        with pytest.raises(RuntimeError):
+            call()
+    return [str(w.message) for w in seen if w.category is UserWarning]
+
+
+def test_anomaly_mode_shows_where_any_error_comes_from(device: str) -> None:
+    x = leaf([1.0, 2.0], device)
+    with gg.autograd.set_detect_anomaly(True, check_nan=False):
+        y = x * 1
+        z = y.exp()
+        z.add_(1)
+        (text,) = warned(z.sum().backward)
+        assert "Error detected in ExpBackward0" in text and "z = y.exp()" in text
+        (x.sqrt() * float("nan")).sum().backward()  # NaN is not looked for
+    (text,) = warned(lambda: gg.autograd.detect_anomaly().__enter__() or z.sum().backward())
+    gg.autograd.set_detect_anomaly(False)
+    assert "z = y.exp()" in text  # the node was made in anomaly mode
+    w = x.exp()
+    w.add_(1)
+    with gg.autograd.detect_anomaly():
+        (text,) = warned(w.sum().backward)
+    assert "No forward pass information available" in text
+
+
+def test_anomaly_mode_shows_what_induced_a_second_derivative(device: str) -> None:
+    x = leaf([0.0], device)
+    with gg.autograd.detect_anomaly():
+        y = x**2.5  # its second derivative has a derivative of 0^-0.5
+        (g,) = gg.autograd.grad(y.sum(), x, create_graph=True)
+        (h,) = gg.autograd.grad(g.sum(), x, create_graph=True)
+        texts = warned(lambda: gg.autograd.grad((h * gg.zeros_like(h)).sum(), x))
+    assert texts[0].startswith("Error detected in ")
+    assert any("Previous calculation was induced by PowBackward0" in t and "y = x**2.5" in t for t in texts[1:])
+
+
+def test_deep_recursion_of_passes(device: str) -> None:
+    class Deep(gg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.depth = int(x.item())
+            return x.detach() - 1
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            if ctx.depth > 0:
+                with gg.enable_grad():
+                    y = leaf(float(ctx.depth - 1), device)
+                    Deep.apply(y).sum().backward()
+            return g
+
+    x = leaf(300.0, device)
+    Deep.apply(x).backward()
+    assert x.grad.item() == 1
 
 
 # ---- devices ----

@@ -320,3 +320,186 @@ def test_a_gradient_is_summed_to_its_input(device: str) -> None:
     x = leaf([1.0, 2.0], device)
     Spread.apply(x).sum().backward()
     assert values(x.grad) == [3, 3]
+
+
+def test_views_that_a_function_returns_are_not_changed_in_place(device: str) -> None:
+    class Same(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g
+
+    class First(Same):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x[0], x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, g: Any, h: Any) -> Any:
+            return h
+
+    x = leaf([1.0, 2.0], device)
+    y = Same.apply(x * 1)
+    assert y._is_view()
+    with pytest.raises(RuntimeError, match="Output 0 of Same is a view .* created inside a custom Function"):
+        y.add_(1)
+    with pytest.raises(RuntimeError, match="created inside a custom Function"):
+        Same.apply(x.detach()).copy_(x)
+    with pytest.raises(RuntimeError, match="Output 0 of First .* returns multiple views"):
+        First.apply(x * 1)[0].add_(1)
+    base = x * 1
+    y = Same.apply(base)
+    base.mul_(2)  # y shows the new values, and its gradient would be that of the old ones
+    with pytest.raises(RuntimeError, match="Output 0 of Same .* its base or another view of its base has been modified"):
+        y.sum().backward()
+    with gg.no_grad():
+        y = Same.apply(base)
+    with pytest.raises(RuntimeError, match="view was created in no_grad mode"):
+        y.add_(1)
+
+
+def test_mark_dirty_is_checked(device: str) -> None:
+    class Forgets(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.mark_dirty(x.mul_(2))
+            return x.clone()
+
+    class Many(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.mark_dirty(x.mul_(2))
+            return x, x + 1
+
+    class Made(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            y = x * 2
+            ctx.mark_dirty(y)
+            return y
+
+    x = leaf([1.0, 2.0], device)
+    with pytest.raises(RuntimeError, match="were not returned as output"):
+        Forgets.apply(x * 1)
+    with pytest.raises(RuntimeError, match="cannot return more than one Tensor"):
+        Many.apply((x * 1)[:1])
+    with pytest.warns(UserWarning, match="Only input Tensors should be given to ctx.mark_dirty"):
+        Made.apply(x)
+
+
+def test_arguments_by_default_and_by_name(device: str) -> None:
+    seen = []
+
+    class Power(Function):
+        @staticmethod
+        def forward(x: Any, exponent: int = 2, *, scale: float = 1.0) -> Any:
+            return x**exponent
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            seen.append(inputs[1:])
+            ctx.save_for_backward(inputs[0])
+            ctx.exponent = inputs[1]
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return g * ctx.exponent * x ** (ctx.exponent - 1), None
+
+    x = leaf([2.0], device)
+    Power.apply(x).backward()
+    Power.apply(x, exponent=3).backward()
+    assert seen == [(2,), (3,)] and values(x.grad) == [4 + 12]
+    with pytest.raises(TypeError, match="no keyword arguments"):
+        Cube.apply(x=x)
+
+
+def test_outputs_that_are_no_tensors(device: str) -> None:
+    class Mixed(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, text: str) -> Any:
+            return text, x * 2, None, {"x": 1}
+
+        @staticmethod
+        def backward(ctx: Any, a: Any, g: Any, b: Any, c: Any) -> Any:
+            assert a is b is c is None
+            return g * 2, None
+
+    x = leaf([1.0], device)
+    text, y, nothing, table = Mixed.apply(x, "text")
+    assert (text, nothing, table) == ("text", None, {"x": 1})
+    y.backward()
+    assert values(x.grad) == [2]
+
+
+def test_needs_input_grad_follows_the_pass(device: str) -> None:
+    seen = []
+
+    class Product(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, y: Any) -> Any:
+            ctx.save_for_backward(x, y)
+            return x * y
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            seen.append(ctx.needs_input_grad)
+            x, y = ctx.saved_tensors
+            return g * y, g * x
+
+    x, y = leaf([2.0], device), leaf([3.0], device)
+    z = Product.apply(x, y)
+    gg.autograd.grad(z, x, retain_graph=True)
+    z.backward()
+    assert seen == [(True, False), (True, True)]
+    assert values(y.grad) == [2]
+
+
+def test_the_node_shows_what_was_saved(device: str) -> None:
+    x = leaf([1.0, 2.0], device)
+    y = Cube.apply(x)
+    assert y.grad_fn.name() == "CubeBackward" and y.grad_fn.saved_tensors[0] is x
+    assert y.grad_fn.needs_input_grad == (True,)
+    (raw,) = y.grad_fn._raw_saved_tensors
+    raw.register_hooks(lambda t: t * 2, lambda t: t)
+    with pytest.raises(RuntimeError, match="already been set"):
+        raw.register_hooks(lambda t: t, lambda t: t)
+    y.sum().backward()
+    assert values(x.grad) == [12, 48]
+    with pytest.raises(RuntimeError, match="already been freed"):
+        y.grad_fn.saved_tensors  # noqa: B018
+    with pytest.raises(AttributeError, match="saved_tensors"):
+        (x * 2).grad_fn.saved_tensors  # noqa: B018
+
+
+def test_functions_are_not_instances(device: str) -> None:
+    with pytest.warns(DeprecationWarning, match="should not be instantiated"):
+        cube = Cube()
+    with pytest.raises(RuntimeError, match="non-static forward method is deprecated"):
+        cube(leaf([1.0], device))
+
+    class Nothing(Function):
+        pass
+
+    class Half(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 2
+
+    class Both(Half):
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g
+
+        vjp = backward
+
+    x = leaf([1.0], device)
+    with pytest.raises(NotImplementedError, match="must implement the forward"):
+        Nothing.apply(x)
+    with pytest.raises(NotImplementedError, match="must implement either the backward or vjp"):
+        Half.apply(x).backward()
+    with pytest.raises(RuntimeError, match="Implementing both 'backward' and 'vjp'"):
+        Both.apply(x).backward()

@@ -21,6 +21,7 @@ class _State(threading.local):
     depth = 0  # gradient rules of Functions inside one another: each may run a pass of its own
     task: Any = None  # the pass that runs, if some hook may ask
     running: Any = None  # in anomaly mode, the node whose gradient rule runs
+    multithreading = True  # what `set_multithreading_enabled` was told
     special = False  # anomaly mode, hooks on saved tensors or autocast: operations take the long way
 
 
