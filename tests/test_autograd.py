@@ -922,7 +922,9 @@ def test_anomaly_mode_shows_what_induced_a_second_derivative(device: str) -> Non
         (h,) = gg.autograd.grad(g.sum(), x, create_graph=True)
         texts = warned(lambda: gg.autograd.grad((h * gg.zeros_like(h)).sum(), x))
     assert texts[0].startswith("Error detected in ")
-    assert any("Previous calculation was induced by PowBackward0" in t and "y = x**2.5" in t for t in texts[1:])
+    assert any(
+        "Previous calculation was induced by PowBackward0" in t and "y = x**2.5" in t for t in texts[1:]
+    )
 
 
 def test_deep_recursion_of_passes(device: str) -> None:

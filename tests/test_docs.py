@@ -1,5 +1,6 @@
 """The documentation tells the truth: every example in a docstring and in README.md runs."""
 
+import ast
 import doctest
 import importlib
 import inspect
@@ -78,7 +79,15 @@ def test_page_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/examples.md"]
+    "name",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "docs/autograd.md",
+        "docs/examples.md",
+    ],
 )
 def test_links_point_to_files(name: str) -> None:
     prose = re.sub(r"```.*?```|`[^`\n]*`", "", (ROOT / name).read_text(), flags=re.DOTALL)
@@ -91,3 +100,46 @@ def test_commands_in_the_readme_are_make_targets() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE))
     assert {"demo", "test"} <= named <= targets
+
+
+def functions_of(path: Path) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+
+
+def devices_of(name: str, functions: dict[str, ast.FunctionDef]) -> set[str]:
+    """The devices that a test runs on: by the fixture `device`, also through others, by a mark, or by a parameter."""
+    found = set()
+    function = functions[name]
+    for argument in (*function.args.args, *function.args.kwonlyargs):
+        if argument.arg == "device":
+            return {"cpu", "cuda"}
+        if argument.arg in functions:  # a fixture of the file
+            found |= devices_of(argument.arg, functions)
+    marks = " ".join(map(ast.unparse, function.decorator_list))
+    return found | ({"cuda"} if "mark.cuda" in marks else {"cpu"})
+
+
+def behaviours() -> list[tuple[str, str]]:
+    rows = re.findall(
+        r"^\| (.+?) \| (`.+`) \| (.+?) \|$", (ROOT / "docs/autograd.md").read_text(), flags=re.MULTILINE
+    )
+    return [(test, devices) for _, tests, devices in rows for test in re.findall(r"`([^`]+)`", tests)]
+
+
+@pytest.mark.parametrize("test, devices", behaviours())
+def test_named_tests_show_what_autograd_promises(test: str, devices: str) -> None:
+    """Every test that docs/autograd.md names exists, and runs on the devices that its row says."""
+    file, name = test.split("::")
+    functions = functions_of(ROOT / f"tests/test_{file}.py")
+    assert name in functions, f"docs/autograd.md names {test}, which does not exist"
+    wanted = set(devices.split(", "))
+    seen = devices_of(name, functions)
+    if seen == {"cuda"}:  # such a test compares the devices
+        seen |= {"cpu"}
+    assert wanted <= seen, f"{test} runs on {sorted(seen)}, docs/autograd.md says {devices}"
+
+
+def test_all_sides_of_autograd_are_there() -> None:
+    text = (ROOT / "docs/autograd.md").read_text()
+    parts = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+    assert len(parts) == 10 and len(behaviours()) > 120

@@ -353,7 +353,9 @@ def test_views_that_a_function_returns_are_not_changed_in_place(device: str) -> 
     base = x * 1
     y = Same.apply(base)
     base.mul_(2)  # y shows the new values, and its gradient would be that of the old ones
-    with pytest.raises(RuntimeError, match="Output 0 of Same .* its base or another view of its base has been modified"):
+    with pytest.raises(
+        RuntimeError, match="Output 0 of Same .* its base or another view of its base has been modified"
+    ):
         y.sum().backward()
     with gg.no_grad():
         y = Same.apply(base)

@@ -531,3 +531,84 @@ def test_change_of_a_detached_tensor_is_seen_by_its_source(device: str) -> None:
     assert values(y)[0] == [0, 0, 0]
     y.sum().backward()
     assert values(a.grad) == [[2] * 3] * 2
+
+
+# ---- modes, parts that are no views, versions ----
+
+
+def test_inference_tensors_stay_as_they_are_outside(device: str) -> None:
+    with gg.inference_mode():
+        x = gg.ones(1, 2, device=device)
+        x.add_(1)
+        assert gg.is_inference(x) and gg.is_inference(x[0])
+    for change in (lambda: x.add_(1), lambda: x.transpose_(0, 1), lambda: x.zero_(), lambda: x.unsqueeze_(0)):
+        with pytest.raises(RuntimeError, match="Inplace update to inference tensor outside InferenceMode"):
+            change()
+    assert not gg.is_inference(x.clone().add_(1))
+    with pytest.raises(RuntimeError, match="Inference tensors cannot be saved for backward"):
+        gg.ones(2, device=device, requires_grad=True) * x[0]
+
+
+def test_views_made_in_other_modes_are_refused(device: str) -> None:
+    base = leaf([[1.0, 2.0]], device) * 1
+    for mode, name in ((gg.no_grad, "no_grad"), (gg.inference_mode, "inference")):
+        with mode():
+            view = base.view(2)
+        for change in (lambda v: v.mul_(2), lambda v: v.unsqueeze_(0)):
+            with pytest.raises(
+                RuntimeError, match=f"view was created in {name} mode and is being modified inplace"
+            ):
+                change(view)
+
+
+def test_parts_for_changing_in_place(device: str) -> None:
+    x = leaf([1.0, 2.0, 3.0, 4.0], device)
+    for parts in (x * 2).split(2), (x * 2).chunk(2), (x * 2).unbind():
+        with pytest.raises(RuntimeError, match="returns multiple views"):
+            parts[0].mul_(3)
+    for split in (
+        lambda y: y.unsafe_split(2),
+        lambda y: y.unsafe_chunk(2),
+        lambda y: y.unsafe_split_with_sizes((2, 2)),
+    ):
+        first, second = split(x * 2)
+        first.mul_(second)
+        (g,) = gg.autograd.grad(first.sum(), x)
+        assert values(g) == [12, 16, 4, 8]
+
+
+def test_a_copy_of_what_saved_the_target(device: str) -> None:
+    x = leaf([2.0, 3.0], device)
+    y = x * 1
+    y.copy_(y * y)
+    y.sum().backward()
+    assert values(x.grad) == [4, 6]
+
+
+def test_resize_counts_only_changes(device: str) -> None:
+    x = gg.ones(2, device=device)
+    x.resize_(1, 2)
+    assert x._version == 1
+    x.resize_(1, 2)
+    assert x._version == 1
+
+
+def test_the_error_names_operation_shape_and_versions(device: str) -> None:
+    x = leaf([[1.0, 2.0]], device)
+    y, w = x * 1, x * 2
+    z = y * w
+    w.add_(1)
+    w.add_(1)
+    with pytest.raises(RuntimeError, match=r"MulBackward0 saved a tensor of shape \(1, 2\), gradgpu.float64; it is at version 2; expected version 0"):  # fmt: skip
+        z.sum().backward()
+
+
+def test_numpy_and_data_of_what_requires_grad(device: str) -> None:
+    x = leaf([1.0, 2.0], device)
+    if device == "cpu":
+        with pytest.raises(RuntimeError, match=r"Can't call numpy\(\) on Tensor that requires grad"):
+            x.numpy()
+        with gg.no_grad():
+            assert x.numpy().tolist() == [1, 2]
+    with pytest.raises(RuntimeError, match="must be floating point or complex dtype"):
+        x.data = gg.ones(2, dtype=gg.int64, device=device)

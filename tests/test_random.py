@@ -211,3 +211,50 @@ def test_leaf_that_requires_grad_is_not_drawn_over() -> None:
     with gg.no_grad():
         w.uniform_(2, 3)
     assert w.requires_grad and float(w.min()) >= 2
+
+
+def test_generators_are_copied_and_seeded(device: str) -> None:
+    one = gg.Generator(device)
+    assert one.initial_seed() == gg.Generator(device).initial_seed()  # unseeded streams are reproducible too
+    one.manual_seed(-3)
+    bits(gg.rand(7, generator=one, device=device))
+    two = one.clone_state()
+    assert two.device == one.device
+    assert bits(gg.randn(9, generator=one, device=device)) == bits(gg.randn(9, generator=two, device=device))
+    assert one.seed() == one.initial_seed() != two.initial_seed()
+
+
+def test_forks_of_chosen_devices() -> None:
+    gg.manual_seed(4)
+    state = gg.get_rng_state()
+    with gg.random.fork_rng(devices=[]):
+        gg.rand(3)
+    assert bits(gg.get_rng_state()) == bits(state)
+    with gg.random.fork_rng(enabled=False):
+        gg.rand(3)
+    assert bits(gg.get_rng_state()) != bits(state)
+
+
+@pytest.mark.cuda
+def test_one_seed_for_both_devices_in_any_order() -> None:
+    gg.manual_seed(11)
+    a = [bits(gg.rand(5, device=d)) for d in ("cpu", "cuda")]
+    gg.manual_seed(11)
+    b = [bits(gg.rand(5, device=d)) for d in ("cuda", "cpu")]
+    assert a[0] == a[1] == b[0] == b[1]  # each device has a stream of its own, all start alike
+
+
+@pytest.mark.cuda
+def test_states_of_cuda_devices() -> None:
+    gg.cuda.manual_seed_all(5)
+    assert gg.cuda.initial_seed() == 5
+    states = gg.cuda.get_rng_state_all()
+    assert bits(states[0]) == bits(gg.cuda.get_rng_state(0)) == bits(gg.get_rng_state("cuda:0"))
+    a = bits(gg.rand(3, device="cuda"))
+    gg.cuda.set_rng_state_all(states)
+    assert bits(gg.rand(3, device="cuda")) == a
+    gg.cuda.set_rng_state(states[0], "cuda")
+    assert bits(gg.rand(3, device="cuda")) == a
+    gg.cuda.seed()
+    gg.cuda.seed_all()
+    assert gg.cuda.initial_seed() != 5

@@ -18,6 +18,17 @@ from .memory import (
     memory_reserved,
     reset_peak_memory_stats,
 )
+from .random import (
+    get_rng_state,
+    get_rng_state_all,
+    initial_seed,
+    manual_seed,
+    manual_seed_all,
+    seed,
+    seed_all,
+    set_rng_state,
+    set_rng_state_all,
+)
 from .stream import Event, Stream, _index, current_stream, default_stream, on_device, stream, synchronize
 
 # What an allocation that does not fit raises: CuPy's OutOfMemoryError is one too.
@@ -38,8 +49,15 @@ __all__ = [
     "get_device_properties",
     "is_available",
     "is_simulated",
+    "get_rng_state",
+    "get_rng_state_all",
+    "initial_seed",
     "manual_seed",
     "manual_seed_all",
+    "seed",
+    "seed_all",
+    "set_rng_state",
+    "set_rng_state_all",
     "max_memory_allocated",
     "mem_get_info",
     "memory_allocated",
@@ -96,32 +114,6 @@ def is_bf16_supported(including_emulation: bool = True) -> bool:
     True
     """
     return is_available() and (including_emulation or get_device_capability() >= (8, 0))
-
-
-def manual_seed(seed: int) -> None:
-    """Seeds the generator of the current device; does nothing where there is no CUDA device, as in PyTorch.
-
-    >>> import gradgpu as gg
-    >>> gg.cuda.manual_seed(0)
-    """
-    if is_available():
-        from ..devices import device as Device
-        from ..random import generator_of
-
-        generator_of(Device("cuda")).manual_seed(seed)
-
-
-def manual_seed_all(seed: int) -> None:
-    """Seeds the generators of all CUDA devices; does nothing where there is none, as in PyTorch.
-
-    >>> import gradgpu as gg
-    >>> gg.cuda.manual_seed_all(0)
-    """
-    from ..devices import device as Device
-    from ..random import generator_of
-
-    for i in range(device_count()):
-        generator_of(Device("cuda", i)).manual_seed(seed)
 
 
 class device(on_device):
