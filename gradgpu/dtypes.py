@@ -167,13 +167,14 @@ def as_dtype(d: Any) -> dtype:
     return from_numpy_dtype(d)
 
 
-def promote_types(a: dtype, b: dtype) -> dtype:
+def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest dtype that both convert to, by PyTorch's lattice.
 
     >>> import gradgpu as gg
     >>> gg.promote_types(gg.uint8, gg.int8), gg.promote_types(gg.float16, gg.bfloat16)
     (gradgpu.int16, gradgpu.float32)
     """
+    a, b = type1, type2
     if a is b:
         return a
     if a.category != b.category:
@@ -270,9 +271,9 @@ class iinfo:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
 
 
-def can_cast(source: dtype, target: dtype) -> Any:
-    """Whether PyTorch's in-place arithmetic may write `source` values into a `target` tensor."""
-    return source.category <= target.category
+def can_cast(from_: dtype, to: dtype) -> Any:
+    """Whether in-place arithmetic may write values of dtype `from_` into a tensor of dtype `to`."""
+    return from_.category <= to.category
 
 
 # The names float, int and bool mean dtypes in this module, as they do in the public API.

@@ -290,21 +290,32 @@ def eigvals(A: Tensor) -> Tensor:
     return eig(A).eigenvalues
 
 
-def svd(A: Tensor, full_matrices: bool = True) -> rt.linalg_svd:
+def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> rt.linalg_svd:
     """(U, S, Vh) with A = U diag(S) Vh, S descending. The gradient needs `full_matrices=False` (or a square A) and
     singular values that differ.
+
+    PyTorch's `driver` names a routine of cuSOLVER, on cuda: there is none here, and RuntimeError if one is asked for.
 
     >>> import gradgpu as gg
     >>> gg.linalg.svd(gg.tensor([[3., 0.], [0., 2.]])).S
     tensor([3., 2.])
     """
     _matrix("svd", A)
+    if driver is not None:
+        raise RuntimeError(
+            "linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend."
+        )
     return rt.linalg_svd(*_ops.svd_op(A, full=bool(full_matrices)))
 
 
-def svdvals(A: Tensor) -> Tensor:
-    """The singular values (…, min(m, n)), descending."""
-    return svd(A, False).S
+def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
+    """The singular values (…, min(m, n)), descending; `driver` as in `svd`.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.svdvals(gg.tensor([[3., 0.], [0., 4.]]))
+    tensor([4., 3.])
+    """
+    return svd(A, False, driver=driver).S
 
 
 def matrix_rank(

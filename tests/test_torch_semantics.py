@@ -688,3 +688,18 @@ def test_results_are_tuples() -> None:
         gg.return_types.max(values)
     with pytest.raises(AttributeError):
         found.values = indices  # type: ignore[misc]
+
+
+def test_names_of_arguments() -> None:
+    x = gg.ones(2, 3)
+    assert gg.swapaxes(x, axis0=0, axis1=1).shape == x.swapaxes(axis0=0, axis1=1).shape == (3, 2)
+    assert (
+        [len(t) for t in gg.split_with_sizes(x, split_sizes=[1, 1])]
+        == [1, 1]
+        == [len(t) for t in x.split_with_sizes([1, 1])]
+    )
+    assert gg.can_cast(from_=gg.int64, to=gg.float32) and not gg.can_cast(from_=gg.float32, to=gg.int64)
+    assert gg.promote_types(type1=gg.int8, type2=gg.float16) is gg.float16
+    check(gg.linalg.svdvals(gg.tensor([[2.0]]), driver=None), [2])
+    with pytest.raises(RuntimeError, match="driver"):
+        gg.linalg.svd(x, driver="gesvd")

@@ -245,7 +245,7 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
 
 
 # ---- public: cutting ----
-@method("split", "split_with_sizes")
+@method
 def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple:
     """Cuts a dimension into views of a given size (the last may be smaller), or of the given sizes.
 
@@ -277,6 +277,17 @@ def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
                 f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {d}), but got {list(sizes)}"
             )
     return _note_views(tensor, split_op(tensor, dim=d, sizes=sizes), _parts(sizes, d), "Split")
+
+
+@method
+def split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> tuple:
+    """`split` by sizes.
+
+    >>> import gradgpu as gg
+    >>> gg.split_with_sizes(gg.arange(3), [1, 2])
+    (tensor([0]), tensor([1, 2]))
+    """
+    return split(input, tuple(split_sizes), dim)
 
 
 @method

@@ -327,7 +327,17 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
     return permute_op(input, dims=tuple(order))
 
 
-swapaxes = swapdims = transpose
+swapdims = transpose
+
+
+def swapaxes(input: Any, axis0: int, axis1: int) -> Any:
+    """`transpose`.
+
+    >>> import gradgpu as gg
+    >>> gg.swapaxes(gg.zeros(2, 3), 0, 1).shape
+    gradgpu.Size([3, 2])
+    """
+    return transpose(input, axis0, axis1)
 
 
 @method
@@ -508,7 +518,7 @@ def _matrix_transpose(self: Any) -> Any:
 
 Tensor.T = Tensor.H = property(_reversed_dims)  # type: ignore[attr-defined]
 Tensor.mT = Tensor.mH = property(_matrix_transpose)  # type: ignore[attr-defined]
-for _alias, _function in {"swapaxes": transpose, "swapdims": transpose, "moveaxis": movedim}.items():
+for _alias, _function in {"swapaxes": swapaxes, "swapdims": transpose, "moveaxis": movedim}.items():
     setattr(Tensor, _alias, _function)
 
 __all__ = [
