@@ -26,7 +26,7 @@ __all__: list[str] = []
 
 
 # ---- numpy: queries (batch, heads, L, E), keys and values (batch, heads / group, S, ·) ----
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)
 def _not_ahead(rows: int, keys: int, dtype: np.dtype) -> np.ndarray:
     """1 where a query may look at a key, 0 where the key comes later."""
     return np.tril(np.ones((rows, keys), dtype))
