@@ -185,9 +185,9 @@ def _attention_rule(g0, q, k, v, mask, y0, y1, *, causal, scale, drop):
 attention_op = Fused("attention", _attention_cpu, _cuda.attention, _attention_rule, _composed, (True, False))
 
 
-def _check(query: Any, key: Any, value: Any, gqa: bool) -> None:
+def _check(query: Tensor, key: Tensor, value: Tensor, gqa: bool) -> None:
     name = "scaled_dot_product_attention"
-    q, k, v = query.shape, key.shape, value.shape
+    q, k, v = query._a.shape, key._a.shape, value._a.shape
     if min(len(q), len(k), len(v)) < 2:
         raise RuntimeError(
             f"{name}: Expected query, key, and value to all be at least 2 dimensional, but got {len(q)}, {len(k)}, {len(v)}"
@@ -196,7 +196,7 @@ def _check(query: Any, key: Any, value: Any, gqa: bool) -> None:
         raise RuntimeError(
             f"{name}: expected floating-point tensors, got {query.dtype}; use query.float() and so on"
         )
-    if not query.dtype is key.dtype is value.dtype:
+    if not query._a.dtype == key._a.dtype == value._a.dtype:
         raise RuntimeError(
             f"{name}: Expected query, key, and value to have the same dtype, but got {query.dtype}, {key.dtype}, "
             f"{value.dtype}; convert with .to(dtype)"
@@ -214,7 +214,7 @@ def _check(query: Any, key: Any, value: Any, gqa: bool) -> None:
 
 def _four(x: Tensor, lead: tuple[int, ...]) -> Tensor:
     """(batch, heads, rows, columns) with the leading dimensions `lead`, of which the last are heads."""
-    *own, rows, columns = x.shape
+    *own, rows, columns = x._a.shape
     if tuple(own) != lead:
         x = x.expand((*lead, rows, columns))
     if len(lead) == 2:
@@ -262,7 +262,7 @@ def scaled_dot_product_attention(
         )
     if not 0 <= dropout_p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
-    q_lead, k_lead, v_lead = (tuple(x.shape[:-2]) for x in (query, key, value))
+    q_lead, k_lead, v_lead = query._a.shape[:-2], key._a.shape[:-2], value._a.shape[:-2]
     lead = kv_lead = q_lead
     if not q_lead == k_lead == v_lead:
         if enable_gqa:
@@ -288,16 +288,17 @@ def scaled_dot_product_attention(
             mask = _four(mask.expand(full), lead)
         elif mask.ndim < 4:
             mask = mask.reshape((*(1,) * (4 - mask.ndim), *mask.shape))
-    factor = query.shape[-1] ** -0.5 if scale is None and query.shape[-1] else 1.0 if scale is None else scale
+    features = q._a.shape[3]
+    factor = (features or 1) ** -0.5 if scale is None else float(scale)
     drop = None
     if dropout_p > 0:
         count = prod(lead) * q.shape[2] * k.shape[2]
         drop = Mask(*generator_of(q.device).take(philox.blocks32(count)), dropout_p)
     composed = mask is not None and mask.requires_grad
-    if not q.is_cpu and max(q.shape[3], v.shape[3]) > _cuda.LARGEST:
+    if not q.is_cpu and max(features, v.shape[3]) > _cuda.LARGEST:
         composed = True  # wider than the kernels' tiles
     if composed:
         y = _composed(q, k, v, mask, causal=is_causal, scale=factor, drop=drop)[0]
     else:
         y = attention_op(q, k, v, mask, causal=is_causal, scale=factor, drop=drop)[0]
-    return y if len(lead) == 2 else y.reshape((*lead, *y.shape[2:]))
+    return y if len(lead) == 2 else y.reshape((*lead, *y._a.shape[2:]))

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.modes import state
+from ..autograd.engine import LEAF, Node, new_node
+from ..autograd.modes import SPECIAL, state
 from ..cuda.array import contiguous, empty, zeros
 from ..cuda.launch import Kernel
 from ..cuda.reduction import fast_division, reduce_cuda
 from ..dtypes import FLOATS
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 from . import pointwise as _pw
 from .moments import mean_op
 from .reduce import broadcast_op, require_floating, sum_op
-from .registry import Op
+from .registry import Op, Saving, from_saved, unpack
 
 FUNCTIONAL = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"]
 __all__: list[str] = []
@@ -240,6 +241,47 @@ layer_norm_op = Op(
 )
 
 
+class _LayerNorm(Saving):
+    """`layer_norm` with weight and bias on the CPU in few steps: for small nets the steps cost more than the arithmetic."""
+
+    node_name = "LayerNormBackward0"
+    inputs = ("input", "weight", "bias")
+
+    def of(self, tensors: tuple, x: np.ndarray, w: np.ndarray, b: np.ndarray, eps: float) -> Tensor:
+        """The output for (input, weight, bias) whose arrays are `x`, `w` and `b`."""
+        n = w.size
+        y, xhat, rstd = _layer_norm_cpu(x, w, b, n=n, eps=eps, centred=True)
+        output = wrap(y)
+        if state.grad:
+            edges = []
+            for t in tensors:
+                edge = t._edge
+                edges.append(t if edge is LEAF else edge)
+            if edges[0] is not None or edges[1] is not None or edges[2] is not None:
+                input, weight, _ = tensors
+                cell, other = input._version_cell(), weight._version_cell()
+                checks = (cell, cell[0], other, other[0])
+                saved = (x, w, xhat, rstd)
+                output._edge = new_node(
+                    self, tuple(edges), saved, checks, {"n": n, "eps": eps, "centred": True}
+                )
+        return output
+
+    def _saves(self, node: Node) -> Sequence[tuple[str, int]]:
+        return [("in", 0), ("in", 1), ("", 2), ("", 3)]
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        x, w, xhat, rstd = unpack(node)
+        if create_graph:
+            x, w = from_saved(x, node.edges[0]), from_saved(w, node.edges[1])
+            return layer_norm_backward_op(g, x, w, wrap(xhat), wrap(rstd), **node.attrs)
+        return _layer_norm_backward_cpu(g, x, w, xhat, rstd, **node.attrs)
+
+
+_layer_norm_of = _LayerNorm().of
+_DIRECT = (np.dtype(np.float32), np.dtype(np.float64))
+
+
 # ---- batch norm: x as (outer, channels, inner) ----
 def _channels(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return shape[0], shape[1], prod(shape[2:])
@@ -438,6 +480,22 @@ def layer_norm(
     >>> gg.nn.functional.layer_norm(gg.tensor([[1., 3.]]), 2)
     tensor([[-1.0000,  1.0000]])
     """
+    if (
+        weight is not None
+        and bias is not None
+        and isinstance(input, Tensor)
+        and not (SPECIAL and state.special)
+    ):
+        x, w, b = input._a, weight._a, bias._a
+        if (
+            type(x) is type(w) is type(b) is np.ndarray
+            and x.dtype is w.dtype is b.dtype
+            and x.dtype in _DIRECT
+        ):
+            shape = w.shape
+            given = normalized_shape if type(normalized_shape) is tuple else None
+            if given == shape == b.shape and shape and x.shape[-len(shape) :] == shape:
+                return _layer_norm_of((input, weight, bias), x, w, b, float(eps))
     n = _normalized("layer_norm", input, normalized_shape, weight=weight, bias=bias)
     return layer_norm_op(input, weight, bias, n=n, eps=float(eps), centred=True)[0]
 
