@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import pickletools
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -380,3 +381,45 @@ def test_what_is_no_file_of_any_kind(tmp_path: Path) -> None:
             gg.load(io.BytesIO(content))
     with pytest.raises(ValueError, match="only the standard pickle"):
         gg.save(1, io.BytesIO(), pickle_module=json)
+
+
+def test_pytorchs_format_is_written_by_its_ending(tmp_path: Path, device: str) -> None:
+    x = gg.arange(6.0, device=device).reshape(2, 3)
+    obj = {
+        "state": gg.nn.BatchNorm1d(2).to(device).state_dict(), "turned": x.t(), "number": gg.tensor(3), "none": gg.zeros(0, 2),
+        "half": gg.ones(2).bfloat16(), "complex": gg.tensor([1 + 2j]), "weight": gg.nn.Parameter(x), "shape": x.shape,
+        "dtype": gg.float16, "device": gg.device("cpu"), "list": [1, 2.5, "a", None, True, (1, 2)], "leaf": gg.ones(1, requires_grad=True),
+        "shared": x, "same memory": x.detach(), 3: collections.Counter("aab"), "flags": gg.tensor([True]), "set": {1},
+    }  # fmt: skip
+    gg.save(obj, tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt") as archive:
+        names = archive.namelist()
+        pickled = archive.read("archive/data.pkl")
+    assert "archive/version" in names and "archive/byteorder" in names
+    named = {argument for opcode, argument, _ in pickletools.genops(pickled) if opcode.name == "GLOBAL"}
+    assert {
+        "torch._utils _rebuild_tensor_v2",
+        "torch FloatStorage",
+        "torch BFloat16Storage",
+        "torch Size",
+    } <= named
+    assert not any("gradgpu" in name for name in named) and pickled[:2] == b"\x80\x02"
+    found = gg.load(tmp_path / "a.pt")
+    assert found["state"]._metadata[""] == {"version": 2} and type(found["weight"]) is gg.nn.Parameter
+    for key in ("turned", "number", "none", "half", "complex", "weight", "shared", "flags"):
+        assert found[key].dtype is obj[key].dtype and found[key].device == obj[key].device
+        assert found[key].tolist() == obj[key].tolist() and found[key].shape == obj[key].shape
+    for key in ("shape", "dtype", "device", "list", 3, "set"):
+        assert found[key] == obj[key] and type(found[key]) is type(obj[key])
+    assert found["leaf"].requires_grad and not found["shared"].requires_grad
+    # Tensors over the same memory have one storage: the weight, "shared" and "same memory".
+    assert len([n for n in names if n.startswith("archive/data/")]) == 5 + 8
+
+
+@pytest.mark.parametrize("content", [{"a": np.ones(2)}, {"pair": Pair(1, 2)}])
+def test_what_pytorch_would_not_read_is_written_in_the_other_format(tmp_path: Path, content: Any) -> None:
+    gg.save(content, tmp_path / "a.pth")
+    found = gg.load(tmp_path / "a.pth", weights_only=False)
+    assert found.keys() == content.keys() and np.array_equal(
+        *(next(iter(d.values())) for d in (found, content))
+    )

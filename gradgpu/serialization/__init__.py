@@ -19,6 +19,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,8 @@ def save(
     Args:
         obj: for example `module.state_dict()`, or {'model': …, 'optimizer': …, 'epoch': 3}.
         f: a path (written to a temporary file beside it first, so that a crash leaves the old file) or a binary file.
-            A path that ends in ``.npz`` gets numpy's format; `obj` must then be a dict of tensors and arrays.
+            A path that ends in ``.npz`` gets numpy's format; `obj` must then be a dict of tensors and arrays. One that ends
+            in ``.pt`` or ``.pth`` gets PyTorch's, which `torch.load` reads too, if `obj` is tensors and plain containers.
         pickle_module: must be `pickle`, if given. pickle_protocol: of whole objects.
 
     Raises:
@@ -69,9 +71,16 @@ def save(
         raise TypeError(f"save() got unexpected keyword arguments {sorted(unknown)}")
     if pickle_module not in (None, pickle):
         raise ValueError(f"save: only the standard pickle can be used, not {pickle_module!r}")
-    if not hasattr(f, "write") and os.fspath(f).endswith(".npz"):
+    suffix = "" if hasattr(f, "write") else os.path.splitext(os.fspath(f))[1]
+    if suffix == ".npz":
         _write(f, _npz(obj))
         return
+    if suffix in (".pt", ".pth"):
+        from .torch_writer import write
+
+        with suppress(NotPlain, RecursionError):
+            _write(f, write(obj))
+            return
     encoder = Encoder()
     try:
         structure = json.dumps(encoder.encode(obj, ""))

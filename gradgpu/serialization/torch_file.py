@@ -18,7 +18,7 @@ from .unpickle import unpickler
 
 __all__ = ["is_legacy", "load_legacy", "load_zip"]
 
-_STORAGES = {
+STORAGES = {
     "FloatStorage": dt.float32, "DoubleStorage": dt.float64, "HalfStorage": dt.float16, "BFloat16Storage": dt.bfloat16,
     "LongStorage": dt.int64, "IntStorage": dt.int32, "ShortStorage": dt.int16, "CharStorage": dt.int8, "ByteStorage": dt.uint8,
     "BoolStorage": dt.bool, "ComplexFloatStorage": dt.complex64, "ComplexDoubleStorage": dt.complex128,
@@ -48,8 +48,8 @@ class _Reader:
         }
 
     def known(self, module: str, name: str) -> Any:
-        if module in ("torch", "torch.storage") and name in _STORAGES:
-            return _STORAGES[name]
+        if module in ("torch", "torch.storage") and name in STORAGES:
+            return STORAGES[name]
         if module == "torch._utils":
             return self.known_functions.get(name)
         return None
@@ -194,7 +194,7 @@ def _storages_of(file: io.BytesIO) -> dict[str, tuple[Any, int]]:
 
     class Looking(pickle.Unpickler):
         def find_class(self, module: str, name: str) -> Any:
-            return _STORAGES[name] if module in ("torch", "torch.storage") and name in _STORAGES else Anything
+            return STORAGES[name] if module in ("torch", "torch.storage") and name in STORAGES else Anything
 
         def persistent_load(self, pid: Any) -> Any:
             if _is_class(pid):
