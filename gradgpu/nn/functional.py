@@ -196,8 +196,15 @@ def gaussian_nll_loss(
     """
     if not isinstance(var, Tensor):
         var = input.new_full(tuple(input.shape), float(var))
-    elif tuple(var.shape) == tuple(input.shape[:-1]) and var.ndim != input.ndim:
-        var = var.unsqueeze(-1)
+    elif var.shape != input.shape:
+        if tuple(var.shape) == tuple(input.shape[:-1]):
+            var = var.unsqueeze(-1)
+        elif tuple(var.shape) != (*input.shape[:-1], 1):
+            raise ValueError(
+                f"var is of incorrect size: {tuple(var.shape)} for an input of {tuple(input.shape)}"
+            )
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not valid; use 'none', 'mean' or 'sum'")
     if bool((var < 0).any()):
         raise ValueError("var has negative entry/entries")
     # The clamp changes what is divided by, not how the variance learns.

@@ -257,7 +257,7 @@ def smooth_l1_loss(
     _operands("smooth_l1_loss", input, target)
     reduction = reduction_of("smooth_l1_loss", reduction, size_average, reduce)
     if beta < 0:
-        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, got {beta}")
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
     return reduced(smooth_l1_error(input, target, beta=float(beta)), reduction)
@@ -279,7 +279,7 @@ def huber_loss(
     _operands("huber_loss", input, target)
     reduction = reduction_of("huber_loss", reduction)
     if delta <= 0:
-        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
+        raise RuntimeError(f"huber_loss does not support non-positive values for delta, got {delta}")
     losses = huber_error(input, target, delta=float(delta))
     if weight is None:
         return reduced(losses, reduction)

@@ -784,6 +784,8 @@ def selu(input: Any, inplace: bool = False) -> Any:
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """x limited to [min_val, max_val]."""
+    if min_val > max_val:
+        raise ValueError(f"min_val cannot be greater than max_val, got {min_val} and {max_val}")
     return _maybe_inplace(input, hardtanh_op(input, low=min_val, high=max_val), inplace)
 
 
@@ -819,6 +821,10 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
 
 def prelu(input: Any, weight: Any) -> Any:
     """x where positive, else weight · x, one weight a channel (dimension 1) or one for all (He et al., 2015)."""
+    if weight.ndim > 1:
+        raise RuntimeError(
+            f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}"
+        )
     if weight.numel() == 1:
         weight = weight.reshape(())
     elif input.ndim > 1:

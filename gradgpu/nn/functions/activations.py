@@ -42,6 +42,10 @@ def rrelu(
 ) -> Tensor:
     """x where x ≥ 0, else a · x; a is drawn from U(lower, upper) for each element in training, else their mean
     (Xu et al., 2015)."""
+    if lower > upper:
+        raise RuntimeError(
+            f"Lower bound should be less than or equal to the upper bound, got {lower} and {upper}"
+        )
     if training:
         slope = input.detach().new_empty(tuple(input.shape)).uniform_(lower, upper)
         result = where(input.detach() >= 0, input, input * slope)
