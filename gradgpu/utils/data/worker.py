@@ -8,7 +8,6 @@ import pickle
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from glob import glob
 from typing import Any
 
 import numpy as np
@@ -142,6 +141,8 @@ def _prefix(pid: int) -> str:
 def _forget(pid: int | None) -> None:
     """Remove what a worker wrote and nobody fetched."""
     if pid is not None:
+        from glob import glob
+
         for name in glob(os.path.join(_SHARED, _prefix(pid) + "*")):
             with suppress(FileNotFoundError):
                 os.unlink(name)
