@@ -100,3 +100,25 @@ def test_indices_may_be_lists_arrays_and_cpu_tensors(device: str) -> None:
     )
     assert x[gg.tensor([2, 0])].tolist() == [2.0, 0.0]
     assert x[[3]].tolist() == [3.0] and x[np.array([True, False, False, True])].tolist() == [0.0, 3.0]
+
+
+def test_a_list_of_several_dimensions_is_a_tuple(device: str) -> None:
+    x = gg.arange(12, device=device).reshape(3, 4)
+    rows, columns = gg.tensor([0, 1], device=device), gg.tensor([1, 2], device=device)
+    for index in (
+        [slice(0, 2), slice(0, 1)],
+        [[0, 1], [1, 2]],
+        [None, 1],
+        [Ellipsis, 0],
+        [rows, columns],
+        [rows, 2],
+        [rows[1], 2],
+    ):
+        with pytest.warns(UserWarning, match=r"deprecated in PyTorch, write x\[tuple\(list\)\]"):
+            found = x[index]
+        assert gg.equal(found, x[tuple(index)])
+        changed = x.clone()
+        with pytest.warns(UserWarning, match="indexes several dimensions"):
+            changed[index] = -1
+        assert int((changed == -1).sum()) == found.numel()
+    assert x[[2, 0]].tolist() == [[8, 9, 10, 11], [0, 1, 2, 3]]  # numbers alone are one index

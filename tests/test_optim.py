@@ -347,6 +347,34 @@ def test_wrong_arguments(make, error, match):
         make(gg.nn.Parameter(gg.ones(2)))
 
 
+def test_loading_forgets_what_the_saved_groups_have_not():
+    optimizer = optim.SGD([gg.nn.Parameter(gg.ones(2))], lr=0.5)
+    saved = optimizer.state_dict()
+    optim.lr_scheduler.StepLR(optimizer, 1)
+    assert optimizer.param_groups[0]["initial_lr"] == 0.5
+    optimizer.load_state_dict(saved)
+    assert optimizer.state_dict() == saved and "initial_lr" not in optimizer.param_groups[0]
+    del saved["param_groups"][0]["nesterov"]  # an older file
+    optimizer.load_state_dict(saved)
+    assert optimizer.param_groups[0]["nesterov"] is False
+
+
+def test_a_schedule_that_lowers_the_rate_of_one_group():
+    class First(optim.lr_scheduler.ReduceLROnPlateau):
+        def _reduce_lr(self, epoch):
+            self.optimizer.param_groups[0]["lr"] *= self.factor
+            epochs.append(epoch)
+
+    epochs: list[int] = []
+    optimizer = optim.SGD(
+        [{"params": [gg.nn.Parameter(gg.ones(1))]}, {"params": [gg.nn.Parameter(gg.ones(1))]}], lr=1.0
+    )
+    scheduler = First(optimizer, patience=0, factor=0.5)
+    for loss in (1.0, 1.0, 1.0):
+        scheduler.step(loss)
+    assert [g["lr"] for g in optimizer.param_groups] == [0.25, 1.0] and epochs == [2, 3]
+
+
 def test_a_parameter_given_twice_counts_once(device):
     w, v = (gg.nn.Parameter(gg.ones(2, device=device)) for _ in range(2))
     with pytest.warns(UserWarning, match="duplicate parameters"):

@@ -7,6 +7,7 @@ together and folded into one index over the product of their dimensions.
 
 from __future__ import annotations
 
+import warnings
 from math import prod
 from typing import Any
 
@@ -51,9 +52,22 @@ def _is_number(i: Any) -> bool:
     return hasattr(i, "__index__") and not (isinstance(i, _ndarray) and (i.ndim or i.dtype.kind == "b"))
 
 
+def _begins_dimension(i: Any) -> bool:
+    """Whether an entry of a list makes the list an index of several dimensions."""
+    return i is None or i is Ellipsis or isinstance(i, (_slice, Tensor, list, tuple, range, _ndarray))
+
+
 def _parts(x: Any, index: Any) -> list[Any]:
-    """The entries of an index, lists and arrays as tensors; a list at the top is an index of its own."""
+    """The entries of an index, lists and arrays as tensors; a list of numbers at the top is an index of its own."""
     entries: list[Any] = []
+    if isinstance(index, list) and len(index) < 32 and any(map(_begins_dimension, index)):
+        # As PyTorch 2.13, which took this over from old numpy.
+        warnings.warn(
+            "index: a list with slices, sequences or tensors in it indexes several dimensions, as a tuple does; that is "
+            "deprecated in PyTorch, write x[tuple(list)], or x[tensor(list)] for an index of one dimension",
+            stacklevel=3,
+        )
+        index = tuple(index)
     for i in index if isinstance(index, tuple) else (index,):
         if type(i) is _int or i is None or i is Ellipsis:
             entries.append(i)

@@ -254,6 +254,9 @@ class Optimizer:
             else:
                 self.state[key] = value
         for mine, given in zip(self.param_groups, groups):
+            # What the saved group has not is forgotten ('initial_lr' of a schedule), but for the optimiser's own options.
+            for name in set(mine) - set(given) - set(self.defaults) - {"params", "param_names"}:
+                del mine[name]
             mine.update({k: copy.deepcopy(v) for k, v in given.items() if k != "params"})
         for hook in self._state_dict_hooks["load after"].values():
             hook(self)

@@ -68,7 +68,7 @@ def save(
     """
     unknown = set(ignored) - {"_use_new_zipfile_serialization", "_disable_byteorder_record"}
     if unknown:
-        raise TypeError(f"save() got unexpected keyword arguments {sorted(unknown)}")
+        raise TypeError(f"save() got an unexpected keyword argument {sorted(unknown)[0]!r}")
     if pickle_module not in (None, pickle):
         raise ValueError(f"save: only the standard pickle can be used, not {pickle_module!r}")
     suffix = "" if hasattr(f, "write") else os.path.splitext(os.fspath(f))[1]
@@ -182,7 +182,7 @@ def load(
     """
     unknown = set(ignored) - {"mmap", "encoding"}
     if unknown:
-        raise TypeError(f"load() got unexpected keyword arguments {sorted(unknown)}")
+        raise TypeError(f"load() got an unexpected keyword argument {sorted(unknown)[0]!r}")
     if pickle_module not in (None, pickle):
         raise ValueError(f"load: only the standard pickle can be used, not {pickle_module!r}")
     if hasattr(f, "read"):

@@ -165,7 +165,7 @@ class ReduceLROnPlateau(LRScheduler):
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Look at this epoch's metric; lower the rates where it was not better for too long."""
         current = float(metrics)
-        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+        self.last_epoch = epoch = self.last_epoch + 1 if epoch is None else epoch
         if self.is_better(current, self.best):
             self.best, self.num_bad_epochs = current, 0
         else:
@@ -174,9 +174,13 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
-            for group, least in zip(self._groups, self.min_lrs):
-                rate = max(float(group["lr"]) * self.factor, least)
-                if float(group["lr"]) - rate > self.eps:
-                    group["lr"] = rate
+            self._reduce_lr(epoch)
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
         self._last_lr = self._rates
+
+    def _reduce_lr(self, epoch: int) -> None:
+        """Lowers the rates; subclasses that lower some of them override it, as in PyTorch."""
+        for group, least in zip(self._groups, self.min_lrs):
+            rate = max(float(group["lr"]) * self.factor, least)
+            if float(group["lr"]) - rate > self.eps:
+                group["lr"] = rate
