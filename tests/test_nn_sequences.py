@@ -154,6 +154,16 @@ def test_recurrent_outputs_changed_in_place_are_noticed(kind, device):
         output.sum().backward()
 
 
+def test_recurrent_weights_may_be_computed_from_others():
+    gg.manual_seed(0)
+    layer, x = nn.LSTM(3, 4), gg.randn(5, 2, 3)
+    wanted = array(layer(x)[0])
+    nn.utils.weight_norm(layer, "weight_hh_l0")
+    np.testing.assert_allclose(array(layer(x)[0]), wanted, rtol=1e-5, atol=1e-6)
+    layer(x)[0].sum().backward()
+    assert layer.weight_hh_l0_v.grad.shape == (16, 4) and layer.weight_hh_l0_g.grad.shape == (16, 1)
+
+
 def test_recurrent_layers_in_half_types(device):
     gg.manual_seed(0)
     layer = nn.LSTM(3, 4, num_layers=2).to(device)

@@ -115,9 +115,7 @@ class RNNBase(Module):
     @property
     def all_weights(self) -> list[list[Parameter]]:
         """The weights of each layer and direction."""
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-        found = [[self._parameters.get(name + suffix) for name in names] for suffix, _ in self._suffixes]
-        return [[weight for weight in group if weight is not None] for group in found]
+        return [[weight for weight in group if weight is not None] for group in self._groups()]
 
     def flatten_parameters(self) -> None:
         """Does nothing: the weights need no particular place in memory. (PyTorch's scripts call it.)"""
@@ -144,7 +142,9 @@ class RNNBase(Module):
         """The weights as `ops.rnn.layers` takes them."""
         p = self._parameters
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", *(["weight_hr"] if self._gates == 4 else []))
-        return [tuple([p.get(name + suffix) for name in names]) for suffix, _ in self._suffixes]
+        keys = [[name + suffix for name in names] for suffix, _ in self._suffixes]
+        # A weight may have become an attribute that is computed from others, as weight_norm's.
+        return [tuple([p[k] if k in p else getattr(self, k, None) for k in group]) for group in keys]
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
         from ...ops.rnn import KINDS, layers
