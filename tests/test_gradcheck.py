@@ -113,3 +113,73 @@ def test_gradcheck_on_cuda() -> None:
     x = gg.tensor([[0.5, 0.6]], dtype=gg.float64, device="cuda", requires_grad=True)
     assert gradcheck(lambda x: (x * x).exp(), x)
     assert gradgradcheck(lambda x: (x * x).exp(), x)
+
+
+@both_modes
+def test_forward_mode_and_batches(fast: bool, device: str) -> None:
+    x = gg.tensor([0.3, 0.7, -0.2], dtype=gg.float64, device=device, requires_grad=True)
+    w = gg.tensor([[1.0, 2.0, 0.5], [-1.0, 0.3, 0.2]], dtype=gg.float64, device=device, requires_grad=True)
+
+    def function(x: Any, w: Any) -> tuple:
+        return (w @ x).tanh(), x.exp(), w.sum(1) > 0
+
+    everything = {"check_forward_ad": True, "check_batched_grad": True, "check_batched_forward_grad": True}
+    assert gradcheck(function, (x, w), fast_mode=fast, **everything)
+    assert gradcheck(function, (x, w), fast_mode=fast, check_forward_ad=True, check_backward_ad=False)
+    more = {"check_fwd_over_rev": True, "check_batched_grad": True}
+    assert gradgradcheck(lambda x, w: (w @ x).tanh(), (x, w), fast_mode=fast, **more)
+    with pytest.raises(ValueError, match="at least one"):
+        gradcheck(function, (x, w), check_backward_ad=False)
+
+
+class _Wrong(gg.autograd.Function):
+    """Right backward; wrong in forward mode, or under vmap."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Any) -> Any:
+        return x**3
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return g * 3 * x * x * (1 + ("Batched" in repr(g)))
+
+    @staticmethod
+    def jvp(ctx: Any, t: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return t * 4 * x * x
+
+
+@both_modes
+def test_wrong_forward_mode_and_batches_are_named(fast: bool) -> None:
+    assert gradcheck(_Wrong.apply, leaf(3), fast_mode=fast)
+    with pytest.raises(GradcheckError, match="forward mode"):
+        gradcheck(_Wrong.apply, leaf(3), fast_mode=fast, check_forward_ad=True)
+    with pytest.raises(GradcheckError, match="under vmap and without it"):
+        gradcheck(_Wrong.apply, leaf(3), fast_mode=fast, check_batched_grad=True)
+    assert not gradcheck(_Wrong.apply, leaf(3), check_forward_ad=True, raise_exception=False)
+
+
+def test_gradients_that_do_not_arrive() -> None:
+    class Two(gg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> tuple:
+            ctx.set_materialize_grads(False)
+            return x * 2, x * 3
+
+        @staticmethod
+        def backward(ctx: Any, a: Any, b: Any) -> Any:
+            if a is None or b is None:
+                return b * 3 if a is None else a * 2
+            return a * 2 + b * 3 + 1  # wrong only where both arrive
+
+    with pytest.raises(GradcheckError, match="alone gets a gradient"):
+        gradcheck(Two.apply, leaf(2))
+    assert gradcheck(Two.apply, leaf(2), check_undefined_grad=False)

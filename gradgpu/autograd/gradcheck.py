@@ -31,9 +31,14 @@ def gradcheck(
     rtol: float = 1e-3,
     raise_exception: bool = True,
     nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_batched_grad: bool = False,
+    check_batched_forward_grad: bool = False,
+    check_forward_ad: bool = False,
+    check_backward_ad: bool = True,
     fast_mode: bool = False,
 ) -> bool:
-    """Check gradients computed by the tape against central differences.
+    """Check gradients computed by the tape, and derivatives computed in forward mode, against central differences.
 
     Args:
         func: function of the inputs that returns a tensor or a tuple of tensors. It is called many
@@ -44,6 +49,11 @@ def gradcheck(
         atol, rtol: an entry passes if |analytical - numerical| <= atol + rtol * |numerical|.
         raise_exception: raise `GradcheckError` on a failure, instead of returning False.
         nondet_tol: how far two backward passes through one graph may differ.
+        check_undefined_grad: of a function with several outputs, that a gradient that does not arrive counts as zero.
+        check_batched_grad: that backward under `vmap` gives the same as one pass after the other.
+        check_batched_forward_grad: the same of forward mode; implies `check_forward_ad`.
+        check_forward_ad: check forward mode (`func.jvp`) too.
+        check_backward_ad: check the tape; False leaves forward mode alone.
         fast_mode: compare a random projection of each Jacobian instead of each of its entries.
 
     Returns:
@@ -60,8 +70,23 @@ def gradcheck(
         True
     """
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    forward = check_forward_ad or check_batched_forward_grad
+    if not forward and not check_backward_ad:
+        raise ValueError(
+            "gradcheck: expected at least one of check_forward_ad and check_backward_ad to be True"
+        )
     try:
-        _Check(func, inputs, eps, atol, rtol, nondet_tol).run(fast_mode)
+        check = _Check(func, inputs, eps, atol, rtol, nondet_tol)
+        if check_backward_ad:
+            check.run(fast_mode)
+            if check_undefined_grad:
+                check.undefined()
+            if check_batched_grad:
+                check.batched()
+        if forward:
+            check.forward(fast_mode)
+            if check_batched_forward_grad:
+                check.batched_forward()
     except GradcheckError:
         if raise_exception:
             raise
@@ -79,12 +104,18 @@ def gradgradcheck(
     rtol: float = 1e-3,
     raise_exception: bool = True,
     nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_batched_grad: bool = False,
+    check_fwd_over_rev: bool = False,
+    check_rev_over_rev: bool = True,
     fast_mode: bool = False,
 ) -> bool:
     """Check gradients of gradients against central differences of the gradient.
 
     Args:
-        func, inputs, eps, atol, rtol, raise_exception, nondet_tol, fast_mode: as in `gradcheck`.
+        func, inputs, eps, atol, rtol, raise_exception, nondet_tol, check_undefined_grad, check_batched_grad, fast_mode: as in
+            `gradcheck`.
+        check_fwd_over_rev, check_rev_over_rev: differentiate the gradient in forward mode, and by the tape.
         grad_outputs: gradients of the outputs to start from; drawn from a fixed random stream if
             None. They are inputs of the check too: the gradient is linear in them.
 
@@ -124,6 +155,10 @@ def gradgradcheck(
         rtol=rtol,
         raise_exception=raise_exception,
         nondet_tol=nondet_tol,
+        check_undefined_grad=check_undefined_grad,
+        check_batched_grad=check_batched_grad,
+        check_forward_ad=check_fwd_over_rev,
+        check_backward_ad=check_rev_over_rev,
         fast_mode=fast_mode,
     )
 
@@ -156,6 +191,98 @@ class _Check:
             raise GradcheckError(
                 f"gradcheck: a random projection of the Jacobian of {_name(self.func)} is wrong though each entry "
                 f"is within atol={self.atol}, rtol={self.rtol}; use fast_mode=False if that is enough"
+            )
+
+    def undefined(self) -> None:
+        """A gradient that does not arrive counts as zero."""
+        ys = [y for y in _tensors(self.func(*self.inputs)) if y.requires_grad]
+        for k, y in enumerate(ys if len(ys) > 1 else ()):
+            alone = self._backward([y], [np.ones(y.shape)])
+            seeds = [np.ones(z.shape) if j == k else np.zeros(z.shape) for j, z in enumerate(ys)]
+            for i, a, b in zip(self.checked, alone, self._backward(ys, seeds), strict=True):
+                self._same(
+                    a, b, f"gradients of input {i} if output {k} alone gets a gradient, or the others zeros"
+                )
+
+    def batched(self) -> None:
+        """Backward under vmap against one pass after the other."""
+        from ..ops.join import stack
+
+        ys = [y for y in _tensors(self.func(*self.inputs)) if y.requires_grad]
+        rng = np.random.default_rng(0)
+        rows = [[rng.standard_normal(y.shape) for y in ys] for _ in range(2)] if ys else []
+        for seeds, which in zip(rows, range(2)):
+            weights = [stack([_like(y, row[k]) for row in rows]) for k, y in enumerate(ys)]
+            found = _grad(
+                ys, self.wanted, weights, retain_graph=True, allow_unused=True, is_grads_batched=True
+            )
+            for i, a, g in zip(self.checked, self._backward(ys, seeds), found, strict=True):
+                made = np.zeros_like(a) if g is None else _array(g[which])
+                self._same(made, a, f"gradients of input {i} under vmap and without it")
+
+    def forward(self, fast: bool) -> None:
+        """Forward mode against differences."""
+        outputs = _tensors(self.func(*self.inputs))
+        if fast:
+            rng = np.random.default_rng(0)
+            us = [_unit(rng, x.shape) for x in self.wanted]
+            want = self._difference({i: self.eps * u for i, u in zip(self.checked, us, strict=True)})
+            weight = sum(float(np.abs(u).sum()) for u in us)
+            for o, (a, b) in enumerate(zip(self._along(us), want, strict=True)):
+                if a.size and not np.all(np.abs(a - b) <= self.atol * weight + self.rtol * np.abs(b)):
+                    raise GradcheckError(
+                        f"gradcheck: {_name(self.func)}: the derivative of output {o} along a random direction is wrong in "
+                        "forward mode; fast_mode=False says where"
+                    )
+            return
+        for i, x in zip(self.checked, self.wanted):
+            numerical = self._numerical(i, outputs)
+            columns = [np.zeros_like(jacobian) for jacobian in numerical]
+            for element in range(x.numel()):
+                units = [np.zeros(w.shape) for w in self.wanted]
+                units[self.checked.index(i)].reshape(-1)[element] = 1
+                for column, row in zip(columns, self._along(units), strict=True):
+                    column[element] = row.reshape(-1)
+            for o, y in enumerate(outputs):
+                self._compare(columns[o], numerical[o], o, y, i, True, "forward mode")
+
+    def batched_forward(self) -> None:
+        """Forward mode under vmap against one direction after the other."""
+        from ..func import vmap
+        from ..ops.join import stack
+
+        rng = np.random.default_rng(1)
+        rows = [[rng.standard_normal(x.shape) for x in self.wanted] for _ in range(2)]
+        tangents = [stack([_like(x, row[k]) for row in rows]) for k, x in enumerate(self.wanted)]
+        found = vmap(lambda *ts: tuple(self._derivatives(ts)))(*tangents)
+        for which, row in enumerate(rows):
+            for o, (made, want) in enumerate(zip(found, self._along(row), strict=True)):
+                self._same(
+                    _array(made[which]),
+                    want,
+                    f"derivatives of output {o} in forward mode under vmap and without it",
+                )
+
+    def _along(self, units: list[np.ndarray]) -> list[np.ndarray]:
+        """The derivatives of all outputs along a direction, in forward mode."""
+        return [_array(t) for t in self._derivatives([_like(x, u) for x, u in zip(self.wanted, units)])]
+
+    def _derivatives(self, tangents: Sequence[Tensor]) -> list[Tensor]:
+        from ..func import jvp
+        from ..ops.tangents import fresh_leaf
+
+        def function(*some: Tensor) -> tuple:
+            given = list(self.inputs)
+            for i, x in zip(self.checked, some):
+                given[i] = fresh_leaf(x)  # requires grad, as what was given does
+            return tuple(_tensors(self.func(*given)))
+
+        return list(jvp(function, tuple([x.detach() for x in self.wanted]), tuple(tangents))[1])
+
+    def _same(self, a: np.ndarray, b: np.ndarray, what: str) -> None:
+        if a.size and not np.allclose(a, b, self.rtol, self.atol, equal_nan=True):
+            raise GradcheckError(
+                f"gradcheck: {_name(self.func)}: {what} differ by {np.nanmax(np.abs(a - b)):.3g}"
             )
 
     def _compare_jacobians(self, outputs: list[Tensor]) -> None:
@@ -245,7 +372,16 @@ class _Check:
                 return False
         return True
 
-    def _compare(self, got: np.ndarray, want: np.ndarray, o: int, y: Tensor, i: int, linked: bool) -> None:
+    def _compare(
+        self,
+        got: np.ndarray,
+        want: np.ndarray,
+        o: int,
+        y: Tensor,
+        i: int,
+        linked: bool,
+        how: str = "analytical",
+    ) -> None:
         if not got.size:
             return
         difference = np.abs(got - want)
@@ -268,7 +404,7 @@ class _Check:
             f"gradcheck: {_name(self.func)}: d output {o} (shape {tuple(y.shape)}) / d input {i} (shape "
             f"{tuple(x.shape)}): {int(wrong.sum())} of {wrong.size} entries differ by more than atol={self.atol} + "
             f"rtol={self.rtol} * |numerical|.\n"
-            f"worst: d output[{at_y}] / d input[{at_x}]: analytical {got[worst]:.8g}, numerical {want[worst]:.8g}, "
+            f"worst: d output[{at_y}] / d input[{at_x}]: {how} {got[worst]:.8g}, numerical {want[worst]:.8g}, "
             f"difference {difference[worst]:.3g}" + "".join(f"\n{hint}" for hint in hints)
         )
 
