@@ -384,6 +384,13 @@ def test_mark_dirty_is_checked(device: str) -> None:
             return y
 
     x = leaf([1.0, 2.0], device)
+    for refused, message in (
+        (x, "Triple: a leaf Variable"),
+        (x[:1], "Triple: a view of a leaf Variable"),
+        ((x * 1).unbind()[0], "Triple: Output 0 of Unbind is a view"),
+    ):
+        with pytest.raises(RuntimeError, match=message):
+            Triple.apply(refused)
     with pytest.raises(RuntimeError, match="were not returned as output"):
         Forgets.apply(x * 1)
     with pytest.raises(RuntimeError, match="cannot return more than one Tensor"):

@@ -274,6 +274,10 @@ def test_part_of_an_expanded_view_may_change(device: str) -> None:
     x.expand(2, 3)[1].add_(1)
     x.expand(2, 3)[0, 1] = 5
     assert values(x) == [1, 5, 1]
+    y = gg.zeros(3, device=device)
+    y.expand(3, 3).diagonal().add_(2)
+    y.expand(2, 3)[0].view(3).mul_(2)
+    assert values(y) == [4, 4, 4]
 
 
 def test_shapes_must_fit(device: str) -> None:
@@ -547,6 +551,14 @@ def test_inference_tensors_stay_as_they_are_outside(device: str) -> None:
     assert not gg.is_inference(x.clone().add_(1))
     with pytest.raises(RuntimeError, match="Inference tensors cannot be saved for backward"):
         gg.ones(2, device=device, requires_grad=True) * x[0]
+
+
+def test_a_tensor_that_becomes_a_view_of_itself_keeps_its_grad(device: str) -> None:
+    y = leaf([[1.0, 2.0]], device) * 1
+    y.retain_grad()
+    y.t_()
+    (y * 3).sum().backward()
+    assert values(y.grad) == [[3], [3]]
 
 
 def test_views_made_in_other_modes_are_refused(device: str) -> None:

@@ -306,6 +306,7 @@ def _link(cls: type, ctx: Any, args: tuple, outputs: list, record: bool) -> list
         links = iter(edges)
         made_edges = tuple([next(links) if isinstance(a, Tensor) else None for a in args])
         node = new_node(_FunctionOp(cls, len(outputs)), made_edges)
+        source = next(a for a, need in zip(args, ctx.needs_input_grad) if need)
     made = []
     places: dict[int, int] = {}
     tensors = sum(isinstance(out, Tensor) for out in outputs)
@@ -319,14 +320,11 @@ def _link(cls: type, ctx: Any, args: tuple, outputs: list, record: bool) -> list
                 out, cls, k, tensors > 1
             )  # an input or a view: a new tensor, whose history is this Function alone
         if node is not None and id(outputs[k]) not in plain and out.dtype.category >= FLOAT:
-            if id(out) in dirty and out._edge is LEAF:
-                raise RuntimeError(
-                    "a leaf Variable that requires grad is being used in an in-place operation."
-                )
             edge = node if len(outputs) == 1 else select_node(node, k)
             if id(out) in dirty:
-                from ..ops.inplace import rebase
+                from ..ops.inplace import check_history, rebase
 
+                check_history(cls.__name__, out, source)
                 rebase(out, edge)
             else:
                 out._edge = edge

@@ -52,9 +52,20 @@ def check_writable(name: str, target: Tensor, result: Tensor | None = None) -> N
             "location. Please clone() the tensor before performing the operation."
         )
     if isinstance(a, ndarray) and not a.flags.writeable:
-        a.flags.writeable = True  # a part of an expanded view: numpy makes those read-only
+        try:
+            a.flags.writeable = True  # a part of an expanded view: numpy makes those read-only
+        except ValueError:
+            target._a = np.asarray(_Writable(a))  # … and lets no view by strides of one be anything else
     if state.mutations is not None:
         state.mutations.before_write(target)
+
+
+class _Writable:
+    """Tells numpy of the memory of a read-only array that it may be written."""
+
+    def __init__(self, a: ndarray):
+        self.array = a  # keeps the memory alive
+        self.__array_interface__ = {**a.__array_interface__, "data": (a.ctypes.data, False)}
 
 
 _MODES = (
@@ -182,17 +193,17 @@ def rebase(target: Tensor, edge: Any) -> None:
         if edge is None and target._edge is not None:
             # Overwritten by a constant: it still requires grad, as in PyTorch, and passes zeros on.
             edge = new_node(OVERWRITE, (target._edge, None), (None, None))
-        _follow(target, edge)
+        follow(target, edge)
         if target._views:
             refresh_views(target)
     elif edge is not None or base._edge is not None:
-        _follow(base, new_node(OVERWRITE, (base._edge, edge), (target._chain, _memory_order(base._a))))
+        follow(base, new_node(OVERWRITE, (base._edge, edge), (target._chain, _memory_order(base._a))))
         refresh_views(base)
         if target._edge is None or not base._views:
-            _follow(target, _view_edge(base, target._chain))
+            follow(target, _view_edge(base, target._chain))
 
 
-def _follow(t: Tensor, edge: Any) -> None:
+def follow(t: Tensor, edge: Any) -> None:
     """Gives a tensor another place on the tape; if it retains its grad, it will be the one of that place. Hooks stay:
     they belong to the old value."""
     old = t._edge
@@ -215,7 +226,7 @@ def refresh_views(base: Tensor) -> None:
     for ref in base._views or ():
         view = ref()
         if view is not None:
-            _follow(view, None if base._edge is None else _view_edge(base, view._chain))
+            follow(view, None if base._edge is None else _view_edge(base, view._chain))
 
 
 def _view_edge(base: Tensor, chain: tuple | None) -> Any:

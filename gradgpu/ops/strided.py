@@ -17,7 +17,7 @@ from . import shape as _shape
 from .complex import by_parts
 from .convert import clone
 from .creation import zeros_like
-from .inplace import check_history
+from .inplace import check_history, follow
 from .join import split, unbind
 from .matrix import diagonal
 from .reduce import require_tensor
@@ -323,7 +323,8 @@ def _become(name: str, self: Tensor, view: Any) -> Tensor:
         self._views = None
     with enable_grad():
         made = view(source)
-    self._a, self._edge = made._a, made._edge
+    self._a = made._a
+    follow(self, made._edge)
     if source is not self:
         made._base._views.append(weakref.ref(self))
     if source is not self or self._base is not None:
