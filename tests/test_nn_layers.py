@@ -322,3 +322,22 @@ def test_places_and_families_of_classes() -> None:
         (nn.MarginRankingLoss, nn.CosineEmbeddingLoss), (nn.CrossMapLRN2d, nn.LocalResponseNorm),
     ]  # fmt: skip
     assert not any(issubclass(a, b) for a, b in others)
+
+
+def test_gaussian_loss_with_a_variance_that_some_share() -> None:
+    x, t = gg.randn(4, 3, 2), gg.randn(4, 3, 2)
+    for shape in ((1, 3, 2), (4, 1, 2), (4, 3, 1)):
+        var = gg.rand(*shape) + 0.1
+        expected = F.gaussian_nll_loss(x, t, var.expand(4, 3, 2), reduction="none")
+        assert gg.equal(F.gaussian_nll_loss(x, t, var, reduction="none"), expected)
+    for shape in ((1, 1, 2), (3, 2), (2, 3, 2)):
+        with pytest.raises(ValueError, match="incorrect size"):
+            F.gaussian_nll_loss(x, t, gg.ones(*shape))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_fractional_pooling_of_one_image_takes_the_first_samples(dims: int) -> None:
+    pool, x = getattr(F, f"fractional_max_pool{dims}d"), gg.randn(2, *(7, 6, 5)[:dims])
+    samples = gg.rand(3, 2, dims)
+    one = pool(x, 2, output_ratio=0.5, _random_samples=samples)
+    assert gg.equal(one, pool(x.unsqueeze(0), 2, output_ratio=0.5, _random_samples=samples[:1])[0])

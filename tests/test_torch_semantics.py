@@ -609,7 +609,7 @@ def test_what_is_refused() -> None:
         (lambda: x.narrow(0, 1, 2), RuntimeError, "exceeds"),
         (lambda: F.huber_loss(x, x, delta=0), RuntimeError, "non-positive"),
         (lambda: F.gaussian_nll_loss(x, x, x, reduction="all"), ValueError, "all is not valid"),
-        (lambda: F.gaussian_nll_loss(x, x, x[:1]), ValueError, "incorrect size"),
+        (lambda: F.gaussian_nll_loss(x, x, x[:1, :1]), ValueError, "incorrect size"),
         (lambda: F.hardtanh(x, 1, 0), ValueError, "min_val"),
         (lambda: F.prelu(x, x), RuntimeError, "scalar or 1D"),
         (lambda: F.rrelu(x, 0.5, 0.1), RuntimeError, "Lower bound"),

@@ -192,14 +192,14 @@ def gaussian_nll_loss(
 ) -> Tensor:
     """(log var + (input - target)² / var) / 2 with var clamped to at least eps, ``full`` adding log(2π) / 2.
 
-    var: of input's shape, or that with the last dimension 1 or absent, or a number.
+    var: of input's shape, or that with one dimension 1 or the last one absent, or a number.
     """
     if not isinstance(var, Tensor):
         var = input.new_full(tuple(input.shape), float(var))
     elif var.shape != input.shape:
         if tuple(var.shape) == tuple(input.shape[:-1]):
             var = var.unsqueeze(-1)
-        elif tuple(var.shape) != (*input.shape[:-1], 1):
+        elif var.ndim != input.ndim or [b for a, b in zip(input.shape, var.shape) if a != b] != [1]:
             raise ValueError(
                 f"var is of incorrect size: {tuple(var.shape)} for an input of {tuple(input.shape)}"
             )

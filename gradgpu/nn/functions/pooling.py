@@ -297,6 +297,7 @@ def _fractional(
     if (output_size is None) == (output_ratio is None):
         raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
     if x.ndim == dims + 1:
+        samples = samples if samples is None else samples[:1]  # those of the first image, as in PyTorch
         made = _fractional(dims, x.unsqueeze(0), kernel_size, output_size, output_ratio, True, samples)
         return (made[0].squeeze(0), made[1].squeeze(0)) if return_indices else made[0].squeeze(0)
     if x.ndim != dims + 2:
