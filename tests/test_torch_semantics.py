@@ -709,3 +709,17 @@ def test_names_of_arguments() -> None:
     check(gg.linalg.svdvals(gg.tensor([[2.0]]), driver=None), [2])
     with pytest.raises(RuntimeError, match="driver"):
         gg.linalg.svd(x, driver="gesvd")
+
+
+def test_functions_of_empty_batches(device: str) -> None:
+    x = gg.ones(0, 4, 6, 6, 6, device=device)
+    assert F.adaptive_avg_pool3d(x, (2, 3, 1)).shape == (0, 4, 2, 3, 1) and F.avg_pool3d(x, 2).shape == (
+        0,
+        4,
+        3,
+        3,
+        3,
+    )
+    assert F.pixel_shuffle(x[..., 0], 2).shape == (0, 1, 12, 12)
+    assert F.pixel_unshuffle(x[..., 0], 2).shape == (0, 16, 3, 3)
+    assert F.pixel_shuffle(gg.ones(1, 0, 1, 1, device=device), 1).shape == (1, 0, 1, 1)

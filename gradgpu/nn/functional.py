@@ -6,6 +6,7 @@ Most are operations of :mod:`gradgpu.ops`; those written here are short composit
 # ruff: noqa: F401 (what is imported here is exported)
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -273,7 +274,6 @@ def interpolate(
         recompute_scale_factor: use the ratio of the sizes, not scale_factor itself.
         antialias: not supported.
     """
-    import math
 
     from ..ops.creation import from_numpy
 
@@ -354,7 +354,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
         raise RuntimeError(
             f"pixel_shuffle expects its input's 'channel' dimension to be divisible by {r * r}, but got {channels}"
         )
-    x = input.reshape(-1, channels // (r * r), r, r, height, width).permute(0, 1, 4, 2, 5, 3)
+    count = math.prod(lead)
+    x = input.reshape(count, channels // (r * r), r, r, height, width).permute(0, 1, 4, 2, 5, 3)
     return x.reshape(*lead, channels // (r * r), height * r, width * r)
 
 
@@ -366,7 +367,8 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
         raise RuntimeError(
             f"pixel_unshuffle expects height and width to be divisible by {r}, but got {height} and {width}"
         )
-    x = input.reshape(-1, channels, height // r, r, width // r, r).permute(0, 1, 3, 5, 2, 4)
+    count = math.prod(lead)
+    x = input.reshape(count, channels, height // r, r, width // r, r).permute(0, 1, 3, 5, 2, 4)
     return x.reshape(*lead, channels * r * r, height // r, width // r)
 
 

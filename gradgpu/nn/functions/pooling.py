@@ -50,12 +50,12 @@ def _volume(name: str, x: Tensor) -> tuple[int, int, int]:
 
 def _slices(x: Tensor) -> Tensor:
     """(*, D, H, W) as images (1, * · D, H, W)."""
-    return x.reshape((1, -1, *x.shape[-2:]))
+    return x.reshape((1, math.prod(x.shape[:-2]), *x.shape[-2:]))
 
 
 def _columns(images: Tensor, lead: Sequence[int], depth: int) -> Tensor:
     """Images as (1, *, D, H · W): a column in depth is a column of an image."""
-    return images.reshape((1, math.prod(lead), depth, -1))
+    return images.reshape((1, math.prod(lead), depth, math.prod(images.shape[-2:])))
 
 
 def _depth_of_maxima(
