@@ -63,7 +63,7 @@ def check_writable(name: str, target: Tensor, result: Tensor | None = None) -> N
 class _Writable:
     """Tells numpy of the memory of a read-only array that it may be written."""
 
-    def __init__(self, a: ndarray):
+    def __init__(self, a: np.ndarray):
         self.array = a  # keeps the memory alive
         self.__array_interface__ = {**a.__array_interface__, "data": (a.ctypes.data, False)}
 
