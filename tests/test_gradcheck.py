@@ -183,3 +183,27 @@ def test_gradients_that_do_not_arrive() -> None:
     with pytest.raises(GradcheckError, match="alone gets a gradient"):
         gradcheck(Two.apply, leaf(2))
     assert gradcheck(Two.apply, leaf(2), check_undefined_grad=False)
+
+
+def test_complex_numbers(device: str) -> None:
+    z = gg.tensor([1 + 2j, 0.5 - 1j], dtype=gg.complex128, device=device, requires_grad=True)
+    x = gg.tensor([0.3, 0.7], dtype=gg.float64, device=device, requires_grad=True)
+    for function in (
+        lambda z, x: z * z.conj() * x,
+        lambda z, x: z.abs() + x,
+        lambda z, x: (z * x, z.real * x),
+    ):
+        assert gg.autograd.gradcheck(function, (z, x))
+        assert gg.autograd.gradgradcheck(function, (z, x))
+
+    class Broken(gg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, z: Any) -> Any:
+            return z * (1 + 1j)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * (1 + 1j)  # without the conjugate
+
+    with pytest.raises(GradcheckError, match="d output 0"):
+        gg.autograd.gradcheck(Broken.apply, z)

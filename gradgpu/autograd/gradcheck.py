@@ -43,8 +43,9 @@ def gradcheck(
     Args:
         func: function of the inputs that returns a tensor or a tuple of tensors. It is called many
             times and must give the same result for the same inputs.
-        inputs: its arguments; those that are floating tensors with `requires_grad` are checked,
-            and should be float64: differences have about half of the digits of the dtype.
+        inputs: its arguments; those that are floating or complex tensors with `requires_grad` are checked,
+            and should be float64 or complex128: differences have about half of the digits of the dtype. Complex
+            numbers, also in results, are checked as pairs of real ones.
         eps: step of the differences, (f(x + eps) - f(x - eps)) / (2 eps).
         atol, rtol: an entry passes if |analytical - numerical| <= atol + rtol * |numerical|.
         raise_exception: raise `GradcheckError` on a failure, instead of returning False.
@@ -75,6 +76,7 @@ def gradcheck(
         raise ValueError(
             "gradcheck: expected at least one of check_forward_ad and check_backward_ad to be True"
         )
+    func, inputs = _of_real_numbers(func, inputs)
     try:
         check = _Check(func, inputs, eps, atol, rtol, nondet_tol)
         if check_backward_ad:
@@ -142,7 +144,7 @@ def gradgradcheck(
     def gradient(*args: Any) -> tuple[Tensor, ...]:
         xs, gs = args[: len(args) - count], args[len(args) - count :]
         ys = [y for y in _tensors(func(*xs)) if y.requires_grad]
-        wanted = [x for x in xs if _is_checked(x)]
+        wanted = [x for x in xs if isinstance(x, Tensor) and x.requires_grad]
         grads = _grad(ys, wanted, gs, create_graph=True, allow_unused=True)
         return tuple(g for g in grads if g is not None)
 
@@ -407,6 +409,28 @@ class _Check:
             f"worst: d output[{at_y}] / d input[{at_x}]: {how} {got[worst]:.8g}, numerical {want[worst]:.8g}, "
             f"difference {difference[worst]:.3g}" + "".join(f"\n{hint}" for hint in hints)
         )
+
+
+def _of_real_numbers(func: Callable[..., Any], inputs: tuple) -> tuple[Callable[..., Any], tuple]:
+    """A function and inputs whose complex tensors, if there are any, are real ones with a last dimension of size 2: what
+    the tape calls the gradient with respect to a complex number are the derivatives with respect to its parts."""
+    places = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.is_complex() and x.requires_grad]
+    if not places and not any(y.is_complex() for y in _tensors(func(*inputs))):
+        return func, inputs
+    from ..ops.complex import view_as_complex, view_as_real
+
+    real = list(inputs)
+    for i in places:
+        real[i] = view_as_real(inputs[i].detach()).clone().requires_grad_()
+
+    def of_parts(*args: Any) -> tuple[Tensor, ...]:
+        given = list(args)
+        for i in places:
+            given[i] = view_as_complex(given[i])
+        return tuple([view_as_real(y) if y.is_complex() else y for y in _tensors(func(*given))])
+
+    of_parts.__name__ = _name(func)
+    return of_parts, tuple(real)
 
 
 def _is_checked(x: Any) -> bool:
