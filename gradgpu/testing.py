@@ -1,4 +1,4 @@
-"""For tests: `assert_close`.
+"""For tests: `assert_close`, and its deprecated form `assert_allclose`.
 
 >>> import gradgpu as gg
 >>> gg.testing.assert_close(gg.ones(2), gg.tensor([1., 1.]))
@@ -25,6 +25,9 @@ _TOLERANCES = {
     dt.complex64: (1.3e-6, 1e-5),
     dt.complex128: (1e-7, 1e-7),
 }
+
+# Those of `assert_allclose`.
+_WIDER = {dt.float16: (1e-3, 1e-3), dt.float32: (1e-4, 1e-5), dt.float64: (1e-5, 1e-8)}
 
 
 def assert_close(
@@ -54,6 +57,27 @@ def assert_close(
     problem = _compare(actual, expected, rtol, atol, equal_nan, check_device, check_dtype, check_stride, "")
     if problem:
         raise AssertionError(msg(problem) if callable(msg) else msg or problem)
+
+
+def assert_allclose(
+    actual: Any,
+    expected: Any,
+    rtol: float | None = None,
+    atol: float | None = None,
+    equal_nan: bool = True,
+    msg: str = "",
+) -> None:
+    """PyTorch's deprecated form of `assert_close`: NaN equals NaN, dtypes may differ, and the tolerances are wider."""
+    if not isinstance(actual, Tensor):
+        actual = as_tensor(actual)
+    if not isinstance(expected, Tensor):
+        expected = as_tensor(expected, dtype=actual.dtype, device=actual.device)
+    if rtol is None and atol is None:
+        wider = [_WIDER.get(t.dtype, (0.0, 0.0)) for t in (actual, expected)]
+        rtol, atol = (max(both) for both in zip(*wider))
+    assert_close(
+        actual, expected, rtol=rtol, atol=atol, equal_nan=equal_nan, check_dtype=False, msg=msg or None
+    )
 
 
 def _compare(
@@ -109,4 +133,4 @@ def _compare(
     )
 
 
-__all__ = ["assert_close"]
+__all__ = ["assert_allclose", "assert_close"]

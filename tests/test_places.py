@@ -231,3 +231,13 @@ def test_trees() -> None:
     assert pytree.tree_any(lambda x: x == 4, tree) and not pytree.tree_all(lambda x: x == 4, tree)
     with pytest.raises(ValueError, match="4 leaves, got 3"):
         pytree.tree_unflatten(leaves[:3], spec)
+
+
+def test_the_deprecated_comparison() -> None:
+    x = gg.tensor([1.0, gg.nan])
+    gg.testing.assert_allclose(x, x.double())  # NaN equals NaN, and dtypes may differ
+    gg.testing.assert_allclose(x[0] + 5e-5, 1)
+    with pytest.raises(AssertionError):
+        gg.testing.assert_close(x[0] + 5e-5, x[0])
+    with pytest.raises(AssertionError, match="not the same"):
+        gg.testing.assert_allclose([1.0, 2.0], [1.0, 3.0], msg="not the same")
