@@ -34,7 +34,7 @@ def _accumulate(ufunc: np.ufunc, x: Any, dim: int, reverse: bool) -> Any:
 
 def _accumulate_rows(ufunc: np.ufunc, x: Any, dim: int, reverse: bool) -> Any:
     """Along any dimension but the last, row by row in memory that has that dimension first."""
-    y = np.array(np.moveaxis(x, dim, 0), order="C")
+    y = np.array(x.swapaxes(0, dim), order="C")
     before = None
     for row in reversed(y) if reverse else y:
         if before is not None:
@@ -43,7 +43,7 @@ def _accumulate_rows(ufunc: np.ufunc, x: Any, dim: int, reverse: bool) -> Any:
     if dim == 0:
         return y
     made = np.empty(x.shape, x.dtype)
-    np.moveaxis(made, dim, 0)[...] = y
+    made.swapaxes(0, dim)[...] = y
     return made
 
 
