@@ -993,3 +993,19 @@ def test_grad_of_the_values_of_a_dict_and_of_a_dict(device: str) -> None:
         gg.autograd.grad(y, OrderedDict(weights))
     with pytest.raises(RuntimeError, match="cannot be empty"):
         gg.autograd.grad(y, {})
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradients_of_leaves_are_contiguous(device: str, create_graph: bool) -> None:
+    w = gg.rand(3, 4, 5, device=device, requires_grad=True)
+    for loss in (
+        (w.permute(2, 0, 1) ** 2).sum(),
+        (w.transpose(0, 1).contiguous() @ gg.rand(5, 2, device=device)).sum(),
+        (gg.rand(2, 15, device=device) @ w.transpose(1, 2).reshape(15, 4)).sum(),
+        w.sum(),
+    ):
+        w.grad = None
+        loss.backward(create_graph=create_graph)
+        assert w.grad.is_contiguous() and w.grad.view(-1).shape == (60,)
+        w.grad.detach().add_(1)  # its memory is its own
+    w.grad = None

@@ -241,3 +241,18 @@ def test_the_deprecated_comparison() -> None:
         gg.testing.assert_close(x[0] + 5e-5, x[0])
     with pytest.raises(AssertionError, match="not the same"):
         gg.testing.assert_allclose([1.0, 2.0], [1.0, 3.0], msg="not the same")
+
+
+def test_modules_found_without_an_import_of_their_own() -> None:
+    import subprocess
+    import sys
+
+    found = (
+        "import gradgpu as torch; torch.utils.checkpoint.checkpoint, torch.utils.hooks.RemovableHandle, torch.utils.dlpack.to_dlpack, "
+        "torch.nn.utils.fusion.fuse_conv_bn_eval, torch.nn.utils.init.skip_init, torch.nn.utils.rnn.pad_sequence, "
+        "torch.optim.lr_scheduler.StepLR, torch.optim.swa_utils.AveragedModel, torch.autograd.functional.jacobian, "
+        "torch.backends.cudnn.benchmark, torch.distributions.Normal, torch.fft.fft, torch.linalg.norm, torch.jit.script"
+    )
+    subprocess.run([sys.executable, "-c", found], check=True)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        gg.utils.no_such_name  # noqa: B018

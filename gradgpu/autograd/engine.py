@@ -687,13 +687,17 @@ _PASSED = _count_passed(object())  # … of a value that was passed as an argume
 
 
 def _deposit(leaf: Any, g: Any, create_graph: bool, alone: bool) -> None:
-    """Adds `g` to `leaf.grad`. The first gradient is adopted if nobody else can see its memory."""
+    """Adds `g` to `leaf.grad`. The first gradient is adopted if nobody else can see its memory. It is contiguous, so that
+    optimisers of others may take `p.grad.view(-1)`."""
     if LAYERS:
         g = _outside(leaf, g, create_graph)
     with _deposit_lock:
         current = leaf._grad
         if create_graph:
-            leaf._grad = g if current is None else current + g
+            if current is not None:
+                leaf._grad = current + g
+            else:
+                leaf._grad = g if LAYERS else g.contiguous()
         elif current is None:
             leaf._grad = wrap(g if alone and _unshared(g) else g.copy())
         elif current._edge is not None or LAYERS and isinstance(g, LayerArray):
@@ -719,11 +723,11 @@ def _outside(leaf: Any, g: Any, create_graph: bool) -> Any:
 
 
 def _unshared(g: Any) -> bool:
-    """Whether no other array sees the memory of `g`."""
+    """Whether no other array sees the memory of `g`, and it is contiguous."""
     # The attribute of g is one reference more than the local name.
     if isinstance(g, ndarray):
         base = g.base
-        return base is None or getrefcount(base) <= _ALONE + 1 and 0 not in g.strides
+        return (base is None or getrefcount(base) <= _ALONE + 1) and g.flags.carray
     if isinstance(g, generic):
         return True
     if isinstance(g, LayerArray):

@@ -10,6 +10,8 @@ from .weight_norm import remove_weight_norm, weight_norm
 
 # What few programs use is imported when it is asked for.
 _LAZY = {
+    "fusion": "fusion",
+    "init": "init",
     "fuse_conv_bn_eval": "fusion",
     "fuse_conv_bn_weights": "fusion",
     "fuse_linear_bn_eval": "fusion",
