@@ -14,9 +14,10 @@ import numpy as np
 
 from . import dtypes as dt
 from .autograd import engine
-from .autograd.engine import LEAF, SELECT, Node, RemovableHandle, early_leaves, leaf_extra, run
+from .autograd.engine import early_leaves, run
 from .autograd.layers import LAYERS, LayerArray, on_host
 from .autograd.modes import INFERENCE, INFERRING, state
+from .autograd.node import LEAF, SELECT, Node, RemovableHandle, leaf_extra
 from .devices import CPU, device
 
 ndarray = np.ndarray
@@ -69,7 +70,7 @@ class Tensor:
     _cell: list[int] | None
 
     # What few tensors have lives in __dict__; these are the values of all others.
-    _hooks: Any = None  # of a leaf: engine.Extra
+    _hooks: Any = None  # of a leaf: node.Extra
     _post_hooks: dict | None = None
     _base: Tensor | None = None  # the tensor whose memory this view shares
     _chain: tuple | None = None  # (chain of the view it came from, op, attrs)

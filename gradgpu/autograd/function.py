@@ -10,9 +10,9 @@ from typing import Any
 
 from ..dtypes import FLOAT
 from ..tensor import Tensor, wrap
-from .engine import LEAF, Node, check_version, new_node, saved_of, select_node
 from .layers import LAYERS, top_level
 from .modes import no_grad, set_grad_enabled, state
+from .node import LEAF, Node, check_version, new_node, saved_of, select_node
 
 
 class FunctionCtx:

@@ -12,17 +12,9 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
 from ..tensor import Tensor, wrap
-from .engine import (
-    AccumulateGrad,
-    Node,
-    Part,
-    RemovableHandle,
-    accumulator_of,
-    check_version,
-    select_node,
-    watchers,
-)
+from .engine import Part, watchers
 from .modes import note_special, state
+from .node import AccumulateGrad, Node, RemovableHandle, accumulator_of, check_version, select_node
 
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ..autograd.engine import RemovableHandle
 from ..autograd.modes import no_grad
+from ..autograd.node import RemovableHandle
 from ..devices import device as Device
 from ..tensor import Tensor
 from .hooks import call_with_hooks

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.engine import Node
 from ..autograd.layers import LAYERS, LayerArray
+from ..autograd.node import Node
 from ..devices import device as Device
 from ..tensor import Tensor
 from .inplace import check_writable, inplace, keep_original

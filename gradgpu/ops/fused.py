@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..autograd.engine import Node, new_node
 from ..autograd.modes import enable_grad, state
+from ..autograd.node import Node, new_node
 from ..tensor import run_backward, wrap
 from .registry import PASS, Op, unpack
 

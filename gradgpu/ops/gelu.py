@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.engine import LEAF, Node, new_node
 from ..autograd.modes import state
+from ..autograd.node import LEAF, Node, new_node
 from ..tensor import Tensor, wrap
 from .registry import Saving, from_saved, unpack
 

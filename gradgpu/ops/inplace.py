@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.engine import LEAF, Node, new_node
 from ..autograd.layers import LAYERS, LayerArray, write_into
 from ..autograd.modes import INFERENCE, enable_grad, state
+from ..autograd.node import LEAF, Node, new_node
 from ..tensor import Tensor, _edge_of, wrap
 from .registry import Packed, method
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.engine import LEAF, Node, next_sequence
 from ..autograd.modes import SPECIAL, state
+from ..autograd.node import LEAF, Node, next_sequence
 from ..cuda.gemm import fold, gemm, unfold
 from ..tensor import Tensor, wrap
 from .reduce import sum_to_size_op

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.engine import LEAF, Node, new_node
 from ..autograd.modes import SPECIAL, state
+from ..autograd.node import LEAF, Node, new_node
 from ..cuda.array import contiguous, empty, zeros
 from ..cuda.launch import Kernel
 from ..cuda.reduction import fast_division, reduce_cuda

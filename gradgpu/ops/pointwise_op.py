@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.engine import LEAF, Node, new_node, next_sequence, saved_of
 from ..autograd.layers import LAYERS, LayerArray, top_level
 from ..autograd.modes import INFERENCE, INFERRING, SPECIAL, state
+from ..autograd.node import LEAF, Node, new_node, next_sequence, saved_of
 from ..cuda.array import Array
 from ..cuda.elementwise import broadcast_shapes, elementwise
 from ..scalars import zero_dim

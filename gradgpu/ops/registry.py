@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.engine import (
+from ..autograd.layers import LAYERS, LayerArray, top_level
+from ..autograd.modes import SPECIAL, state
+from ..autograd.node import (
     LEAF,
     Node,
     check_version,
@@ -24,8 +26,6 @@ from ..autograd.engine import (
     select_node,
     show_saved,
 )
-from ..autograd.layers import LAYERS, LayerArray, top_level
-from ..autograd.modes import SPECIAL, state
 from ..cuda.array import Array, on_device
 from ..devices import device
 from ..tensor import Tensor, wrap

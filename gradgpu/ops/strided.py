@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.engine import LEAF
 from ..autograd.layers import LAYERS, LayerArray
 from ..autograd.modes import enable_grad
+from ..autograd.node import LEAF
 from ..tensor import Tensor, wrap
 from . import shape as _shape
 from .complex import by_parts

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from ..autograd.engine import RemovableHandle
 from ..autograd.modes import enable_grad, state
+from ..autograd.node import RemovableHandle
 from ..tensor import Tensor
 
 __all__ = ["Optimizer"]

@@ -1,5 +1,5 @@
 """PyTorch's place of the handle that `register_hook` and its kin return."""
 
-from ..autograd.engine import RemovableHandle
+from ..autograd.node import RemovableHandle
 
 __all__ = ["RemovableHandle"]
