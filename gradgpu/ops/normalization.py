@@ -251,6 +251,9 @@ class _LayerNorm(Saving):
         """The output for (input, weight, bias) whose arrays are `x`, `w` and `b`."""
         n = w.size
         y, xhat, rstd = _layer_norm_cpu(x, w, b, n=n, eps=eps, centred=True)
+        return self._record(tensors, y, (x, w, xhat, rstd), {"n": n, "eps": eps, "centred": True})
+
+    def _record(self, tensors: tuple, y: np.ndarray, saved: tuple, attrs: dict) -> Tensor:
         output = wrap(y)
         if state.grad:
             edges = []
@@ -260,11 +263,7 @@ class _LayerNorm(Saving):
             if edges[0] is not None or edges[1] is not None or edges[2] is not None:
                 input, weight, _ = tensors
                 cell, other = input._version_cell(), weight._version_cell()
-                checks = (cell, cell[0], other, other[0])
-                saved = (x, w, xhat, rstd)
-                output._edge = new_node(
-                    self, tuple(edges), saved, checks, {"n": n, "eps": eps, "centred": True}
-                )
+                output._edge = new_node(self, tuple(edges), saved, (cell, cell[0], other, other[0]), attrs)
         return output
 
     def _saves(self, node: Node) -> Sequence[tuple[str, int]]:
@@ -280,6 +279,100 @@ class _LayerNorm(Saving):
 
 _layer_norm_of = _LayerNorm().of
 _DIRECT = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+# ---- group norm on the CPU: x as (samples, groups, channels of a group, inner) ----
+def _row_dot(x: Any, y: Any) -> Any:
+    """The product of each row of `x` with that of `y`, as a column."""
+    n = x.shape[1]
+    if n < 32:  # a call of BLAS a row costs more than the row
+        return np.dot(np.multiply(x, y), _constant(n, 1.0, x.dtype)).reshape(-1, 1)
+    return np.vecdot(x, y).reshape(-1, 1)
+
+
+def _group_norm_cpu(x, weight, bias, *, groups, eps):
+    """y; the values as they are or, where their mean is large, less it; that mean and 1/deviation of each group.
+
+    What differs from channel to channel and from sample to sample is multiplied first, while it is small.
+    """
+    samples, channels = x.shape[:2]
+    values, each = x.reshape(samples * groups, -1), (samples, groups, 1)
+    n = values.shape[1]
+    mean = np.dot(values, _constant(n, 1.0 / n, x.dtype)).reshape(-1, 1)
+    square = _row_dot(values, values) * (1.0 / n)
+    var = square - mean * mean
+    if not (var >= 0.1 * square).all():  # the difference has lost digits, or is inf - inf
+        values = np.subtract(values, mean)
+        mean = np.zeros_like(mean)
+        var = _row_dot(values, values) * (1.0 / n)
+    mean, rstd = mean.reshape(each), (1.0 / np.sqrt(var + eps)).reshape(each)
+    scale = rstd * weight.reshape(groups, -1)
+    shift = bias.reshape(groups, -1) - mean * scale
+    y = np.multiply(values.reshape(samples * channels, -1), scale.reshape(-1, 1))
+    y += shift.reshape(-1, 1)
+    return y.reshape(x.shape), values, mean, rstd
+
+
+def _group_norm_backward_cpu(g, x, weight, values, mean, rstd, *, groups, eps):
+    """rstd (a − mean(a) − xhat mean(a xhat)) with a = g weight and means over groups, collected as g · c + x · c' + c''."""
+    samples, channels = x.shape[:2]
+    rows, each = (samples * channels, -1), (samples, groups, channels // groups)
+    g, values, w = g.reshape(rows), values.reshape(rows), weight.reshape(groups, -1)
+    plain = np.dot(g, _constant(g.shape[1], 1.0, g.dtype)).reshape(each)  # sums over each channel: of g
+    along = (_row_dot(g, values).reshape(each) - mean * plain) * rstd  # and of g xhat
+    share = rstd * (-1.0 / (each[2] * g.shape[1]))
+    of_values = np.vecdot(along, w).reshape(rstd.shape) * share * rstd
+    shift = np.vecdot(plain, w).reshape(rstd.shape) * share - mean * of_values
+    made = np.multiply(values.reshape(samples * groups, -1), of_values.reshape(-1, 1))
+    made += shift.reshape(-1, 1)
+    made = made.reshape(rows)
+    made += np.multiply(g, (rstd * w).reshape(rows))
+    ones = _constant(samples, 1.0, g.dtype)
+    of_weight, of_bias = (np.dot(ones, v.reshape(samples, channels)) for v in (along, plain))
+    return made.reshape(x.shape), of_weight, of_bias
+
+
+class _GroupNorm(_LayerNorm):
+    """Group norm with weight and bias on the CPU. In a derivative that is differentiated again it is layer norm and a product."""
+
+    node_name = "GroupNormBackward0"
+
+    def of(self, tensors: tuple, x: np.ndarray, w: np.ndarray, b: np.ndarray, eps: float, groups: int = 1) -> Tensor:  # fmt: skip
+        """The output for (input, weight, bias) whose arrays are `x`, `w` and `b`."""
+        y, *saved = _group_norm_cpu(x, w, b, groups=groups, eps=eps)
+        return self._record(tensors, y, (x, w, *saved), {"groups": groups, "eps": eps})
+
+    def _saves(self, node: Node) -> Sequence[tuple[str, int]]:
+        return [("in", 0), ("in", 1), ("", 2), ("", 3), ("", 4)]
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        x, w, *saved = unpack(node)
+        groups, eps = node.attrs["groups"], node.attrs["eps"]
+        if not create_graph:
+            return _group_norm_backward_cpu(g, x, w, *saved, groups=groups, eps=eps)
+        x, w = from_saved(x, node.edges[0]), from_saved(w, node.edges[1])
+        n = prod(x.shape[1:]) // groups
+        y, *saved = layer_norm_op(x, None, None, n=n, eps=eps, centred=True)
+        a = g * w.reshape((-1, *(1,) * (x.ndim - 2)))
+        made = layer_norm_backward_op(a, x, None, *saved, n=n, eps=eps, centred=True)
+        over = (0, *range(2, x.ndim))
+        return made, sum_op(g * y, dims=over, keepdim=False), sum_op(g, dims=over, keepdim=False)
+
+
+_group_norm_of = _GroupNorm().of
+
+
+def _normalised_groups(input: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:  # fmt: skip
+    """Group norm after the checks."""
+    x = input._a
+    if weight is not None and bias is not None and not (SPECIAL and state.special):
+        w, b = weight._a, bias._a
+        if type(x) is type(w) is type(b) is np.ndarray and x.dtype is w.dtype is b.dtype and x.dtype in _DIRECT:  # fmt: skip
+            if x.size:
+                return _group_norm_of((input, weight, bias), x, w, b, eps, groups)
+    n = prod(x.shape[1:]) // groups
+    y = layer_norm_op(input, None, None, n=n, eps=eps, centred=True)[0]
+    return _per_channel(y, weight, bias)
 
 
 # ---- batch norm: x as (outer, channels, inner) ----
@@ -546,9 +639,7 @@ def group_norm(
             f"shape {list(shape)} and num_groups={num_groups}"
         )
     _affine("group_norm", input, shape[1], weight=weight, bias=bias)
-    n = prod(shape[1:]) // num_groups
-    y = layer_norm_op(input, None, None, n=n, eps=float(eps), centred=True)[0]
-    return _per_channel(y, weight, bias)
+    return _normalised_groups(input, num_groups, weight, bias, float(eps))
 
 
 def _affine(op: str, input: Tensor, channels: int, **affine: Tensor | None) -> None:
@@ -676,8 +767,7 @@ def instance_norm(
             f"instance_norm: Expected more than 1 spatial element when training, got input size {list(shape)}"
         )
     if running_mean is None and running_var is None:
-        y = layer_norm_op(input, None, None, n=prod(shape[2:]), eps=float(eps), centred=True)[0]
-        return _per_channel(y, weight, bias)
+        return _normalised_groups(input, channels, weight, bias, float(eps))
     # As a batch of one sample with samples · channels channels, each with statistics of its own.
     each = [None if v is None else v.repeat(samples) for v in (running_mean, running_var)]
     flat = input.reshape((1, samples * channels, *shape[2:]))

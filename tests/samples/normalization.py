@@ -151,6 +151,11 @@ OPS = [
             Sample(In(0, 4, 3), 2, In(4), In(4)),
             Sample(In(2, 4, 2, 3), 1, In(4)),
             Sample(In(2, 4, 2, 3), 4, bias=In(4)),
+            Sample(In(2, 6, 4), 3, In(6), In(6)),
+            Sample(In(2, 6), 2, In(6), In(6)),
+            Sample(In(2, 4, 5, 8), 2, In(4), In(4)),  # long rows
+            Sample(In(2, 4, 40, low=2.0, high=3.0), 2, In(4), In(4)),  # far from 0
+            Sample(In(2, 4, 3, low=20.0, high=22.0), 2, In(4), In(4), 1e-3),
         ],
         reference=group_reference,
         errors=[
