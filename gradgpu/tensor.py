@@ -471,7 +471,7 @@ class Tensor:
             base._views = [weakref.ref(self)]
             return
         if len(views) & 63 == 63:
-            views[:] = [ref for ref in views if ref() is not None]
+            drop_lost(views)
         views.append(weakref.ref(self))
 
     def _is_view(self) -> bool:
@@ -665,6 +665,11 @@ def wrap(array: Any) -> Tensor:
 
 
 engine.Tensor, engine.wrap = Tensor, wrap
+
+
+def drop_lost(refs: list) -> None:
+    """Takes the weak references out of a list whose tensors are gone."""
+    refs[:] = [ref for ref in refs if ref() is not None]
 
 
 def _python_number(value: Any) -> Any:

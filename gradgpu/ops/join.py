@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
 from .. import dtypes as dt
-from ..tensor import Tensor
+from ..autograd.layers import LAYERS
+from ..autograd.modes import INFERRING, SPECIAL, state
+from ..autograd.node import SELECT, Node, next_sequence
+from ..tensor import Tensor, drop_lost
 from . import shape as _shape
 from .registry import Op, method
 
 _ALL = slice(None)
+_new, ndarray = object.__new__, np.ndarray
 
 
 def span(dim: int, start: int, stop: int) -> tuple:
@@ -33,9 +38,29 @@ def _first(arrays: Sequence[Any]) -> Any:
     return next(a for a in arrays if a is not None)
 
 
+class _Cut(Op):
+    """An operation that makes many views of one tensor, and whose gradient joins theirs."""
+
+    def __init__(self, name: str, cpu: Callable, cuda: Callable, join: Op, rule: Callable):
+        super().__init__(name, cpu, cuda, {"x": rule})
+        self.join = join
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        """As for any op; what is usual, arrays in first order, in few steps."""
+        if create_graph or type(g) is not list:  # a single part
+            return super().vjp(node, g, edges, create_graph)
+        for part in g:
+            if type(part) is not ndarray:
+                return super().vjp(node, g, edges, create_graph)
+        return (self.join.cpu(*g, **node.attrs),)
+
+
 # ---- cat and split: each the gradient of the other. A missing input (None) of cat is zeros. ----
 def _cat_cpu(*xs, dim, sizes):
-    if None not in [x if x is None else 0 for x in xs]:
+    for x in xs:
+        if x is None:
+            break
+    else:
         return np.concatenate(xs, dim)
     like = _first(xs)
     y = np.zeros((*like.shape[:dim], sum(sizes), *like.shape[dim + 1 :]), like.dtype)
@@ -71,8 +96,8 @@ def _split_cuda(x, *, dim, sizes):
     return tuple([_shape.basic_index_op.cuda(x, index=at) for at in _parts(sizes, dim)])
 
 
-split_op = Op(
-    "split", _split_cpu, _split_cuda, {"x": lambda gs, *, dim, sizes: cat_op(*gs, dim=dim, sizes=sizes)}
+split_op = _Cut(
+    "split", _split_cpu, _split_cuda, cat_op, lambda gs, *, dim, sizes: cat_op(*gs, dim=dim, sizes=sizes)
 )
 
 
@@ -115,16 +140,77 @@ def _unbind_cuda(x, *, dim):
     return tuple([_shape.basic_index_op.cuda(x, index=(*(_ALL,) * dim, k)) for k in range(x.shape[dim])])
 
 
-unbind_op = Op("unbind", _unbind_cpu, _unbind_cuda, {"x": lambda gs, *, dim: stack_op(*gs, dim=dim)})
+unbind_op = _Cut("unbind", _unbind_cpu, _unbind_cuda, stack_op, lambda gs, *, dim: stack_op(*gs, dim=dim))
 
 
-def _note_views(x: Any, views: tuple, indices: Sequence[tuple], kept: str = "") -> tuple:
-    """`kept`: the name of a function whose many views may not be changed in place where gradients are wanted."""
-    for k, (view, index) in enumerate(zip(views, indices)):
-        view._view_of(x, _shape.basic_index_op, {"index": index})
-        if kept and view._origin is None:
-            view._origin = (kept, k)
-    return views
+def _cuts(indices: Sequence[tuple], kept: str) -> tuple[tuple, ...]:
+    """For each of many views: its basic index, the same for its `_chain`, and its `_origin`. `kept` is the name of a
+    function whose views may not be changed in place where gradients are wanted."""
+    return tuple([(at, {"index": at}, (kept, k) if kept else None) for k, at in enumerate(indices)])
+
+
+@lru_cache(maxsize=1024)
+def _part_cuts(sizes: tuple[int, ...], dim: int, kept: str) -> tuple[tuple, ...]:
+    return _cuts(_parts(sizes, dim), kept)
+
+
+@lru_cache(maxsize=1024)
+def _slice_cuts(n: int, dim: int) -> tuple[tuple, ...]:
+    return _cuts([(*(_ALL,) * dim, k, ...) for k in range(n)], "Unbind")
+
+
+def _views(x: Any, op: _Cut, cuts: tuple, attrs: dict) -> tuple:
+    """The views of `x` that `op` makes, with what autograd must know of them."""
+    a = x._a
+    index_op = _shape.basic_index_op
+    if (
+        type(a) is not ndarray
+        or len(cuts) == 1
+        or x._origin is not None
+        or LAYERS
+        or SPECIAL
+        or INFERRING
+        or a.dtype.kind == "c"
+    ):
+        views = op(x, **attrs)
+        for view, (_, note, origin) in zip(views, cuts):
+            view._view_of(x, index_op, note)
+            if view._origin is None and origin is not None:
+                view._origin = origin
+        return views
+    # The same for an array on the CPU, in few steps.
+    grad = state.grad
+    edges = None if x._edge is None or not grad else (op.node_without_values(x, attrs, len(cuts)),)
+    base, chain, cell = x._base, x._chain, x._version_cell()
+    if base is None:
+        base = x
+    made = []
+    k = 0
+    for at, note, origin in cuts:
+        view = _new(Tensor)
+        view._a, view._grad, view._cell = a[at], None, cell
+        view._base, view._chain = base, (chain, index_op, note)
+        if not grad:
+            view._origin = "no_grad"
+        elif origin is not None:
+            view._origin = origin
+        if edges is None:
+            view._edge = None
+        else:
+            view._edge = node = Node()
+            node.op, node.edges, node.saved, node.seq = SELECT, edges, k, next_sequence()
+            node.checks = node.attrs = node.extra = None
+        made.append(view)
+        k += 1
+    refs = [ref(view) for view in made]
+    noted = base._views
+    if noted is None:
+        base._views = refs
+    else:
+        if len(noted) & 63 > 63 - k:
+            drop_lost(noted)
+        noted += refs
+    return tuple(made)
 
 
 # ---- public: joining ----
@@ -245,6 +331,12 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
 
 
 # ---- public: cutting ----
+@lru_cache(maxsize=1024)
+def _even_sizes(n: int, size: int) -> tuple[int, ...]:
+    """The sizes of the parts of a dimension that is cut every `size` entries."""
+    return tuple([min(size, n - k) for k in range(0, n, size)]) if n else (0,)
+
+
 @method
 def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple:
     """Cuts a dimension into views of a given size (the last may be smaller), or of the given sizes.
@@ -269,14 +361,14 @@ def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
             raise RuntimeError(
                 f"split expects split_size be positive, but got split_size={size} for a dimension of size {n}"
             )
-        sizes = tuple([min(size, n - k) for k in range(0, n, size)]) if n else (0,)
+        sizes = _even_sizes(n, size)
     else:
         sizes = tuple([int(s) for s in split_size_or_sections])
         if sum(sizes) != n or any(s < 0 for s in sizes):
             raise RuntimeError(
                 f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {d}), but got {list(sizes)}"
             )
-    return _note_views(tensor, split_op(tensor, dim=d, sizes=sizes), _parts(sizes, d), "Split")
+    return _views(tensor, split_op, _part_cuts(sizes, d, "Split"), {"dim": d, "sizes": sizes})
 
 
 @method
@@ -325,7 +417,7 @@ def tensor_split(input: Any, indices_or_sections: int | Sequence[int], dim: int 
         if k <= 0:
             raise RuntimeError(f"tensor_split: number of sections must be larger than 0, got {k}")
         sizes = tuple([n // k + (i < n % k) for i in range(k)])
-        return _note_views(input, split_op(input, dim=d, sizes=sizes), _parts(sizes, d))
+        return _views(input, split_op, _part_cuts(sizes, d, ""), {"dim": d, "sizes": sizes})
     starts = [0, *[slice(None, i).indices(n)[1] for i in indices_or_sections]]
     stops = [*starts[1:], n]
     return tuple([input[span(d, a, max(a, b))] for a, b in zip(starts, stops)])
@@ -345,7 +437,9 @@ def unbind(input: Any, dim: int = 0) -> tuple:
     d = _shape.canonical_dim(dim, len(shape), "unbind")
     if not shape[d]:
         return ()
-    return _note_views(input, unbind_op(input, dim=d), [(*(_ALL,) * d, k) for k in range(shape[d])], "Unbind")
+    n = shape[d]
+    cuts = _slice_cuts(n, d) if n <= 256 else _slice_cuts.__wrapped__(n, d)  # long ones are not kept
+    return _views(input, unbind_op, cuts, {"dim": d})
 
 
 # ---- repeating ----

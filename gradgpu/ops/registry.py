@@ -278,6 +278,18 @@ class Op(Saving):
             t._view_of(x, self, attrs)
         return t
 
+    def node_without_values(self, x: Tensor, attrs: dict, outputs: int) -> Node:
+        """The node of an operation on one input that requires grad, if its rule asks for no values."""
+        key = (True, outputs)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = Plan(self, key[:1], outputs)
+        node = Node()
+        node.op, node.plan, node.saved, node.attrs, node.seq = self, plan, (), attrs, next_sequence()
+        node.edges = (x if x._edge is LEAF else x._edge,)
+        node.checks = node.extra = None
+        return node
+
     def _in_level(
         self, level: Any, inputs: Sequence[Any], arrays: Sequence[Any], attrs: dict, recorded: bool
     ) -> Any:
