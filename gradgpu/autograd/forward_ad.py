@@ -84,8 +84,10 @@ def _level(level: int | None, name: str) -> Any:
 def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> Tensor:
     """A tensor with the values of `tensor` that carries `tangent` through what is computed from it.
 
+    A tangent of another dtype is converted to the tensor's.
+
     Raises:
-        RuntimeError: no level is open, or the tangent has another shape or dtype. ValueError: not of floating point.
+        RuntimeError: no level is open, or the tangent has another shape. ValueError: not of floating point.
     """
     inside = _level(level, "create")
     if not (tensor.is_floating_point() or tensor.is_complex()):
@@ -95,6 +97,8 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     _fits("make_dual", tensor, tangent)
     if inside.parts(tensor)[1] is not None:
         raise RuntimeError("make_dual: the tensor has a tangent already; unpack_dual it first")
+    if tangent.dtype is not tensor.dtype:
+        tangent = tangent.to(tensor.dtype)
     made = inside.wrap(tensor, tangent)
     if tensor.requires_grad:  # backward from what is computed leads to the tensor
         from ..ops.registry import PASS
@@ -109,10 +113,6 @@ def _fits(name: str, primal: Tensor, tangent: Tensor) -> None:
         raise RuntimeError(
             f"{name}: Trying to set a forward gradient that has a different size than that of the original Tensor, this is not "
             f"supported. Tensor is of size {list(primal.shape)} while the given forward gradient is of size {list(tangent.shape)}."
-        )
-    if primal.dtype is not tangent.dtype:
-        raise RuntimeError(
-            f"{name}: the tangent has {tangent.dtype}, its tensor {primal.dtype}; they must agree"
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import simulator
-from .backend import backend, is_available, use_simulator
+from .backend import backend, is_available, is_initialized, use_simulator
 from .memory import (
     empty_cache,
     max_memory_allocated,
@@ -48,6 +48,7 @@ __all__ = [
     "get_device_name",
     "get_device_properties",
     "is_available",
+    "is_initialized",
     "is_simulated",
     "get_rng_state",
     "get_rng_state_all",

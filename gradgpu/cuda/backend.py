@@ -120,6 +120,16 @@ def is_available() -> bool:
     return True
 
 
+def is_initialized() -> bool:
+    """True once something ran on 'cuda', or asked about its devices.
+
+    >>> import gradgpu as gg
+    >>> gg.zeros(2, device="cuda").sum().item(), gg.cuda.is_initialized()
+    (0.0, True)
+    """
+    return _chosen is not None
+
+
 def _driver_present() -> bool:
     import ctypes
     import sys
