@@ -6,7 +6,8 @@ image). What is bilinear differentiates to any order within the three.
 
 On the CPU a convolution is a matrix product with the patches of the image laid out as columns (im2col;
 Chellapilla, Puri, Simard 2006). With stride 1 in height and enough channels only the columns along the
-width are laid out, kernel_h times fewer: the patches of each kernel row are then a slice of them.
+width are laid out, kernel_h times fewer: the patches of each kernel row are then a slice of them. Depthwise convolutions
+go another way where it is faster (depthwise.py).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..cuda.conv import convolve
 from ..tensor import Tensor
+from . import depthwise
+from .depthwise import overlap
 from .join import cat
 from .linalg import _check_types
 from .pad import constant_pad_op
@@ -113,6 +116,10 @@ class _Columns:
 
 def _forward(x, weight, stride, padding, dilation, groups):
     n, o, kernel = x.shape[0], weight.shape[0], weight.shape[2:]
+    if weight.shape[1] == 1 < groups:
+        out = _output(x.shape, kernel, stride, padding, dilation)
+        if depthwise.suits_forward(n, groups, o // groups, out, kernel, stride, dilation):
+            return depthwise.forward(x, weight, out, stride, padding, dilation)
     columns = _Columns(x, kernel, stride, padding, dilation, groups)
     y = np.empty((n, groups, o // groups, columns.pixels), x.dtype)
     weights = columns.weights(weight, groups)
@@ -130,6 +137,10 @@ def _forward(x, weight, stride, padding, dilation, groups):
 def _weight_gradient(g, x, kernel, stride, padding, dilation, groups):
     n, o = g.shape[:2]
     c = x.shape[1] // groups
+    if c == 1 < groups and depthwise.suits_forward(
+        n, groups, o // groups, g.shape[2:], kernel, stride, dilation
+    ):
+        return depthwise.weight_gradient(g, x, kernel, stride, padding, dilation)
     columns = _Columns(x, kernel, stride, padding, dilation, groups)
     g = g.reshape(n, groups, o // groups, columns.pixels)
     total = np.zeros((len(columns.starts), groups, o // groups, columns.shape[2]), x.dtype)
@@ -142,18 +153,11 @@ def _weight_gradient(g, x, kernel, stride, padding, dilation, groups):
     return total.reshape(o, c, *kernel)
 
 
-def _overlap(out: int, size: int, stride: int, shift: int) -> tuple[slice, slice]:
-    """Which outputs lie inside the image for a tap at `shift` (in places), and where: stride * output + shift."""
-    first = max(0, -(shift // stride))
-    last = min(out, (size - 1 - shift) // stride + 1)
-    if last <= first:
-        return slice(0, 0), slice(0, 0)
-    return slice(first, last), slice(first * stride + shift, (last - 1) * stride + shift + 1, stride)
-
-
 def _input_gradient(g, weight, size, stride, padding, dilation, groups):
     n, o, oh, ow = g.shape
     _, c, kh, kw = weight.shape
+    if c == 1 < groups and depthwise.suits_input_gradient(o // groups, size, (kh, kw), stride, dilation):
+        return depthwise.input_gradient(g, weight, size, stride, padding, dilation, groups)
     # A convolution of g with the weight turned around, if its padding is not negative.
     back = (dilation[0] * (kh - 1) - padding[0], dilation[1] * (kw - 1) - padding[1])
     if stride == (1, 1) and c >= _FLIP_FROM and min(back) >= 0:
@@ -166,9 +170,9 @@ def _input_gradient(g, weight, size, stride, padding, dilation, groups):
         columns = np.matmul(matrix, g[part]).reshape(-1, groups * c, kh, kw, oh, ow)
         target = x[part]
         for i in range(kh):
-            rows, at_rows = _overlap(oh, size[0], stride[0], i * dilation[0] - padding[0])
+            rows, at_rows = overlap(oh, size[0], stride[0], i * dilation[0] - padding[0])
             for j in range(kw):
-                places, at_places = _overlap(ow, size[1], stride[1], j * dilation[1] - padding[1])
+                places, at_places = overlap(ow, size[1], stride[1], j * dilation[1] - padding[1])
                 target[:, :, at_rows, at_places] += columns[:, :, i, j, rows, places]
     return x
 

@@ -19,7 +19,8 @@ from ..cuda.launch import Kernel
 from ..cuda.reduction import fast_division
 from ..dtypes import FLOATS
 from ..tensor import Tensor
-from .conv import Pair, _overlap, fixed, pair
+from .conv import Pair, fixed, pair
+from .depthwise import overlap
 from .join import cat
 from .registry import Op
 
@@ -41,9 +42,9 @@ def _taps(
 ) -> Iterator[tuple]:
     """(tap, outputs that have it inside the image, where it is there) as indices of the last two dimensions."""
     for i in range(kernel[0]):
-        rows, at_rows = _overlap(out[0], size[0], stride[0], i * dilation[0] - padding[0])
+        rows, at_rows = overlap(out[0], size[0], stride[0], i * dilation[0] - padding[0])
         for j in range(kernel[1]):
-            columns, at_columns = _overlap(out[1], size[1], stride[1], j * dilation[1] - padding[1])
+            columns, at_columns = overlap(out[1], size[1], stride[1], j * dilation[1] - padding[1])
             yield i * kernel[1] + j, (..., rows, columns), (..., at_rows, at_columns)
 
 

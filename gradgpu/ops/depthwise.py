@@ -1,0 +1,196 @@
+"""Depthwise convolutions on the CPU: groups of one input channel each.
+
+A group of one channel leaves a matrix product of patches next to nothing to do. So the kernel becomes a band: a matrix
+that takes the input columns of a tile straight to its output columns, zero where no tap connects the two (a Toeplitz
+matrix). A channel is then one product with as many rows as there are tiles. That is several times the arithmetic, which
+BLAS does ten times faster than numpy's loops do taps one by one. The weight gradient is the product of the other two
+factors, summed along the bands; the input gradient is a convolution with the kernels turned around.
+
+Arrays are (N, groups, channels, H, W), weights (groups, outputs, inputs, KH, KW); inputs or outputs are 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+Pair = tuple[int, int]
+
+_TILE = 16  # output columns: a wider tile is more arithmetic, a narrower one has shorter runs to copy
+_LARGE_KERNEL = 25  # taps
+_ROWS = 32  # of a product from which it is worth making where it belongs
+_PATCHES_BYTES = 1 << 20  # laid out at a time: they stay in the cache
+_IMAGES_BYTES = 16 << 20  # of the patches of one group, above which the batch is divided, too
+
+
+def overlap(out: int, size: int, stride: int, shift: int) -> tuple[slice, slice]:
+    """Which outputs lie inside the image for a tap at `shift` (in places), and where: stride * output + shift."""
+    first = max(0, -(shift // stride))
+    last = min(out, (size - 1 - shift) // stride + 1)
+    if last <= first:
+        return slice(0, 0), slice(0, 0)
+    return slice(first, last), slice(first * stride + shift, (last - 1) * stride + shift + 1, stride)
+
+
+def _spread(x: np.ndarray, size: Pair, shift: Pair, step: Pair) -> np.ndarray:
+    """An image of `size` with x's element (i, j) at (i, j) * step + shift where that is inside, zero elsewhere."""
+    y = np.zeros((*x.shape[:-2], *size), x.dtype)
+    rows, at_rows = overlap(x.shape[-2], size[0], step[0], shift[0])
+    columns, at_columns = overlap(x.shape[-1], size[1], step[1], shift[1])
+    y[..., at_rows, at_columns] = x[..., rows, columns]
+    return y
+
+
+class _Tiles:
+    """How the output of a convolution is cut into tiles of one row and `width` columns."""
+
+    def __init__(self, out: Pair, kernel: Pair, stride: Pair, dilation: Pair):
+        self.out, self.kernel, self.stride, self.dilation = out, kernel, stride, dilation
+        exact = [w for w in range(_TILE * 3 // 4, _TILE * 2) if out[1] % w == 0]
+        if out[1] < 2 * _TILE:
+            self.width = out[1]
+        elif exact:
+            self.width = min(exact, key=lambda w: abs(w - _TILE))
+        else:
+            self.width = -(-out[1] // -(-out[1] // _TILE))
+        self.count = -(-out[1] // self.width)
+        self.columns = self.count * self.width
+        self.reach = (
+            (self.width - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1
+        )  # input columns of a tile
+        self.size = (
+            (out[0] - 1) * stride[0] + (kernel[0] - 1) * dilation[0] + 1,
+            (self.columns - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1,
+        )
+
+    def parts(self, x: np.ndarray) -> Iterator[tuple[slice, slice]]:
+        """Which images of which groups have their patches laid out together; all images of a group come in a row."""
+        n, groups, inputs = x.shape[:3]
+        image = max(1, self.out[0] * self.count * inputs * self.kernel[0] * self.reach * x.itemsize)
+        images = min(max(1, _IMAGES_BYTES // image), max(n, 1))
+        step = max(1, _PATCHES_BYTES // (images * image))
+        for first in range(0, groups, step):
+            for at in range(0, max(n, 1), images):
+                yield slice(at, at + images), slice(first, first + step)
+
+    def patches(self, x: np.ndarray, shift: Pair, step: Pair) -> np.ndarray:
+        """The input rows that each tile sees: (groups, N, tiles, inputs * KH * reach)."""
+        x = _spread(x, self.size, shift, step)
+        n, groups, inputs = x.shape[:3]
+        s = x.strides
+        return as_strided(
+            x,
+            (groups, n, self.out[0], self.count, inputs, self.kernel[0], self.reach),
+            (s[1], s[0], s[3] * self.stride[0], s[4] * self.width * self.stride[1], s[2], s[3] * self.dilation[0], s[4]),
+        ).reshape(groups, n, self.out[0] * self.count, inputs * self.kernel[0] * self.reach)  # fmt: skip
+
+    def bands(self, groups: int, inputs: int, outputs: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+        """Empty bands (groups, inputs * KH * reach, outputs * width), and the places of the weight (groups, inputs, KH,
+        KW, outputs, width) in them."""
+        kh, kw = self.kernel
+        rows, columns = inputs * kh * self.reach, outputs * self.width
+        bands = np.zeros((groups, inputs, kh, self.reach, outputs, self.width), dtype)
+        s = bands.strides
+        places = as_strided(
+            bands,
+            (groups, inputs, kh, kw, outputs, self.width),
+            (s[0], s[1], s[2], self.dilation[1] * s[3], s[4], self.stride[1] * s[3] + s[5]),
+        )
+        return bands.reshape(groups, rows, columns), places
+
+
+@lru_cache(maxsize=256)
+def _tiles(out: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> _Tiles:
+    return _Tiles(out, kernel, stride, dilation)
+
+
+def suits_forward(images, channels, outputs, out, kernel, stride, dilation) -> bool:
+    """Whether bands beat patches for the output and the weight gradient: for many small images, or large kernels."""
+    area = kernel[0] * kernel[1]
+    if (
+        outputs > (2 if area < _LARGE_KERNEL else 4)
+        or _tiles(out, kernel, stride, dilation).reach > 8 * kernel[1]
+    ):
+        return False
+    small = out[0] * out[1] <= 1024 and images * channels >= 128
+    return area >= _LARGE_KERNEL or (small and (area >= 9 or kernel[1] >= 5))
+
+
+def suits_input_gradient(outputs, size, kernel, stride, dilation) -> bool:
+    """Whether bands beat patches for the input gradient: unless most of what they multiply is the zeros of a stride."""
+    area, steps = kernel[0] * kernel[1], stride[0] * stride[1]
+    reach = _tiles(size, kernel, (1, 1), dilation).reach
+    return outputs <= 4 and area >= max(3, 2 * steps) and reach <= 32 * kernel[1]
+
+
+def _correlate(x, weight, out, shift, step, stride, dilation):
+    """The convolution of x, its elements `step` apart and moved by `shift`, with the kernels."""
+    n = x.shape[0]
+    groups, outputs, inputs = weight.shape[:3]
+    if not n * groups * outputs * out[0] * out[1]:
+        return np.empty((n, groups, outputs, *out), x.dtype)
+    tiles = _tiles(out, weight.shape[3:], stride, dilation)
+    y = np.empty((n, groups, outputs, out[0], tiles.count, tiles.width), x.dtype)
+    bands, places = tiles.bands(groups, inputs, outputs, x.dtype)
+    places[...] = weight.transpose(0, 2, 3, 4, 1)[..., None]
+    rows = out[0] * tiles.count
+    for images, part in tiles.parts(x):
+        patches, factor, target = tiles.patches(x[images, part], shift, step), bands[part], y[images, part]
+        count, size = patches.shape[:2]
+        if outputs == 1 and rows >= _ROWS:
+            np.matmul(
+                patches, factor[:, None], out=target.reshape(size, count, rows, tiles.width).swapaxes(0, 1)
+            )
+        else:
+            made = np.matmul(patches.reshape(count, size * rows, -1), factor)
+            made = made.reshape(count, size, out[0], tiles.count, outputs, tiles.width)
+            target[...] = made.transpose(1, 0, 4, 2, 3, 5)
+    y = y.reshape(n, groups, outputs, out[0], tiles.columns)
+    return y if tiles.columns == out[1] else np.ascontiguousarray(y[..., : out[1]])
+
+
+def forward(x, weight, out, stride, padding, dilation):
+    """conv2d of x (N, C, H, W) and weight (O, 1, KH, KW) with as many groups as channels: (N, O, *out)."""
+    n, groups = x.shape[:2]
+    o, _, *kernel = weight.shape
+    kernels = weight.reshape(groups, o // groups, 1, *kernel)
+    y = _correlate(x[:, :, None], kernels, out, padding, (1, 1), stride, dilation)
+    return y.reshape(n, o, *out)
+
+
+def input_gradient(g, weight, size, stride, padding, dilation, groups):
+    """The gradient of an image (N, groups, *size)."""
+    n, o, *out = g.shape
+    kernel = weight.shape[2:]
+    back = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding))
+    turned = weight.reshape(groups, 1, o // groups, *kernel)[..., ::-1, ::-1]
+    x = _correlate(g.reshape(n, groups, o // groups, *out), turned, size, back, stride, (1, 1), dilation)
+    return x.reshape(n, groups, *size)
+
+
+def weight_gradient(g, x, kernel, stride, padding, dilation):
+    """The gradient of a weight (O, 1, *kernel)."""
+    groups = x.shape[1]
+    n, o = g.shape[:2]
+    out, outputs = g.shape[2:], o // groups
+    tiles = _tiles(out, kernel, stride, dilation)
+    bands, places = tiles.bands(groups, 1, outputs, x.dtype)
+    x, g = x[:, :, None], g.reshape(n, groups, outputs, *out)
+    for images, part in tiles.parts(x):
+        patches, part_g = tiles.patches(x[images, part], padding, (1, 1)), g[images, part]
+        count, size, rows, reach = patches.shape
+        if tiles.columns != out[1]:
+            part_g = _spread(part_g, (out[0], tiles.columns), (0, 0), (1, 1))
+        part_g = part_g.reshape(size, count, outputs, out[0], tiles.count, tiles.width).transpose(
+            1, 0, 3, 4, 2, 5
+        )
+        part_g = part_g.reshape(count, size * rows, outputs * tiles.width)
+        patches = patches.reshape(count, size * rows, reach).swapaxes(1, 2)
+        if images.start:
+            bands[part] += np.matmul(patches, part_g)
+        else:
+            np.matmul(patches, part_g, out=bands[part])
+    return np.add.reduce(places, axis=-1).transpose(0, 4, 1, 2, 3).reshape(o, 1, *kernel)
