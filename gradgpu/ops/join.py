@@ -109,6 +109,9 @@ def _raised(xs: Sequence[Any], dim: int) -> tuple[list, tuple]:
 
 
 def _stack_cpu(*xs, dim):
+    shape = _first(xs).shape
+    if shape and not dim:  # one reshape is enough
+        return _cat_cpu(*xs, dim=0, sizes=(shape[0],) * len(xs)).reshape(len(xs), *shape)
     arrays, sizes = _raised(xs, dim)
     return _cat_cpu(*arrays, dim=dim, sizes=sizes)
 
@@ -123,16 +126,15 @@ stack_op = Op(
     _stack_cpu,
     _stack_cuda,
     grads=lambda g, needs, *, dim: tuple(
-        [
-            _shape.basic_index_op(g, index=(*(_ALL,) * dim, k)) if need else None
-            for k, need in enumerate(needs)
-        ]
+        [part if need else None for need, part in zip(needs, unbind_op(g, dim=dim))]
     ),
 )
 
 
 def _unbind_cpu(x, *, dim):
     x = np.asarray(x)
+    if not dim and x.ndim > 1:
+        return tuple(x)
     return tuple([x[(*(_ALL,) * dim, k, ...)] for k in range(x.shape[dim])])
 
 
@@ -227,12 +229,16 @@ def _tensors(op: str, tensors: Any) -> list:
             raise TypeError(
                 f"{op}(): expected Tensor as element {k} in argument 0, but got {type(t).__name__}"
             )
+    own = tensors[0]._a.dtype
+    for t in tensors:
+        if t._a.dtype is not own:
+            break
+    else:
+        return list(tensors)
     d = tensors[0].dtype
-    if any(t.dtype is not d for t in tensors):
-        for t in tensors:
-            d = dt.promote_types(d, t.dtype)
-        return [t.to(d) for t in tensors]
-    return list(tensors)
+    for t in tensors:
+        d = dt.promote_types(d, t.dtype)
+    return [t.to(d) for t in tensors]
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:

@@ -401,9 +401,10 @@ _ZERO, _ONE, _INFINITY = _Constants(0.0), _Constants(1.0), _Constants(math.inf)
 
 def _sigmoid_cpu(x: Any) -> Any:
     # exp(-x) overflows harmlessly: the result is then 0.
-    y = np.exp(np.negative(x))
+    y = np.negative(x)
     if not isinstance(y, np.ndarray):
-        return 1 / (1 + y)
+        return 1 / (1 + np.exp(y))
+    np.exp(y, y)
     np.add(y, _ONE[x.dtype], y)
     return np.reciprocal(y, y)
 
