@@ -60,6 +60,20 @@ def test_bands_are_patches(monkeypatch, name, limit):
         np.testing.assert_allclose(got, want, atol=1e-12)
 
 
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+@pytest.mark.parametrize("which", range(3))
+@pytest.mark.parametrize("name", ["square", "strides", "tiles with a rest"])
+def test_what_is_not_finite_reaches_what_its_taps_reach(monkeypatch, name, which, value):
+    operands = arrays(*GEOMETRIES[name])
+    operands[which][-1, 0, -1, -1] = value
+    always(monkeypatch, False)
+    wanted = three(*operands)
+    always(monkeypatch, True)
+    for got, want in zip(three(*operands), wanted):
+        np.testing.assert_allclose(got, want, atol=1e-12)
+        assert np.isfinite(got).any()
+
+
 def test_bands_are_taken_where_they_are_faster(monkeypatch):
     def forward(images, groups, outputs, out, kernel, stride):
         return depthwise.suits_forward(images, groups, outputs, out, kernel, stride, (1, 1))

@@ -6,11 +6,14 @@ matrix). A channel is then one product with as many rows as there are tiles. Tha
 BLAS does ten times faster than numpy's loops do taps one by one. The weight gradient is the product of the other two
 factors, summed along the bands; the input gradient is a convolution with the kernels turned around.
 
+What is not finite goes the way of all convolutions: zeros of a band would spread it.
+
 Arrays are (N, groups, channels, H, W), weights (groups, outputs, inputs, KH, KW); inputs or outputs are 1.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -124,6 +127,15 @@ def suits_input_gradient(outputs, size, kernel, stride, dilation) -> bool:
     area, steps = kernel[0] * kernel[1], stride[0] * stride[1]
     reach = _tiles(size, kernel, (1, 1), dilation).reach
     return outputs <= 4 and area >= max(3, 2 * steps) and reach <= 32 * kernel[1]
+
+
+def finite(*arrays: np.ndarray) -> bool:
+    """Whether bands may be used at all: their zeros would spread an infinity or a NaN over its tile.
+
+    A sum of squares that overflows says no, too; it takes a tenth of the time of looking at each element.
+    """
+    with np.errstate(all="ignore"):
+        return all(math.isfinite(np.vdot(a, a)) for a in arrays)
 
 
 def _correlate(x, weight, out, shift, step, stride, dilation):

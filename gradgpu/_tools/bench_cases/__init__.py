@@ -44,6 +44,10 @@ CASES: dict[str, Case] = {
     "indexing": Case(
         "embedding, gather, cumsum, slices, sums, forward + backward", 1.0, pieces.indexing, by_hand.indexing
     ),
+    "depthwise-3": Case("depthwise convolution 3×3, 8×64×16×16, forward + backward", 2.0, pieces.depthwise_3),
+    "depthwise-7": Case(
+        "depthwise convolution 7×7, 8×192×14×14, forward + backward", 1.0, pieces.depthwise_7
+    ),
     "add": Case("a + b on 4×4, forward + backward", 0.5, pieces.add),
     "mul": Case("a * b on 4×4, forward + backward", 0.5, pieces.mul),
     "matmul": Case("a @ b on 4×4, forward + backward", 0.5, pieces.matmul),

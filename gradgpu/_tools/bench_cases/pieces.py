@@ -9,7 +9,7 @@ import numpy as np
 
 from .common import Step, chain_data, indexing_data
 
-__all__ = ["add", "chain", "indexing", "matmul", "mul", "relu", "scalars"]
+__all__ = ["add", "chain", "depthwise_3", "depthwise_7", "indexing", "matmul", "mul", "relu", "scalars"]
 
 
 def _timed(leaves: list[Any], result: Callable[[], Any]) -> tuple[Step, Step]:
@@ -68,6 +68,27 @@ def indexing(lib: Any, device: str) -> tuple[Step, Step]:
         return picked.sum(2).sum() + (steps[..., ::2].sum(1) * x[:, -1, :32]).sum()
 
     return _timed([weight], result)
+
+
+def _depthwise(images: int, channels: int, size: int, kernel: int) -> Callable[[Any, str], tuple[Step, Step]]:
+    def case(lib: Any, device: str) -> tuple[Step, Step]:
+        rng = np.random.default_rng(3)
+        shapes = (images, channels, size, size), (channels, 1, kernel, kernel), (channels,)
+        x, weight, bias = (
+            lib.from_numpy(rng.random(shape, dtype=np.float32)).to(device).requires_grad_()
+            for shape in shapes
+        )
+
+        def result() -> Any:
+            return lib.nn.functional.conv2d(x, weight, bias, padding=kernel // 2, groups=channels).mean()
+
+        return _timed([x, weight, bias], result)
+
+    return case
+
+
+depthwise_3 = _depthwise(8, 64, 16, 3)
+depthwise_7 = _depthwise(8, 192, 14, 7)
 
 
 def _op(forward: Callable[[Any, Any], Any]) -> Callable[[Any, str], tuple[Step, Step]]:
