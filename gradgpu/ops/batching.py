@@ -620,17 +620,13 @@ def _layer_norm_backward(call: Call) -> Any:
 
 
 def _batch_norm(call: Call) -> Any:
-    y, saved, rstd = call.op(merged(call.values[0], 1), None, None, None, None, **call.attrs)
-    channels = 0 if saved._a.ndim == 1 else 1
-    return divided(y, 1, call.size), divided(saved, channels, call.size), divided(rstd, 0, call.size)
+    y, mean, rstd = call.op(merged(call.values[0], 1), None, None, None, None, **call.attrs)
+    return divided(y, 1, call.size), divided(mean, 0, call.size), divided(rstd, 0, call.size)
 
 
 def _batch_norm_backward(call: Call) -> Any:
-    grad, x, _, saved, rstd = call.all()
-    channels = 0 if saved._a.ndim == 2 else 1
-    made = call.op(
-        merged(grad, 1), merged(x, 1), None, merged(saved, channels), merged(rstd, 0), **call.attrs
-    )
+    grad, x, _, mean, rstd = call.all()
+    made = call.op(merged(grad, 1), merged(x, 1), None, merged(mean, 0), merged(rstd, 0), **call.attrs)
     return divided(made, 1, call.size)
 
 

@@ -281,6 +281,11 @@ _layer_norm_of = _LayerNorm().of
 _DIRECT = (np.dtype(np.float32), np.dtype(np.float64))
 
 
+# The variance as the mean of squares less the squared mean saves a pass, and has lost a digit where it is less than this
+# part of the former (or all of them, as inf - inf). Then the mean is taken away first.
+_FAR = 0.1
+
+
 # ---- group norm on the CPU: x as (samples, groups, channels of a group, inner) ----
 def _row_dot(x: Any, y: Any) -> Any:
     """The product of each row of `x` with that of `y`, as a column."""
@@ -301,7 +306,7 @@ def _group_norm_cpu(x, weight, bias, *, groups, eps):
     mean = np.dot(values, _constant(n, 1.0 / n, x.dtype)).reshape(-1, 1)
     square = _row_dot(values, values) * (1.0 / n)
     var = square - mean * mean
-    if not (var >= 0.1 * square).all():  # the difference has lost digits, or is inf - inf
+    if not (var >= _FAR * square).all():
         values = np.subtract(values, mean)
         mean = np.zeros_like(mean)
         var = _row_dot(values, values) * (1.0 / n)
@@ -380,23 +385,34 @@ def _channels(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return shape[0], shape[1], prod(shape[2:])
 
 
-def _channel_sum(x: Any) -> Any:
+def _channel_sum(x: Any, factor: float = 1.0) -> Any:
+    """`factor` times the sum over each channel."""
     outer, channels, inner = x.shape
     if inner > 1:
         x = np.dot(x.reshape(outer * channels, inner), _constant(inner, 1.0, x.dtype))
-    return np.dot(_constant(outer, 1.0, x.dtype), x.reshape(outer, channels))
+    return np.dot(_constant(outer, factor, x.dtype), x.reshape(outer, channels))
+
+
+def _channel_dot(x: Any, y: Any, factor: float = 1.0) -> Any:
+    """`factor` times the sum of x · y over each channel."""
+    if x.shape[2] < 32:  # as in _row_dot
+        return _channel_sum(np.multiply(x, y), factor)
+    return np.dot(_constant(x.shape[0], factor, x.dtype), np.vecdot(x, y))
 
 
 def _batch_norm_cpu(x, weight, bias, running_mean, running_var, *, eps, momentum):
     d, view = x.dtype, _channels(x.shape)
     n = view[0] * view[2]
-    rows = _up(x).reshape(view)
-    if not rows.size:
-        return x.copy(), rows, np.ones(view[1], rows.dtype)
-    mean = _channel_sum(rows) / n
-    xhat = np.subtract(rows, mean.reshape(-1, 1))
-    y = np.multiply(xhat, xhat)
-    var = _channel_sum(y) / n
+    values = _up(x).reshape(view)
+    if not values.size:
+        return x.copy(), np.zeros(view[1], values.dtype), np.ones(view[1], values.dtype)
+    mean = _channel_sum(values, 1 / n)
+    square = _channel_dot(values, values, 1 / n)
+    var = square - mean * mean
+    middle = mean
+    if not (var >= _FAR * square).all():
+        values, middle = np.subtract(values, mean.reshape(-1, 1)), np.zeros_like(mean)
+        var = _channel_dot(values, values, 1 / n)
     if running_mean is not None:
         running_mean *= 1 - momentum
         running_mean += (momentum * mean).astype(running_mean.dtype, copy=False)
@@ -404,29 +420,32 @@ def _batch_norm_cpu(x, weight, bias, running_mean, running_var, *, eps, momentum
         running_var *= 1 - momentum
         running_var += (var * (momentum * n / max(n - 1, 1))).astype(running_var.dtype, copy=False)
     rstd = 1 / np.sqrt(var + eps)
-    np.multiply(xhat, rstd.reshape(-1, 1), xhat)
-    if weight is None:
-        y = xhat.copy()
-    else:
-        np.multiply(xhat, _up(weight).reshape(-1, 1), y)
+    scale = rstd if weight is None else rstd * _up(weight)
+    shift = -middle * scale
     if bias is not None:
-        y += _up(bias).reshape(-1, 1)
-    return _down(y.reshape(x.shape), d), xhat, rstd
+        shift += _up(bias)
+    y = np.multiply(values, scale.reshape(-1, 1))
+    y += shift.reshape(-1, 1)
+    return _down(y.reshape(x.shape), d), mean, rstd
 
 
-def _batch_norm_backward_cpu(grad, x, weight, saved, rstd, *, eps):
-    d, xhat = x.dtype, saved
-    g = _up(grad).reshape(xhat.shape)
+def _batch_norm_backward_cpu(grad, x, weight, mean, rstd, *, eps):
+    d, view = x.dtype, _channels(x.shape)
+    g, values = _up(grad).reshape(view), _up(x).reshape(view)
     if not g.size:
         nothing = np.zeros(x.shape, d)
         return nothing if weight is None else (nothing, np.zeros(weight.shape, d), np.zeros(weight.shape, d))
-    n = g.shape[0] * g.shape[2]
-    made = np.multiply(g, xhat)
-    along, plain = _channel_sum(made), _channel_sum(g)
-    np.multiply(xhat, (along / n).reshape(-1, 1), made)
-    np.subtract(g, made, made)
-    made -= (plain / n).reshape(-1, 1)
-    made *= (rstd if weight is None else rstd * _up(weight)).reshape(-1, 1)
+    n = view[0] * view[2]
+    if not np.abs(mean * rstd).max() <= 3:  # _FAR again
+        values, mean = np.subtract(values, mean.reshape(-1, 1)), np.zeros_like(mean)
+    plain = _channel_sum(g)
+    along = (_channel_dot(g, values) - mean * plain) * rstd
+    scale = rstd if weight is None else rstd * _up(weight)
+    share = scale * (-1 / n)
+    of_values = share * rstd * along
+    made = np.multiply(values, of_values.reshape(-1, 1))
+    made += (share * plain - mean * of_values).reshape(-1, 1)
+    made += np.multiply(g, scale.reshape(-1, 1))
     made = _down(made.reshape(x.shape), d)
     return made if weight is None else (made, _down(along, d), _down(plain, d))
 
@@ -508,7 +527,7 @@ def _batch_norm_rule(g0, x, weight, bias_shape, y1, y2, *, eps):
     return made, None, of_bias, None, None
 
 
-# Outputs: y; xhat (cpu) or the means (cuda); 1/deviation of each channel. The running statistics are updated in place.
+# Outputs: y; the mean and 1/deviation of each channel. The running statistics are updated in place.
 batch_norm_op = Op(
     "batch_norm",
     cpu=_batch_norm_cpu,

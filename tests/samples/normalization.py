@@ -118,6 +118,9 @@ OPS = [
             Sample(In(4, 3), *statistics(3)),
             Sample(In(4, 3, 2, 2), *statistics(3), bias=In(3), eps=1e-3),
             Sample(In(0, 3, 2), None, None, In(3), In(3), training=True),
+            Sample(In(4, 3, 40), None, None, In(3), In(3), training=True),  # long rows
+            Sample(In(4, 3, 40, low=2.0, high=3.0), None, None, In(3), In(3), training=True),  # far from 0
+            Sample(In(40, 3, low=2.0, high=3.0), None, None, training=True, eps=0.1),
         ],
         reference=batch_reference,
         errors=[
