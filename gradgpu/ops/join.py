@@ -190,8 +190,11 @@ def _views(x: Any, op: _Cut, cuts: tuple, attrs: dict) -> tuple:
     k = 0
     for at, note, origin in cuts:
         view = _new(Tensor)
-        view._a, view._grad, view._cell = a[at], None, cell
-        view._base, view._chain = base, (chain, index_op, note)
+        view._a = a[at]
+        view._grad = None
+        view._cell = cell
+        view._base = base
+        view._chain = (chain, index_op, note)
         if not grad:
             view._origin = "no_grad"
         elif origin is not None:
@@ -200,8 +203,11 @@ def _views(x: Any, op: _Cut, cuts: tuple, attrs: dict) -> tuple:
             view._edge = None
         else:
             view._edge = node = Node()
-            node.op, node.edges, node.saved, node.seq = SELECT, edges, k, next_sequence()
+            node.op = SELECT
+            node.edges = edges
+            node.saved = k
             node.checks = node.attrs = node.extra = None
+            node.seq = next_sequence()
         made.append(view)
         k += 1
     refs = [ref(view) for view in made]
@@ -374,7 +380,11 @@ def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
             raise RuntimeError(
                 f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {d}), but got {list(sizes)}"
             )
-    return _views(tensor, split_op, _part_cuts(sizes, d, "Split"), {"dim": d, "sizes": sizes})
+    return _split(tensor, d, sizes)
+
+
+def _split(x: Any, dim: int, sizes: tuple[int, ...]) -> tuple:
+    return _views(x, split_op, _part_cuts(sizes, dim, "Split"), {"dim": dim, "sizes": sizes})
 
 
 @method
@@ -398,10 +408,12 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
     """
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    if not input.ndim:
+    shape = input._a.shape
+    if not shape:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
-    n = input._a.shape[_shape.canonical_dim(dim, input.ndim, "chunk")]
-    return split(input, max(-(-n // chunks), 1), dim) if n else split(input, (0,) * chunks, dim)
+    d = _shape.canonical_dim(dim, len(shape), "chunk")
+    n = shape[d]
+    return _split(input, d, _even_sizes(n, max(-(-n // chunks), 1)) if n else (0,) * chunks)
 
 
 @method
