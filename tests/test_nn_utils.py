@@ -329,6 +329,35 @@ def test_l1_pruning_cuts_the_least_and_trains_the_rest():
         prune.remove(layer, "weight")
 
 
+def test_pruning_again_collects_the_methods() -> None:
+    layer = nn.Linear(4, 2)
+    layer.weight.data = gg.arange(8.0).reshape(2, 4)
+    first = prune.L1Unstructured.apply(layer, "weight", 2)
+    assert list(layer._forward_pre_hooks.values()) == [first]
+    for _ in range(2):
+        container = prune.RandomStructured.apply(layer, "weight", 1, dim=0)
+    assert isinstance(container, prune.PruningContainer) and list(layer._forward_pre_hooks.values()) == [
+        container
+    ]
+    assert len(container) == 3 and container[0] is first and container.name == "weight"
+    assert [type(m) for m in container] == [
+        prune.L1Unstructured,
+        prune.RandomStructured,
+        prune.RandomStructured,
+    ]
+    assert float(layer(gg.ones(4)).sum()) == pytest.approx(float(layer.bias.sum()))  # both rows have gone
+    left = prune.PruningContainer(first).prune(
+        gg.tensor([5.0, 1.0, 3.0, 4.0]), gg.tensor([1.0, 1.0, 0.0, 1.0])
+    )
+    assert left.tolist() == [5.0, 0.0, 0.0, 0.0]
+    prune.remove(layer, "weight")
+    assert not prune.is_pruned(layer)
+    with pytest.raises(TypeError, match="not a BasePruningMethod"):
+        container.add_pruning_method("weight")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="named 'weight'"):
+        container.add_pruning_method(prune.Identity.apply(nn.Linear(1, 1), "bias"))
+
+
 def test_other_prunings():
     layer = nn.Linear(10, 4)
     prune.random_unstructured(layer, "weight", 0.25)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ...autograd.modes import no_grad
@@ -14,8 +14,8 @@ from ...tensor import Tensor
 from ..module import Module
 
 __all__ = [
-    "BasePruningMethod", "CustomFromMask", "Identity", "L1Unstructured", "LnStructured", "RandomStructured",
-    "RandomUnstructured", "custom_from_mask", "global_unstructured", "identity", "is_pruned", "l1_unstructured",
+    "BasePruningMethod", "CustomFromMask", "Identity", "L1Unstructured", "LnStructured", "PruningContainer",
+    "RandomStructured", "RandomUnstructured", "custom_from_mask", "global_unstructured", "identity", "is_pruned", "l1_unstructured",
     "ln_structured", "random_structured", "random_unstructured", "remove",
 ]  # fmt: skip
 
@@ -83,8 +83,11 @@ class BasePruningMethod(ABC):
     def apply(
         cls, module: Module, name: str, *args: Any, importance_scores: Tensor | None = None, **kwargs: Any
     ) -> BasePruningMethod:
-        """Prunes a module's parameter: it becomes `name_orig` with a buffer `name_mask`."""
-        method = cls(*args, **kwargs)
+        """Prunes a module's parameter: it becomes `name_orig` with a buffer `name_mask`.
+
+        Returns the hook: the method itself, or the `PruningContainer` of all methods that pruned the parameter.
+        """
+        method: BasePruningMethod = cls(*args, **kwargs)
         method._tensor_name = name
         t = getattr(module, name)
         if importance_scores is not None and importance_scores.shape != t.shape:
@@ -99,6 +102,10 @@ class BasePruningMethod(ABC):
             mask = method._combined(scores, old)
         if before:
             setattr(module, name + "_mask", mask)
+            key, hook = before[0]
+            container = hook if isinstance(hook, PruningContainer) else PruningContainer(hook)
+            container.add_pruning_method(method)
+            module._forward_pre_hooks[key] = method = container
         else:
             original = module._parameters[name]
             if original is None:
@@ -129,6 +136,49 @@ def _hooks(module: Module, name: str) -> list[tuple[int, BasePruningMethod]]:
         for k, h in module._forward_pre_hooks.items()
         if isinstance(h, BasePruningMethod) and h.name == name
     ]
+
+
+class PruningContainer(BasePruningMethod):
+    """The methods that have pruned a parameter one after the other; a sequence of them, and the one hook of the parameter.
+
+    >>> import gradgpu as gg
+    >>> from gradgpu.nn.utils import prune
+    >>> layer = prune.l1_unstructured(prune.identity(gg.nn.Linear(3, 2), "weight"), "weight", amount=2)
+    >>> [type(method).__name__ for method in list(layer._forward_pre_hooks.values())[0]]
+    ['Identity', 'L1Unstructured']
+    """
+
+    PRUNING_TYPE = "container"
+
+    def __init__(self, *args: BasePruningMethod) -> None:
+        self._pruning_methods: tuple[BasePruningMethod, ...] = ()
+        for method in args:
+            self.add_pruning_method(method)
+
+    def add_pruning_method(self, method: BasePruningMethod) -> None:
+        """Adds the next method. Raises TypeError if it is none, ValueError if it prunes another parameter."""
+        if not isinstance(method, BasePruningMethod):
+            raise TypeError(f"{type(method)} is not a BasePruningMethod subclass")
+        if self._pruning_methods and method.name != self.name:
+            raise ValueError(
+                "Can only add pruning methods acting on the parameter named "
+                f"'{self.name}' to PruningContainer. Found '{method.name}'"
+            )
+        self._tensor_name = method.name
+        self._pruning_methods += (method,)
+
+    def __len__(self) -> int:
+        return len(self._pruning_methods)
+
+    def __iter__(self) -> Iterator[BasePruningMethod]:
+        return iter(self._pruning_methods)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._pruning_methods[index]
+
+    def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
+        """What the last method makes of the mask that holds."""
+        return self._pruning_methods[-1]._combined(t, default_mask)
 
 
 class Identity(BasePruningMethod):
