@@ -1,4 +1,4 @@
-"""Where a tensor's memory is: 'cpu', or 'cuda:i', the i-th CUDA device."""
+"""Where a tensor's memory is: 'cpu', or 'cuda:i', the i-th CUDA device; or 'meta', if it has none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 class device:
     """A device. `device('cuda:1')`, `device('cuda', 1)` and `device(1)` are the same; 'cuda' alone
-    means the current CUDA device. As a context manager it is the default device of new tensors.
+    means the current CUDA device; tensors of 'meta' have a shape and a dtype, but no memory. As a context manager it is the default device of new tensors.
 
     >>> import gradgpu as gg
     >>> gg.device("cuda:0").index
@@ -34,9 +34,11 @@ class device:
             if not number.isdigit():
                 raise RuntimeError(f"device: invalid device string {type!r}; use 'cpu', 'cuda' or 'cuda:0'")
             index = int(number)
-        if name not in ("cpu", "cuda"):
-            raise RuntimeError(f"device: unknown device {type!r}; gradgpu has 'cpu' and 'cuda'")
-        if name == "cpu" and index not in (None, 0) or index is not None and index < 0:
+        if name not in ("cpu", "cuda", "meta"):
+            raise RuntimeError(
+                f"device: unknown device {type!r}; gradgpu has 'cpu' and 'cuda', and 'meta' for tensors without memory"
+            )
+        if name != "cuda" and index not in (None, 0) or index is not None and index < 0:
             raise RuntimeError(f"device: there is no device {name}:{index}")
         self.type: str = name
         self.index: int | None = index

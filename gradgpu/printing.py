@@ -122,6 +122,10 @@ def _text(values: np.ndarray, indent: int, form: Any, summarise: bool) -> str:
 def tensor_text(t: Any) -> str:
     """The text of `repr(tensor)`."""
     name = "Parameter containing:\ntensor" if type(t).__name__ == "Parameter" else "tensor"
+    if t.is_meta:
+        other = "" if t.dtype is dt.get_default_dtype() else f", dtype={t.dtype}"
+        recorded = ", requires_grad=True" if t.requires_grad else ""
+        return f"{name}(..., device='meta', size={tuple(t.shape)}{other}{recorded})"
     values = np.asarray(t._host())
     if values.dtype.kind == "V" or values.dtype == np.float16:
         values = values.astype(np.float32)

@@ -19,10 +19,12 @@ from .autograd.layers import LAYERS, LayerArray, on_host
 from .autograd.modes import INFERENCE, INFERRING, state
 from .autograd.node import LEAF, SELECT, Node, RemovableHandle, leaf_extra
 from .devices import CPU, device
+from .meta import MetaArray
 
 ndarray = np.ndarray
 generic = np.generic
 _new = object.__new__
+_META = device("meta")
 _backward: Any = None  # autograd.backward, which is defined above this file
 
 
@@ -77,7 +79,7 @@ class Tensor:
     _views: Any = None  # weak references to the views of this base
     _origin: Any = None  # of a view that gradients cannot follow when it changes in place: what it came from
     name: str | None = None
-    is_sparse = is_quantized = is_meta = is_nested = is_mkldnn = is_mps = is_xpu = is_xla = (
+    is_sparse = is_quantized = is_nested = is_mkldnn = is_mps = is_xpu = is_xla = (
         False  # kinds there are none of
     )
     __array_priority__ = 1000  # numpy leaves mixed operators to us
@@ -150,11 +152,18 @@ class Tensor:
             return CPU
         if LAYERS and isinstance(a, LayerArray):
             return a.place
+        if type(a) is MetaArray:
+            return _META
         return _cuda_device(a.layout.device)
 
     @property
     def is_cuda(self) -> bool:
-        return not self.is_cpu
+        return not self.is_cpu and type(self._a) is not MetaArray
+
+    @property
+    def is_meta(self) -> bool:
+        """Whether the tensor has no memory: its device is 'meta'."""
+        return type(self._a) is MetaArray
 
     @property
     def is_cpu(self) -> bool:
@@ -201,6 +210,8 @@ class Tensor:
         a = self._a
         if isinstance(a, (ndarray, generic)):
             return bool(a.flags.c_contiguous)
+        if type(a) is MetaArray:
+            return True
         return a.inner.is_contiguous() if LAYERS and isinstance(a, LayerArray) else a.layout.contiguous
 
     def is_floating_point(self) -> bool:
@@ -229,8 +240,8 @@ class Tensor:
         return self._a.ctypes.data if self.is_cpu else self._a.ptr
 
     def get_device(self) -> int:
-        """The CUDA device's index, -1 on the CPU."""
-        return -1 if self.is_cpu else self.device.index or 0
+        """The CUDA device's index, -1 elsewhere."""
+        return self.device.index or 0 if self.is_cuda else -1
 
     def _dim(self, dim: int, op: str) -> int:
         """A dimension as a non-negative int."""
@@ -547,7 +558,7 @@ class Tensor:
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
             )
-        if self.is_cuda:
+        if not self.is_cpu:
             raise TypeError(
                 f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
             )
@@ -639,8 +650,7 @@ class Tensor:
         return t
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        if not self.is_leaf:
-            raise RuntimeError("only leaves can be pickled; detach() the tensor first")
+        # Of a tensor that was computed the pickle keeps that it requires grad, as PyTorch's; its history stays here.
         return _rebuild, (type(self), np.asarray(self._host()), str(self.device), self.requires_grad)
 
 

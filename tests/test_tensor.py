@@ -693,6 +693,13 @@ def test_deepcopy_and_pickle(device: str) -> None:
         copy.deepcopy(x * 2)
 
 
+def test_pickle_of_a_computed_tensor(device: str) -> None:
+    x = gg.ones(2, device=device, requires_grad=True)
+    y = pickle.loads(pickle.dumps(x * 2))
+    assert y.tolist() == [2.0, 2.0] and y.is_leaf and y.requires_grad and y.device == x.device
+    assert not pickle.loads(pickle.dumps((x * 2).detach())).requires_grad
+
+
 def test_clone(device: str) -> None:
     x = gg.tensor([[1.0, 2.0], [3.0, 4.0]], device=device, requires_grad=True)
     y = x.t().clone()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from ..autograd.modes import no_grad
@@ -13,6 +15,17 @@ __all__ = [
     "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_",
     "orthogonal_", "sparse_", "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
 ]  # fmt: skip
+
+
+def _initialiser(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A tensor on 'meta' has nothing to fill: no numbers are drawn for it."""
+
+    @wraps(function)
+    def fill(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return tensor if tensor.is_meta else function(tensor, *args, **kwargs)
+
+    return fill
+
 
 _GAINS = {"tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
 _LINEAR = (
@@ -64,6 +77,7 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
     return _fans(tensor)
 
 
+@_initialiser
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Fill from U(a, b).
 
@@ -77,12 +91,14 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = No
         return tensor.uniform_(a, b, generator=generator)
 
 
+@_initialiser
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Fill from N(mean, std²)."""
     with no_grad():
         return tensor.normal_(mean, std, generator=generator)
 
 
+@_initialiser
 def trunc_normal_(
     tensor: Tensor,
     mean: float = 0.0,
@@ -103,6 +119,7 @@ def trunc_normal_(
     return _copy(tensor, np.clip(values, a, b).reshape(tuple(tensor.shape)))
 
 
+@_initialiser
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one value.
 
@@ -125,6 +142,7 @@ def ones_(tensor: Tensor) -> Tensor:
     return constant_(tensor, 1.0)
 
 
+@_initialiser
 def eye_(tensor: Tensor) -> Tensor:
     """Make a matrix the identity (ones on the diagonal)."""
     if tensor.ndim != 2:
@@ -136,6 +154,7 @@ def eye_(tensor: Tensor) -> Tensor:
     return _copy(tensor, np.eye(*tensor.shape))
 
 
+@_initialiser
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """Make a convolution's weight (3 to 5 dimensions) pass its input channels through unchanged."""
     import numpy as np
@@ -210,6 +229,7 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
+@_initialiser
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tensor:
     """A (semi-)orthogonal matrix, from the QR factors of a normal one (Saxe et al., 2013); trailing dims flattened."""
     import numpy as np
@@ -227,6 +247,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     return _copy(tensor, (gain * (q.T if rows < cols else q)).reshape(tuple(tensor.shape)))
 
 
+@_initialiser
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
     """N(0, std²) with a fraction ``sparsity`` of each column zero (Martens, 2010)."""
     import numpy as np

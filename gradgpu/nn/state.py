@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -158,6 +159,13 @@ class StateDict:
                 continue
             with no_grad():
                 if not assign:
+                    if mine.is_meta and not given.is_meta:
+                        warnings.warn(
+                            f"for {key}: copying from a non-meta parameter in the checkpoint to a meta parameter in the current "
+                            "model, which is a no-op. (Did you mean to pass `assign=True` to assign items in the state dictionary "
+                            "to their corresponding key in the module instead of copying them in place?)",
+                            stacklevel=4,
+                        )
                     mine.copy_(given)
                 elif name in self._parameters:
                     given = (

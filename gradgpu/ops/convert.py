@@ -10,6 +10,7 @@ from .. import dtypes as dt
 from ..autograd.layers import LAYERS, LayerArray
 from ..autograd.node import Node
 from ..devices import device as Device
+from ..meta import MetaArray
 from ..tensor import Tensor
 from .inplace import check_writable, inplace, keep_original
 from .registry import Op, continued, method
@@ -34,12 +35,16 @@ cast_op.node_name = "ToCopyBackward0"
 
 
 def _move_from_cpu(x: Any, *, device: Device, source: Device) -> Any:
+    if device.type == "meta":
+        return MetaArray(x.shape, x.dtype)
     from ..cuda.array import from_host
 
     return np.array(x) if device.type == "cpu" else from_host(np.asarray(x), device.index)
 
 
 def _move_from_cuda(x: Any, *, device: Device, source: Device) -> Any:
+    if device.type == "meta":
+        return MetaArray(x.shape, x.dtype)
     if device.type == "cpu":
         return x.get()
     if device.index in (None, x.device):
@@ -60,10 +65,15 @@ move_op = Op(
     _move_from_cuda,
     {"x": lambda g, *, device, source: move_op(g, device=source, source=device)},
 )
-clone_op = Op("clone", lambda x: np.array(x, order="C"), lambda x: x.copy(), {"x": lambda g: g})
+clone_op = Op(
+    "clone",
+    lambda x: np.array(x, order="C") if type(x) is not MetaArray else x,
+    lambda x: x.copy(),
+    {"x": lambda g: g},
+)
 fill_op = Op(
     "fill",
-    lambda x, *, value: np.full(x.shape, value, x.dtype),
+    lambda x, *, value: np.full(x.shape, value, x.dtype) if type(x) is not MetaArray else x,
     lambda x, *, value: _full_cuda(x, value),
     {"x": lambda g: fill_op(g, value=0.0)},
 )
@@ -215,7 +225,7 @@ def fill_(self: Any, value: Any) -> Any:
         a = self._a
         if isinstance(a, np.ndarray):
             a.fill(value)
-        else:
+        elif type(a) is not MetaArray:  # which has nothing to fill
             from ..cuda.elementwise import fill
 
             fill(a, value)

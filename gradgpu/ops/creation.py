@@ -13,6 +13,7 @@ from .. import dtypes as dt
 from ..autograd.layers import LAYERS, LayerArray, alike
 from ..devices import as_device
 from ..devices import device as Device
+from ..meta import MetaArray
 from ..tensor import Tensor, wrap
 from .registry import method
 
@@ -21,6 +22,8 @@ def array_on(values: np.ndarray, device: Device) -> Any:
     """A numpy array as an array of `device`: itself on the CPU, a copy on cuda."""
     if device.type == "cpu":
         return values
+    if device.type == "meta":
+        return MetaArray(values.shape, values.dtype)
     from ..cuda.array import from_host
 
     return from_host(np.asarray(values), device.index)
@@ -296,6 +299,8 @@ def filled(shape: tuple, value: Any, dtype: Any, device: Any, requires_grad: boo
             if value == 0
             else np.full(shape, value, d.np)
         )
+    elif where.type == "meta":
+        made = MetaArray(shape, d.np)
     else:
         from ..cuda import array
 

@@ -10,6 +10,7 @@ from .. import dtypes as dt
 from ..autograd.layers import LAYERS, LayerArray, write_into
 from ..autograd.modes import INFERENCE, enable_grad, state
 from ..autograd.node import LEAF, Node, new_node
+from ..meta import MetaArray
 from ..tensor import Tensor, _edge_of, wrap
 from .registry import Packed, method
 
@@ -180,7 +181,7 @@ def write(target: Tensor, values: Any) -> None:
     a = target._a
     if isinstance(a, ndarray):
         np.copyto(a, values, casting="unsafe")
-    else:
+    elif type(a) is not MetaArray:  # which has no memory to write
         from ..cuda.elementwise import copy_into
 
         copy_into(a, values.copy() if _shares(values, a) else values)

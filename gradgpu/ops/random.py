@@ -13,6 +13,7 @@ from ..autograd.layers import LAYERS, LayerArray
 from ..autograd.modes import state
 from ..devices import as_device
 from ..devices import device as Device
+from ..meta import MetaArray
 from ..random import Generator, generator_of
 from ..tensor import Tensor, wrap
 from .creation import _finish, _shape, ones
@@ -47,6 +48,8 @@ def _draw(
         raise RuntimeError(f"{op}: expected a floating-point dtype, got {d}; use randint for integers")
     if LAYERS and state.layers:
         return _drawn(op, shape, lambda shape: _draw(op, kind, shape, d, device, generator, a, b))
+    if device.type == "meta":
+        return MetaArray(shape, d.np)
     n = prod(shape)
     seed, first = _generator(op, generator, device).take(philox.blocks_for(d.np, n))
     if device.type == "cuda":
@@ -71,6 +74,8 @@ def _integers(
         raise RuntimeError(f"{op}: the range [{low}, {high}) does not fit into int64")
     if LAYERS and state.layers:
         return _drawn(op, shape, lambda shape: _integers(op, shape, d, device, generator, low, high))
+    if device.type == "meta":
+        return MetaArray(shape, d.np)
     n = prod(shape)
     seed, first = _generator(op, generator, device).take(philox.blocks64(n))
     if device.type == "cuda":
@@ -89,6 +94,8 @@ def _bernoulli(
             return _drawn(op, shape, lambda shape: _bernoulli(op, p, shape, d, device, generator))
         drawn = wrap(_draw(op, "uniform", shape, dt.float32, device, generator, 1.0, 0.0))
         return (drawn.to(dt.float64) < wrap(p).to(dt.float64)).to(d)._a
+    if device.type == "meta":
+        return MetaArray(shape, d.np)
     n = prod(shape)
     seed, first = _generator(op, generator, device).take(philox.blocks32(n))
     number = not hasattr(p, "dtype")

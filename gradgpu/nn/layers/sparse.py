@@ -78,7 +78,7 @@ class Embedding(Module):
     def reset_parameters(self) -> None:
         """Draw new vectors from N(0, 1)."""
         init.normal_(self.weight)
-        if self.padding_idx is not None:
+        if self.padding_idx is not None and not self.weight.is_meta:
             with no_grad():
                 self.weight[self.padding_idx].fill_(0)
 
@@ -174,7 +174,7 @@ class EmbeddingBag(Module):
     def reset_parameters(self) -> None:
         """Draw new vectors from N(0, 1)."""
         init.normal_(self.weight)
-        if self.padding_idx is not None:
+        if self.padding_idx is not None and not self.weight.is_meta:
             with no_grad():
                 self.weight[self.padding_idx].fill_(0)
 

@@ -1,0 +1,67 @@
+"""Arrays of the device 'meta': a shape and a dtype, and no memory.
+
+A module on 'meta' is the skeleton that `func.functional_call` fills with other parameters, and can be built in no time; `to_empty`
+gives it memory. Its tensors can be made, filled and passed on; to compute with one is an error.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+
+def _no_data(what: str) -> NotImplementedError:
+    return NotImplementedError(
+        f"{what}: a tensor on 'meta' has a shape and a dtype, but no data to compute with"
+    )
+
+
+class MetaArray(NDArrayOperatorsMixin):
+    """Looks like an array, as far as shapes go; numpy's functions and operators refuse it."""
+
+    __slots__ = ("shape", "dtype", "size", "strides")
+    __hash__ = object.__hash__
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
+        self.shape, self.dtype, self.size = tuple(shape), np.dtype(dtype), prod(shape)
+        self.strides = tuple(prod(shape[d + 1 :]) for d in range(len(shape)))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        return int(self.dtype.itemsize)
+
+    def copy(self) -> MetaArray:
+        return self
+
+    def astype(self, dtype: np.dtype) -> MetaArray:
+        return MetaArray(self.shape, dtype)
+
+    def get(self) -> Any:
+        raise NotImplementedError(
+            "Cannot copy out of meta tensor; no data! Please use gradgpu.nn.Module.to_empty() instead of "
+            "gradgpu.nn.Module.to() when moving module from meta to a different device."
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return self.get()
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        raise _no_data(ufunc.__name__)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple, kwargs: dict) -> Any:
+        raise _no_data(function.__name__)
+
+    def __getitem__(self, index: Any) -> Any:
+        raise _no_data("indexing")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise _no_data("this operation" if name == "layout" else name)
