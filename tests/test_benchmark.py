@@ -5,7 +5,16 @@ from itertools import count
 import pytest
 
 import gradgpu as gg
-from gradgpu.utils.benchmark import Compare, Measurement, TaskSpec, Timer, select_unit, timer, trim_sigfig
+from gradgpu.utils.benchmark import (
+    Compare,
+    Language,
+    Measurement,
+    TaskSpec,
+    Timer,
+    select_unit,
+    timer,
+    trim_sigfig,
+)
 
 
 class Clock:
@@ -126,5 +135,8 @@ def test_what_is_refused() -> None:
         Timer(print)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="only Python"):
         Timer("1;", language="c++")
+    with pytest.raises(ValueError, match="only Python"):
+        Timer("1;", language=Language.CPP)
+    assert Timer("1", language=Language.PYTHON).timeit(1).number_per_run == 1
     with pytest.raises(ValueError, match="expected a Measurement, got float"):
         Compare([1.0])  # type: ignore[list-item]

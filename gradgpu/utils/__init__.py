@@ -4,7 +4,12 @@ from typing import Any
 
 from . import data
 
-_LATER = ("benchmark", "checkpoint", "dlpack", "hooks")  # modules that few programs use, imported when they are asked for
+_LATER = (
+    "benchmark",
+    "checkpoint",
+    "dlpack",
+    "hooks",
+)  # modules that few programs use, imported when they are asked for
 
 
 def __getattr__(name: str) -> Any:

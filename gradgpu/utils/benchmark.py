@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 import statistics
 import textwrap
@@ -169,6 +170,13 @@ class Measurement:
 _SPEC = frozenset(field.name for field in fields(TaskSpec))
 
 
+class Language(enum.Enum):
+    """What a statement is written in. Only Python can be timed."""
+
+    PYTHON = 0
+    CPP = 1
+
+
 class Timer:
     """Times a statement: like `timeit.Timer`, but it waits for the GPU, and runs with `num_threads` threads (one).
 
@@ -199,13 +207,13 @@ class Timer:
         description: str | None = None,
         env: str | None = None,
         num_threads: int = 1,
-        language: Any = "python",
+        language: Language | str = Language.PYTHON,
     ):
         import gradgpu
 
         if not isinstance(stmt, str):
             raise ValueError(f"Timer: stmt must be Python code as a str, got {type(stmt).__name__}")
-        if language not in ("python", "py") or global_setup:
+        if language not in (Language.PYTHON, "python", "py") or global_setup:
             raise ValueError("Timer: only Python code can be timed (language='python', no global_setup)")
         stmt, setup = (textwrap.dedent(code).removeprefix("\n").rstrip() for code in (stmt, setup))
         names = {"gradgpu": gradgpu, "gg": gradgpu, "torch": gradgpu, **(globals or {})}
@@ -415,4 +423,4 @@ def trim_sigfig(x: float, n: int) -> float:
     return float(f"{x:.{n - 1}e}")
 
 
-__all__ = ["Compare", "Measurement", "TaskSpec", "Timer", "select_unit", "timer", "trim_sigfig"]
+__all__ = ["Compare", "Language", "Measurement", "TaskSpec", "Timer", "select_unit", "timer", "trim_sigfig"]
