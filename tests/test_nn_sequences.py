@@ -493,3 +493,17 @@ def test_packed_sequences_as_pytorchs(device):
     assert [s.tolist() for s in rnn.unpack_sequence(packed)] == [[0.0, 1.0], [0.0, 1.0, 2.0, 3.0]]
     order = gg.tensor([2, 0, 1], device=device)
     assert rnn.invert_permutation(order).tolist() == [1, 2, 0] and rnn.invert_permutation(None) is None
+
+
+def test_names_of_the_weights() -> None:
+    lstm = nn.LSTM(3, 4, num_layers=2, bidirectional=True, proj_size=2)
+    assert lstm._flat_weights_names == [name for name, _ in lstm.named_parameters()]
+    assert lstm._all_weights[1] == [
+        f"{name}_l0_reverse" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+    ]
+    assert all(a is b for a, b in zip(lstm._flat_weights, lstm.parameters(), strict=True))
+    gru = nn.GRU(3, 4, bias=False)
+    assert gru._flat_weights_names == ["weight_ih_l0", "weight_hh_l0"]
+    for name in gru._flat_weights_names:
+        nn.init.zeros_(gru._parameters[name])
+    assert gru(gg.ones(2, 3))[0].abs().sum() == 0

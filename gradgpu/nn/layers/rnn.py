@@ -117,6 +117,21 @@ class RNNBase(Module):
         """The weights of each layer and direction."""
         return [[weight for weight in group if weight is not None] for group in self._groups()]
 
+    @property
+    def _all_weights(self) -> list[list[str]]:
+        """The names of `all_weights`; PyTorch's scripts look here, and at the two below, to initialise a layer."""
+        names = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * self.bias
+        names += ["weight_hr"] * bool(self.proj_size)
+        return [[name + suffix for name in names] for suffix, _ in self._suffixes]
+
+    @property
+    def _flat_weights_names(self) -> list[str]:
+        return [name for group in self._all_weights for name in group]
+
+    @property
+    def _flat_weights(self) -> list[Any]:
+        return [getattr(self, name) for name in self._flat_weights_names]
+
     def flatten_parameters(self) -> None:
         """Does nothing: the weights need no particular place in memory. (PyTorch's scripts call it.)"""
 
