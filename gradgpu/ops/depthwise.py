@@ -79,30 +79,37 @@ class _Tiles:
             for at in range(0, max(n, 1), images):
                 yield slice(at, at + images), slice(first, first + step)
 
-    def patches(self, x: np.ndarray, shift: Pair, step: Pair) -> np.ndarray:
-        """The input rows that each tile sees: (groups, N, tiles, inputs * KH * reach)."""
-        x = _spread(x, self.size, shift, step)
+    def seen(self, columns: int, shift: int, step: int) -> slice:
+        """Which of a tile's input columns are not padding in all tiles: only those are laid out."""
+        if self.count > 1 or step > 1:
+            return slice(0, self.reach)
+        return overlap(columns, self.reach, 1, shift)[1]
+
+    def patches(self, x: np.ndarray, shift: Pair, step: Pair, seen: slice) -> np.ndarray:
+        """The input rows that each tile sees: (groups, N, tiles, inputs * KH * columns seen)."""
+        reach = seen.stop - seen.start
+        size = self.size[0], self.size[1] - self.reach + reach
+        x = _spread(x, size, (shift[0], shift[1] - seen.start), step)
         n, groups, inputs = x.shape[:3]
         s = x.strides
         return as_strided(
             x,
-            (groups, n, self.out[0], self.count, inputs, self.kernel[0], self.reach),
+            (groups, n, self.out[0], self.count, inputs, self.kernel[0], reach),
             (s[1], s[0], s[3] * self.stride[0], s[4] * self.width * self.stride[1], s[2], s[3] * self.dilation[0], s[4]),
-        ).reshape(groups, n, self.out[0] * self.count, inputs * self.kernel[0] * self.reach)  # fmt: skip
+        ).reshape(groups, n, self.out[0] * self.count, inputs * self.kernel[0] * reach)  # fmt: skip
 
     def bands(self, groups: int, inputs: int, outputs: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-        """Empty bands (groups, inputs * KH * reach, outputs * width), and the places of the weight (groups, inputs, KH,
+        """Empty bands (groups, inputs * KH, reach, outputs * width), and the places of the weight (groups, inputs, KH,
         KW, outputs, width) in them."""
         kh, kw = self.kernel
-        rows, columns = inputs * kh * self.reach, outputs * self.width
-        bands = np.zeros((groups, inputs, kh, self.reach, outputs, self.width), dtype)
+        bands = np.zeros((groups, inputs * kh, self.reach, outputs * self.width), dtype)
         s = bands.strides
         places = as_strided(
             bands,
             (groups, inputs, kh, kw, outputs, self.width),
-            (s[0], s[1], s[2], self.dilation[1] * s[3], s[4], self.stride[1] * s[3] + s[5]),
+            (s[0], kh * s[1], s[1], self.dilation[1] * s[2], self.width * s[3], self.stride[1] * s[2] + s[3]),
         )
-        return bands.reshape(groups, rows, columns), places
+        return bands, places
 
 
 @lru_cache(maxsize=256)
@@ -148,16 +155,22 @@ def _correlate(x, weight, out, shift, step, stride, dilation):
     y = np.empty((n, groups, outputs, out[0], tiles.count, tiles.width), x.dtype)
     bands, places = tiles.bands(groups, inputs, outputs, x.dtype)
     places[...] = weight.transpose(0, 2, 3, 4, 1)[..., None]
+    seen = tiles.seen(x.shape[-1], shift[1], step[1])
+    bands = bands[:, :, seen].reshape(groups, -1, outputs * tiles.width)
     rows = out[0] * tiles.count
     for images, part in tiles.parts(x):
-        patches, factor, target = tiles.patches(x[images, part], shift, step), bands[part], y[images, part]
+        patches, factor, target = (
+            tiles.patches(x[images, part], shift, step, seen),
+            bands[part],
+            y[images, part],
+        )
         count, size = patches.shape[:2]
         if outputs == 1 and rows >= _ROWS:
             np.matmul(
                 patches, factor[:, None], out=target.reshape(size, count, rows, tiles.width).swapaxes(0, 1)
             )
         else:
-            made = np.matmul(patches.reshape(count, size * rows, -1), factor)
+            made = np.matmul(patches.reshape(count, size * rows, patches.shape[-1]), factor)
             made = made.reshape(count, size, out[0], tiles.count, outputs, tiles.width)
             target[...] = made.transpose(1, 0, 4, 2, 3, 5)
     y = y.reshape(n, groups, outputs, out[0], tiles.columns)
@@ -190,9 +203,10 @@ def weight_gradient(g, x, kernel, stride, padding, dilation):
     out, outputs = g.shape[2:], o // groups
     tiles = _tiles(out, kernel, stride, dilation)
     bands, places = tiles.bands(groups, 1, outputs, x.dtype)
+    seen = tiles.seen(x.shape[-1], padding[1], 1)
     x, g = x[:, :, None], g.reshape(n, groups, outputs, *out)
     for images, part in tiles.parts(x):
-        patches, part_g = tiles.patches(x[images, part], padding, (1, 1)), g[images, part]
+        patches, part_g = tiles.patches(x[images, part], padding, (1, 1), seen), g[images, part]
         count, size, rows, reach = patches.shape
         if tiles.columns != out[1]:
             part_g = _spread(part_g, (out[0], tiles.columns), (0, 0), (1, 1))
@@ -200,9 +214,6 @@ def weight_gradient(g, x, kernel, stride, padding, dilation):
             1, 0, 3, 4, 2, 5
         )
         part_g = part_g.reshape(count, size * rows, outputs * tiles.width)
-        patches = patches.reshape(count, size * rows, reach).swapaxes(1, 2)
-        if images.start:
-            bands[part] += np.matmul(patches, part_g)
-        else:
-            np.matmul(patches, part_g, out=bands[part])
+        made = np.matmul(patches.reshape(count, size * rows, reach).swapaxes(1, 2), part_g)
+        bands[part, :, seen] += made.reshape(count, kernel[0], reach // kernel[0], outputs * tiles.width)
     return np.add.reduce(places, axis=-1).transpose(0, 4, 1, 2, 3).reshape(o, 1, *kernel)
