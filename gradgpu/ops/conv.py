@@ -118,9 +118,10 @@ def _forward(x, weight, stride, padding, dilation, groups):
     n, o, kernel = x.shape[0], weight.shape[0], weight.shape[2:]
     if weight.shape[1] == 1 < groups:
         out = _output(x.shape, kernel, stride, padding, dilation)
-        fast = depthwise.suits_forward(n, groups, o // groups, out, kernel, stride, dilation)
-        if fast and depthwise.finite(x, weight):
-            return depthwise.forward(x, weight, out, stride, padding, dilation)
+        if depthwise.suits_forward(n, groups, o // groups, out, kernel, stride, dilation):
+            y = depthwise.forward(x, weight, out, stride, padding, dilation)
+            if y is not None:
+                return y
     columns = _Columns(x, kernel, stride, padding, dilation, groups)
     y = np.empty((n, groups, o // groups, columns.pixels), x.dtype)
     weights = columns.weights(weight, groups)
@@ -139,9 +140,10 @@ def _weight_gradient(g, x, kernel, stride, padding, dilation, groups):
     n, o = g.shape[:2]
     c = x.shape[1] // groups
     if c == 1 < groups:
-        fast = depthwise.suits_forward(n, groups, o // groups, g.shape[2:], kernel, stride, dilation)
-        if fast and depthwise.finite(g, x):
-            return depthwise.weight_gradient(g, x, kernel, stride, padding, dilation)
+        if depthwise.suits_forward(n, groups, o // groups, g.shape[2:], kernel, stride, dilation):
+            total = depthwise.weight_gradient(g, x, kernel, stride, padding, dilation)
+            if total is not None:
+                return total
     columns = _Columns(x, kernel, stride, padding, dilation, groups)
     g = g.reshape(n, groups, o // groups, columns.pixels)
     total = np.zeros((len(columns.starts), groups, o // groups, columns.shape[2]), x.dtype)
@@ -158,9 +160,10 @@ def _input_gradient(g, weight, size, stride, padding, dilation, groups):
     n, o, oh, ow = g.shape
     _, c, kh, kw = weight.shape
     if c == 1 < groups:
-        fast = depthwise.suits_input_gradient(o // groups, size, (kh, kw), stride, dilation)
-        if fast and depthwise.finite(g, weight):
-            return depthwise.input_gradient(g, weight, size, stride, padding, dilation, groups)
+        if depthwise.suits_input_gradient(o // groups, size, (kh, kw), stride, dilation):
+            x = depthwise.input_gradient(g, weight, size, stride, padding, dilation, groups)
+            if x is not None:
+                return x
     # A convolution of g with the weight turned around, if its padding is not negative.
     back = (dilation[0] * (kh - 1) - padding[0], dilation[1] * (kw - 1) - padding[1])
     if stride == (1, 1) and c >= _FLIP_FROM and min(back) >= 0:

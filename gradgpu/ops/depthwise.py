@@ -6,7 +6,8 @@ matrix). A channel is then one product with as many rows as there are tiles. Tha
 BLAS does ten times faster than numpy's loops do taps one by one. The weight gradient is the product of the other two
 factors, summed along the bands; the input gradient is a convolution with the kernels turned around.
 
-What is not finite goes the way of all convolutions: zeros of a band would spread it.
+The zeros of a band would spread an infinity or a NaN over its tile: then the result is None, for the caller to find another
+way.
 
 Arrays are (N, groups, channels, H, W), weights (groups, outputs, inputs, KH, KW); inputs or outputs are 1.
 """
@@ -85,11 +86,16 @@ class _Tiles:
             return slice(0, self.reach)
         return overlap(columns, self.reach, 1, shift)[1]
 
-    def patches(self, x: np.ndarray, shift: Pair, step: Pair, seen: slice) -> np.ndarray:
-        """The input rows that each tile sees: (groups, N, tiles, inputs * KH * columns seen)."""
+    def patches(
+        self, x: np.ndarray, shift: Pair, step: Pair, seen: slice, check: bool = True
+    ) -> np.ndarray | None:
+        """The input rows that each tile sees: (groups, N, tiles, inputs * KH * columns seen). None if they are to be
+        checked and are not finite."""
         reach = seen.stop - seen.start
         size = self.size[0], self.size[1] - self.reach + reach
         x = _spread(x, size, (shift[0], shift[1] - seen.start), step)
+        if check and not _finite(x):
+            return None
         n, groups, inputs = x.shape[:3]
         s = x.strides
         return as_strided(
@@ -110,6 +116,12 @@ class _Tiles:
             (s[0], kh * s[1], s[1], self.dilation[1] * s[2], self.width * s[3], self.stride[1] * s[2] + s[3]),
         )
         return bands, places
+
+
+def _finite(x: np.ndarray) -> bool:
+    """Whether all of x is finite: a sum of squares that overflows says no, too, and takes a tenth of the time."""
+    with np.errstate(all="ignore"):
+        return math.isfinite(np.vdot(x, x))
 
 
 @lru_cache(maxsize=256)
@@ -136,21 +148,14 @@ def suits_input_gradient(outputs, size, kernel, stride, dilation) -> bool:
     return outputs <= 4 and area >= max(3, 2 * steps) and reach <= 32 * kernel[1]
 
 
-def finite(*arrays: np.ndarray) -> bool:
-    """Whether bands may be used at all: their zeros would spread an infinity or a NaN over its tile.
-
-    A sum of squares that overflows says no, too; it takes a tenth of the time of looking at each element.
-    """
-    with np.errstate(all="ignore"):
-        return all(math.isfinite(np.vdot(a, a)) for a in arrays)
-
-
 def _correlate(x, weight, out, shift, step, stride, dilation):
-    """The convolution of x, its elements `step` apart and moved by `shift`, with the kernels."""
+    """The convolution of x, its elements `step` apart and moved by `shift`, with the kernels; None if not all is finite."""
     n = x.shape[0]
     groups, outputs, inputs = weight.shape[:3]
     if not n * groups * outputs * out[0] * out[1]:
         return np.empty((n, groups, outputs, *out), x.dtype)
+    if not _finite(weight):
+        return None
     tiles = _tiles(out, weight.shape[3:], stride, dilation)
     y = np.empty((n, groups, outputs, out[0], tiles.count, tiles.width), x.dtype)
     bands, places = tiles.bands(groups, inputs, outputs, x.dtype)
@@ -159,11 +164,10 @@ def _correlate(x, weight, out, shift, step, stride, dilation):
     bands = bands[:, :, seen].reshape(groups, -1, outputs * tiles.width)
     rows = out[0] * tiles.count
     for images, part in tiles.parts(x):
-        patches, factor, target = (
-            tiles.patches(x[images, part], shift, step, seen),
-            bands[part],
-            y[images, part],
-        )
+        patches = tiles.patches(x[images, part], shift, step, seen)
+        if patches is None:
+            return None
+        factor, target = bands[part], y[images, part]
         count, size = patches.shape[:2]
         if outputs == 1 and rows >= _ROWS:
             np.matmul(
@@ -178,26 +182,26 @@ def _correlate(x, weight, out, shift, step, stride, dilation):
 
 
 def forward(x, weight, out, stride, padding, dilation):
-    """conv2d of x (N, C, H, W) and weight (O, 1, KH, KW) with as many groups as channels: (N, O, *out)."""
+    """conv2d of x (N, C, H, W) and weight (O, 1, KH, KW) with as many groups as channels: (N, O, *out), or None."""
     n, groups = x.shape[:2]
     o, _, *kernel = weight.shape
     kernels = weight.reshape(groups, o // groups, 1, *kernel)
     y = _correlate(x[:, :, None], kernels, out, padding, (1, 1), stride, dilation)
-    return y.reshape(n, o, *out)
+    return y if y is None else y.reshape(n, o, *out)
 
 
 def input_gradient(g, weight, size, stride, padding, dilation, groups):
-    """The gradient of an image (N, groups, *size)."""
+    """The gradient of an image (N, groups, *size), or None."""
     n, o, *out = g.shape
     kernel = weight.shape[2:]
     back = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding))
     turned = weight.reshape(groups, 1, o // groups, *kernel)[..., ::-1, ::-1]
     x = _correlate(g.reshape(n, groups, o // groups, *out), turned, size, back, stride, (1, 1), dilation)
-    return x.reshape(n, groups, *size)
+    return x if x is None else x.reshape(n, groups, *size)
 
 
 def weight_gradient(g, x, kernel, stride, padding, dilation):
-    """The gradient of a weight (O, 1, *kernel)."""
+    """The gradient of a weight (O, 1, *kernel), or None."""
     groups = x.shape[1]
     n, o = g.shape[:2]
     out, outputs = g.shape[2:], o // groups
@@ -206,7 +210,11 @@ def weight_gradient(g, x, kernel, stride, padding, dilation):
     seen = tiles.seen(x.shape[-1], padding[1], 1)
     x, g = x[:, :, None], g.reshape(n, groups, outputs, *out)
     for images, part in tiles.parts(x):
-        patches, part_g = tiles.patches(x[images, part], padding, (1, 1), seen), g[images, part]
+        # Summed along the bands are products of elements that meet, but for zeros beyond the output and the image.
+        patches = tiles.patches(x[images, part], padding, (1, 1), seen, check=tiles.columns != out[1])
+        if patches is None:
+            return None
+        part_g = g[images, part]
         count, size, rows, reach = patches.shape
         if tiles.columns != out[1]:
             part_g = _spread(part_g, (out[0], tiles.columns), (0, 0), (1, 1))
@@ -214,6 +222,11 @@ def weight_gradient(g, x, kernel, stride, padding, dilation):
             1, 0, 3, 4, 2, 5
         )
         part_g = part_g.reshape(count, size * rows, outputs * tiles.width)
+        if not _finite(part_g):
+            return None
         made = np.matmul(patches.reshape(count, size * rows, reach).swapaxes(1, 2), part_g)
         bands[part, :, seen] += made.reshape(count, kernel[0], reach // kernel[0], outputs * tiles.width)
-    return np.add.reduce(places, axis=-1).transpose(0, 4, 1, 2, 3).reshape(o, 1, *kernel)
+    total = places.reshape(-1, tiles.width) @ np.ones(tiles.width, x.dtype)
+    return np.ascontiguousarray(total.reshape(groups, *kernel, outputs).transpose(0, 3, 1, 2)).reshape(
+        o, 1, *kernel
+    )
