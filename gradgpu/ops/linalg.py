@@ -21,7 +21,7 @@ from ..cuda.gemm import fold, gemm, unfold
 from ..tensor import Tensor, wrap
 from .reduce import sum_to_size_op
 from .registry import Op, Saving, from_saved, method, unpack
-from .sums import ones
+from .sums import float_sum, ones
 
 # linear is nn.functional's.
 __all__ = [
@@ -280,17 +280,17 @@ linear_op = Op(
 
 
 class _Linear(Saving):
-    """`linear` of a float matrix on the CPU in few steps; see `_Product`."""
+    """`linear` of float arrays on the CPU in few steps; see `_Product`. Leading dimensions count as rows."""
 
     node_name = "LinearBackward0"
     inputs = ("input", "weight")
 
     def of(self, tensors: tuple, x: np.ndarray, w: np.ndarray, bias: Any) -> Tensor:
         """The output for (input, weight, bias or None) whose arrays are `x`, `w` and `bias`."""
-        y = np.dot(x, w.T)
+        y = np.dot(x if x.ndim == 2 else x.reshape(-1, x.shape[-1]), w.T)
         if bias is not None:
             np.add(y, bias, y)
-        output = wrap(y)
+        output = wrap(y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[1]))
         if state.grad:
             input, weight, b = tensors
             to_x, to_w, to_bias = input._edge, weight._edge, None if b is None else b._edge
@@ -332,12 +332,22 @@ class _Linear(Saving):
             return (
                 None if to_x is None else mm_op(g, from_saved(w, node.edges[1])),
                 None if to_w is None else mm_op(g, from_saved(x, node.edges[0]), ta=True),
-                None if to_bias is None else sum_to_size_op(g, shape=g.shape[1:]),
+                None if to_bias is None else sum_to_size_op(g, shape=g.shape[-1:]),
             )
+        shape = g.shape
+        if len(shape) != 2:
+            g = g.reshape(-1, shape[-1])
+            if x is not None:
+                x = x.reshape(-1, x.shape[-1])
+        of_x = None if to_x is None else np.dot(g, w)
         return (
-            None if to_x is None else np.dot(g, w),
+            of_x if of_x is None or len(shape) == 2 else of_x.reshape(*shape[:-1], of_x.shape[1]),
             None if to_w is None else np.dot(g.T, x),
-            None if to_bias is None else np.dot(ones(g.shape[0], g.dtype), g),
+            None
+            if to_bias is None
+            else np.dot(ones(g.shape[0], g.dtype), g)
+            if len(shape) == 2
+            else float_sum(g, (0,)),  # of more rows, as a rule
         )
 
 
@@ -369,10 +379,11 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         (d is _F32 or d is _F64)
         and type(a) is type(b) is np.ndarray
         and d is b.dtype
-        and a.ndim == 2 == b.ndim
+        and b.ndim == 2
+        and (a.ndim == 2 or a.ndim > 2 and a.size and b.size)
         and (c is None or c.dtype is d and type(c) is np.ndarray and c.shape == b.shape[:1])
         and not (SPECIAL and state.special)
-        and a.shape[1] == b.shape[1]
+        and a.shape[-1] == b.shape[1]
     ):
         return _linear.of((input, weight, bias), a, b, c)
     x, w = a.shape, b.shape
