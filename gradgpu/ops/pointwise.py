@@ -274,7 +274,9 @@ sign = _unary(
     cuda_int="C((x > C(0)) - (x < C(0)))",
     inputs="number",
 )
-reciprocal = _unary("reciprocal", "1 / x", lambda x: 1 / x, lambda g, y: -g * y * y, result="float")
+reciprocal = _unary(
+    "reciprocal", "1 / x", lambda x: 1 / x, lambda g, y: -g * y * y, result="float", half="float32"
+)
 square = _unary("square", "x * x", np.square, lambda g, x: g * (x * 2.0), inputs="number")
 lerp_op = Pointwise(
     "lerp",
@@ -284,18 +286,20 @@ lerp_op = Pointwise(
     inputs="float",
 )
 
+
 # ---- rounding: flat almost everywhere ----
-floor = _unary("floor", "floor(x)", np.floor, _flat, cuda_int="x")
-ceil = _unary("ceil", "ceil(x)", np.ceil, _flat, cuda_int="x")
-trunc = _unary("trunc", "trunc(x)", np.trunc, _flat, cuda_int="x")
+def _rounding(ufunc: Any) -> Any:
+    """`ufunc`, but integers stay what they are: of them rint makes floats, and before numpy 2.1 all do."""
+    if ufunc(np.int8(0)).dtype == np.int8:
+        return ufunc
+    return lambda x: np.positive(x) if x.dtype.kind in "iu" else ufunc(x)
+
+
+floor = _unary("floor", "floor(x)", _rounding(np.floor), _flat, cuda_int="x")
+ceil = _unary("ceil", "ceil(x)", _rounding(np.ceil), _flat, cuda_int="x")
+trunc = _unary("trunc", "trunc(x)", _rounding(np.trunc), _flat, cuda_int="x")
 frac = _unary("frac", "x - trunc(x)", lambda x: x - np.trunc(x), lambda g: g, inputs="float")
-
-
-def _round_cpu(x: Any) -> Any:
-    return np.positive(x) if x.dtype.kind in "iu" else np.rint(x)  # rint would make floats of integers
-
-
-_round = _unary("round", "rint(x)", _round_cpu, _flat, cuda_int="x", inputs="number")
+_round = _unary("round", "rint(x)", _rounding(np.rint), _flat, cuda_int="x", inputs="number")
 
 # ---- exponentials, logarithms, roots ----
 _F = {"result": "float", "half": "float32"}
