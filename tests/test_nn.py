@@ -406,6 +406,29 @@ def test_default_initialisation_has_the_documented_bounds():
     assert table.weight[3].tolist() == [0.0] * 20
 
 
+def test_initialisers_with_another_default_device(device: str) -> None:
+    def filled(**generator: Any) -> list:
+        tensors = []
+        for fill in (
+            nn.init.orthogonal_,
+            nn.init.trunc_normal_,
+            lambda w, **g: nn.init.sparse_(w, 0.5, **g),
+            nn.init.eye_,
+        ):
+            w = gg.empty(6, 4)
+            assert w.device.type == device
+            tensors.append(fill(w, **generator if fill is not nn.init.eye_ else {}))
+        return [array(w) for w in tensors]
+
+    with gg.device(device):
+        gg.manual_seed(0)
+        orthogonal, cut, sparse, eye = filled()
+        np.testing.assert_allclose(orthogonal.T @ orthogonal, np.eye(4), atol=1e-5)
+        assert np.abs(cut).max() <= 2 and (sparse == 0).sum(0).tolist() == [3] * 4 and eye.trace() == 4
+        own = [filled(generator=gg.Generator(device).manual_seed(3)) for _ in range(2)]
+        assert all((a == b).all() for a, b in zip(*own, strict=True))
+
+
 def test_initialisers():
     gg.manual_seed(0)
     init, w = nn.init, gg.empty(200, 100)

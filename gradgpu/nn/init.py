@@ -113,7 +113,9 @@ def trunc_normal_(
     import numpy as np
 
     normal = NormalDist(mean, std)
-    draws = uniform_(empty(tensor.numel()), normal.cdf(a), normal.cdf(b), generator).numpy()
+    draws = uniform_(_sheet(generator, tensor.numel()), normal.cdf(a), normal.cdf(b), generator).numpy(
+        force=True
+    )
     # A draw that rounds to 0 or 1 is an end of the interval.
     values = [normal.inv_cdf(u) if 0.0 < u < 1.0 else (a, b)[u > 0.5] for u in draws.tolist()]
     return _copy(tensor, np.clip(values, a, b).reshape(tuple(tensor.shape)))
@@ -174,6 +176,11 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
         for channel in range(min(out, tensor.shape[1])):
             values[(group * out + channel, channel, *centre)] = 1
     return _copy(tensor, values)
+
+
+def _sheet(generator: Any, *size: int) -> Tensor:
+    """Where numbers are drawn that the host works on: on the generator's device, whatever the default device is."""
+    return empty(*size, device="cpu" if generator is None else generator.device)
 
 
 def _copy(tensor: Tensor, values: Any) -> Tensor:
@@ -241,8 +248,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     if tensor.numel() == 0:
         return tensor
     rows, cols = tensor.shape[0], tensor.numel() // tensor.shape[0]
-    normal = normal_(empty(max(rows, cols), min(rows, cols)), generator=generator).numpy().astype(np.float64)
-    q, r = np.linalg.qr(normal)
+    normal = normal_(_sheet(generator, max(rows, cols), min(rows, cols)), generator=generator)
+    q, r = np.linalg.qr(normal.numpy(force=True).astype(np.float64))
     q *= np.sign(np.diag(r))  # makes the factorisation unique, so q is uniform over orthogonal matrices
     return _copy(tensor, (gain * (q.T if rows < cols else q)).reshape(tuple(tensor.shape)))
 
@@ -257,8 +264,8 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
             f"Only tensors with 2 dimensions are supported: sparse_ got shape {tuple(tensor.shape)}"
         )
     rows, cols = tensor.shape
-    values = normal_(empty(rows, cols), 0.0, std, generator).numpy().copy()
-    order = uniform_(empty(rows, cols), generator=generator).numpy().argsort(axis=0)
+    values = normal_(_sheet(generator, rows, cols), 0.0, std, generator).numpy(force=True).copy()
+    order = uniform_(_sheet(generator, rows, cols), generator=generator).numpy(force=True).argsort(axis=0)
     np.put_along_axis(values, order[: math.ceil(sparsity * rows)], 0.0, axis=0)
     return _copy(tensor, values)
 
