@@ -476,3 +476,21 @@ def test_a_result_is_packed_with_its_large_arrays_apart():
     assert found[3] == "x" and all(np.array_equal(a, b) for a, b in zip(values[:3], found[:3]))
     assert name is None or not os.path.exists(name)
     assert worker._pack(np.zeros(4))[1:] == (None, [])
+
+
+def test_drawing_with_another_default_device(device: str) -> None:
+    squares = Squares(20)
+    with gg.device(device):
+        for generator in (None, gg.Generator("cpu").manual_seed(1), gg.Generator(device).manual_seed(1)):
+            for sampler in (
+                data.RandomSampler(squares, generator=generator),
+                data.SubsetRandomSampler(range(20), generator=generator),
+                data.distributed.DistributedSampler(squares, num_replicas=1, rank=0),
+            ):
+                assert sorted(sampler) == list(range(20))
+            again = list(data.RandomSampler(squares, replacement=True, num_samples=5, generator=generator))
+            assert len(again) == 5 and set(again) <= set(range(20))
+            parts = data.random_split(squares, [5, 15], generator=generator)
+            assert sorted(i for part in parts for i in part.indices) == list(range(20))
+            loader = DataLoader(squares, batch_size=4, shuffle=True, generator=generator)
+            assert sorted(i for batch, _ in loader for i in batch.tolist()) == list(range(20))

@@ -353,3 +353,11 @@ def test_lazy_and_by_module() -> None:
     from gradgpu.distributions.categorical import Categorical as Same
 
     assert gg.distributions.Categorical is Same
+
+
+def test_single_counts(device: str) -> None:
+    for made in (
+        gg.distributions.Poisson(gg.tensor(3.0, device=device)), gg.distributions.Binomial(gg.tensor(5.0, device=device), gg.tensor(0.3, device=device)),
+    ):  # fmt: skip
+        drawn = made.sample()
+        assert drawn.shape == () and drawn.device.type == device and drawn.item() == int(drawn.item()) >= 0

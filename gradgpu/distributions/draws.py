@@ -34,13 +34,13 @@ def _back(values: np.ndarray, like: Tensor) -> Tensor:
 
 def poisson(rate: Tensor, generator: Generator | None = None) -> Tensor:
     """Poisson draws of the rates, in their dtype."""
-    return _back(_rng(rate, generator).poisson(_host(rate)).astype(np.float64), rate)
+    return _back(np.asarray(_rng(rate, generator).poisson(_host(rate)), np.float64), rate)
 
 
 def binomial(total_count: Tensor, probs: Tensor, generator: Generator | None = None) -> Tensor:
     """Binomial draws, in the dtype of probs."""
     counts = _rng(probs, generator).binomial(_host(total_count).astype(np.int64), _host(probs))
-    return _back(counts.astype(np.float64), probs)
+    return _back(np.asarray(counts, np.float64), probs)
 
 
 def von_mises(loc: Tensor, concentration: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...ops.random import randperm
 from ...tensor import Tensor
+from .sampler import drawn_by
 
 __all__ = [
     "ChainDataset",
@@ -202,5 +203,5 @@ def random_split(dataset: Dataset, lengths: Sequence[float], generator: Any = No
             warnings.warn(
                 f"Length of split at index {i} is 0. This might result in an empty dataset.", stacklevel=2
             )
-    order = randperm(total, generator=generator).tolist()
+    order = randperm(total, **drawn_by(generator)).tolist()
     return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, accumulate(sizes))]

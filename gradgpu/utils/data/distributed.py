@@ -8,7 +8,7 @@ from typing import Any
 
 from ...ops.random import randperm
 from ...random import Generator
-from .sampler import Sampler
+from .sampler import Sampler, drawn_by
 
 __all__ = ["DistributedSampler"]
 
@@ -57,7 +57,7 @@ class DistributedSampler(Sampler):
     def __iter__(self) -> Iterator[int]:
         size = len(self.dataset)
         if self.shuffle:
-            order = randperm(size, generator=Generator().manual_seed(self.seed + self.epoch)).tolist()
+            order = randperm(size, **drawn_by(Generator().manual_seed(self.seed + self.epoch))).tolist()
         else:
             order = list(range(size))
         if size:

@@ -20,6 +20,11 @@ __all__ = [
 ]
 
 
+def drawn_by(generator: Any) -> dict[str, Any]:
+    """The arguments that draw with a generator, on its device, whatever the default device is."""
+    return {} if generator is None else {"generator": generator, "device": generator.device}
+
+
 class Sampler:
     """Base of samplers: define ``__iter__`` (indices) and ``__len__``."""
 
@@ -83,8 +88,10 @@ class RandomSampler(Sampler):
         if total == 0 or wanted == 0:
             return np.empty(0, np.int64)
         if self.replacement:
-            return randint(0, total, (wanted,), generator=self.generator).numpy()
-        rounds = [randperm(total, generator=self.generator).numpy() for _ in range(-(-wanted // total))]
+            return randint(0, total, (wanted,), **drawn_by(self.generator)).numpy(force=True)
+        rounds = [
+            randperm(total, **drawn_by(self.generator)).numpy(force=True) for _ in range(-(-wanted // total))
+        ]
         return np.concatenate(rounds)[:wanted]
 
     def __iter__(self) -> Iterator[int]:
@@ -95,9 +102,9 @@ class RandomSampler(Sampler):
         total, left = len(self.data_source), self.num_samples
         while total and left > 0:
             if self.replacement:
-                piece = randint(0, total, (min(left, MANY),), generator=self.generator).tolist()
+                piece = randint(0, total, (min(left, MANY),), **drawn_by(self.generator)).tolist()
             else:
-                piece = randperm(total, generator=self.generator).tolist()[:left]
+                piece = randperm(total, **drawn_by(self.generator)).tolist()[:left]
             yield from piece
             left -= len(piece)
 
@@ -113,7 +120,7 @@ class SubsetRandomSampler(Sampler):
         self.indices, self.generator = indices, generator
 
     def __iter__(self) -> Iterator[int]:
-        for i in randperm(len(self.indices), generator=self.generator).tolist():
+        for i in randperm(len(self.indices), **drawn_by(self.generator)).tolist():
             yield self.indices[i]
 
     def __len__(self) -> int:
