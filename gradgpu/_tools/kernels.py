@@ -31,8 +31,9 @@ __all__ = ["ARCHITECTURES", "Report", "Unit", "compile_report", "main", "parse_l
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 # CUDA's own sin, cos and tan reduce arguments above 105615 by a table walk with up to 40 bytes of stack, which
-# only such arguments touch. digamma calls tan, of arguments below pi; lgamma's gradient is digamma.
-_LIBRARY_FRAME = re.compile(r"^(sin|cos|tan|digamma|lgamma_backward)(_|$)")
+# only such arguments touch. digamma calls tan, of arguments below pi; lgamma's gradient is digamma; the exponential of a complex
+# number is made of the sine and cosine of its imaginary part.
+_LIBRARY_FRAME = re.compile(r"^(sin|cos|tan|digamma|lgamma_backward|complex_exp)(_|$)")
 _LIBRARY_FRAME_BYTES = 40
 _SUFFIXES = ("f32", "f64", "f16", "bf16", "i64", "i32", "i16", "i8", "u8", "b8", "–")
 _BATCH = 16  # pointwise operations in one program
@@ -292,7 +293,7 @@ def _page(
         "strided, wide; for a kernel of several types, over the others). *shared* is static shared memory in bytes.",
         "",
         "No kernel spills registers, and none keeps a stack frame, but for the frame of up to "
-        f"{_LIBRARY_FRAME_BYTES} bytes in CUDA's own sin, cos and tan (which digamma calls) that only arguments above 105615 use.",
+        f"{_LIBRARY_FRAME_BYTES} bytes in CUDA's own sin, cos and tan (which digamma and complex exponentials call) that only arguments above 105615 use.",
         "",
         *(line for file in sorted(tables) for line in _table(file, tables[file])),
     ]
