@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,8 @@ _precision = "highest"
 
 def _openblas() -> Any:
     """numpy's OpenBLAS, which holds its own count of threads; None if numpy was built with another BLAS."""
+    from pathlib import Path  # a long import for a rare question
+
     home = Path(np.__file__).parent
     for folder in (home.parent / "numpy.libs", home / ".dylibs"):
         for path in sorted(folder.glob("*openblas*")):

@@ -6,9 +6,8 @@ CuPy is imported at the first use of 'cuda', not before. With ``GRADGPU_CUDASIM=
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import simulator
 from .backend import backend, is_available, is_initialized, use_simulator
 from .memory import (
     empty_cache,
@@ -30,6 +29,9 @@ from .random import (
     set_rng_state_all,
 )
 from .stream import Event, Stream, _index, current_stream, default_stream, on_device, stream, synchronize
+
+if TYPE_CHECKING:
+    from . import simulator
 
 # What an allocation that does not fit raises: CuPy's OutOfMemoryError is one too.
 OutOfMemoryError = MemoryError
@@ -128,10 +130,10 @@ class device(on_device):
 
 
 def __getattr__(name: str) -> Any:
-    if name == "amp":
+    if name in ("amp", "simulator"):
         from importlib import import_module
 
-        return import_module(".amp", __name__)
+        return import_module(f".{name}", __name__)
     # cuda.FloatTensor and its kin: what old scripts call, and nothing else needs.
     if name.endswith("Tensor"):
         from ..ops.legacy import TYPES

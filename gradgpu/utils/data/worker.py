@@ -7,7 +7,6 @@ import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,14 @@ _LARGE = 1 << 17  # bytes from which an array goes there, not through the queue
 _POLL = 1.0  # seconds after which a waiting process looks whether the others are alive
 
 
-@dataclass
 class WorkerInfo:
     """What a worker knows of itself: its number, how many there are, its seed and its copy of the dataset."""
 
-    id: int
-    num_workers: int
-    seed: int
-    dataset: Any
+    def __init__(self, id: int, num_workers: int, seed: int, dataset: Any):
+        self.id, self.num_workers, self.seed, self.dataset = id, num_workers, seed, dataset
+
+    def __repr__(self) -> str:
+        return f"WorkerInfo(id={self.id}, num_workers={self.num_workers}, seed={self.seed}, dataset={self.dataset!r})"
 
 
 _info: WorkerInfo | None = None
