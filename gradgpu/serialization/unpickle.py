@@ -119,19 +119,23 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-class _Restricted(pickle._Unpickler):
-    """Written in Python, where the instruction that sets attributes can be looked at."""
-
-    dispatch: ClassVar[dict[int, Callable]] = dict(pickle._Unpickler.dispatch)
+class _Reader:
+    """What both unpicklers share: where they ask for classes (`known`) and for what lies outside the pickle (`persistent`)."""
 
     def __init__(
         self, file: BinaryIO, known: Callable[[str, str], Any], persistent: Callable[[Any], Any]
     ) -> None:
-        super().__init__(file)
+        super().__init__(file)  # type: ignore[call-arg]
         self._known, self._persistent = known, persistent
 
     def persistent_load(self, pid: Any) -> Any:
         return self._persistent(pid)
+
+
+class _Restricted(_Reader, pickle._Unpickler):
+    """Written in Python, where the instruction that sets attributes can be looked at."""
+
+    dispatch: ClassVar[dict[int, Callable]] = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
         for found in (self._known(module, name), _plain(module, name), _safe.get((module, name))):
@@ -153,16 +157,7 @@ class _Restricted(pickle._Unpickler):
     dispatch[pickle.BUILD[0]] = load_build
 
 
-class _Trusting(pickle.Unpickler):
-    def __init__(
-        self, file: BinaryIO, known: Callable[[str, str], Any], persistent: Callable[[Any], Any]
-    ) -> None:
-        super().__init__(file)
-        self._known, self._persistent = known, persistent
-
-    def persistent_load(self, pid: Any) -> Any:
-        return self._persistent(pid)
-
+class _Trusting(_Reader, pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         found = self._known(module, name)
         if found is None:
