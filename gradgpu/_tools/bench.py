@@ -27,6 +27,9 @@ __all__ = ["main"]
 
 _BLOCK_S = 0.1  # one turn of one implementation
 _ENV = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# This module cannot be imported without gradgpu, which sets how the process keeps freed memory (gradgpu/allocation.py)
+# unless the environment says something of it. PyTorch is to run as its users run it, with the C library's own settings.
+_OWN_ENV = {"torch": {"GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", "")}}
 
 
 def _worker(implementation: str, case: str) -> None:
@@ -63,8 +66,9 @@ class _Process:
     def __init__(self, implementation: str, case: str) -> None:
         command = [sys.executable, "-m", "gradgpu._tools.bench", "--worker", implementation, case]
         self.name = implementation
+        env = {**os.environ, **_ENV, **_OWN_ENV.get(implementation, {})}
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **_ENV}
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
         )
         self.losses = self._read()
 
