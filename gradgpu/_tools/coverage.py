@@ -22,7 +22,6 @@ LEFT_OUT = {
     "torch.Tensor.resize": "deprecated in PyTorch; most uses are those of images and of numpy. resize_ and reshape are there",
     "torch.Tensor.reinforce": "removed from PyTorch; see distributions.Categorical.log_prob",
     "torch.Tensor.storage": "deprecated in PyTorch: memory is a numpy array or an Array here",
-    "torch.Tensor.record_stream": "not written yet: keep the tensor until the other stream has been waited for",
     "torch.cuda.memory_summary": "the pool's figures: cuda.memory_allocated, cuda.memory_reserved",
 }
 

@@ -200,11 +200,25 @@ class saved_tensors_hooks:
 
 
 class save_on_cpu(saved_tensors_hooks):
-    """Within the block, what operations on cuda save for backward waits in host memory. `pin_memory` is accepted and makes
-    no difference; `device_type` names the device whose tensors are moved."""
+    """Within the block, what operations on cuda save for backward waits in host memory.
+
+    Args:
+        pin_memory: in page-locked memory, where there is a CUDA device: the host does not wait for the copies.
+        device_type: the device whose tensors are moved.
+    """
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cuda"):
-        super().__init__(lambda t: (t.device, t.cpu()), lambda kept: kept[1].to(kept[0]))
+        def pack(t: Tensor) -> tuple[Any, Tensor]:
+            from ..cuda import is_available
+
+            if not (pin_memory and is_available()):
+                return t.device, t.cpu()
+            from ..ops.creation import empty
+
+            kept = empty(t.shape, dtype=t.dtype, pin_memory=True, device="cpu")
+            return t.device, kept.copy_(t, non_blocking=True)
+
+        super().__init__(pack, lambda kept: kept[1].to(kept[0], non_blocking=pin_memory))
 
 
 @contextmanager

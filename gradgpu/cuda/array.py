@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import in_flight, pinned
 from .backend import backend
 
 
@@ -139,24 +140,43 @@ class Array:
 
         return add_into(self, other)
 
-    def get(self) -> np.ndarray:
-        """The elements on the host. Waits for the device."""
+    def get(self, out: np.ndarray | None = None, non_blocking: bool = False) -> np.ndarray:
+        """The elements on the host, in `out` if given (in C order). Waits for the device.
+
+        With `non_blocking` the host goes on if `out` is page-locked, as a new array then is; the values are there when
+        the current stream has done its work.
+        """
         dense = contiguous(self)
-        out = np.empty(self.shape, self.dtype)
+        if out is None:
+            out = (pinned.empty if non_blocking else np.empty)(self.shape, self.dtype)
         if out.size:
             b = backend()
             with on_device(self.device):
+                if non_blocking and b.is_pinned(out.ctypes.data):
+                    b.to_host_async(out, dense.ptr, b.current_stream_ptr())
+                    in_flight.keep(out)
+                    return out
                 b.to_host(out, dense.ptr, b.current_stream_ptr())
+            in_flight.release()
             if after_wait:
                 run_after_wait()
         return out
 
-    def set(self, values: np.ndarray) -> None:
-        """Overwrites this contiguous array with host values of the same shape and dtype."""
+    def set(self, values: np.ndarray, non_blocking: bool = False) -> None:
+        """Overwrites this contiguous array with host values of the same shape and dtype, which may change at return.
+
+        With `non_blocking` page-locked values must stay until the current stream has done its work.
+        """
         if self.size:
             b = backend()
+            values = np.ascontiguousarray(values)
             with on_device(self.device):
-                b.to_device(self.ptr, np.ascontiguousarray(values), b.current_stream_ptr())
+                if non_blocking and b.is_pinned(values.ctypes.data):
+                    b.to_device_async(self.ptr, values, b.current_stream_ptr())
+                    in_flight.keep(values)
+                else:
+                    b.to_device(self.ptr, values, b.current_stream_ptr())
+                    in_flight.release()
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         from .interop import to_cupy
@@ -269,10 +289,10 @@ def zeros(shape: Sequence[int], dtype: Any, device: int | None = None) -> Array:
     return made
 
 
-def from_host(values: np.ndarray, device: int | None = None) -> Array:
-    """A copy of a numpy array on the current (or the given) device."""
+def from_host(values: np.ndarray, device: int | None = None, non_blocking: bool = False) -> Array:
+    """A copy of a numpy array on the current (or the given) device; `non_blocking` as for `Array.set`."""
     made = empty(values.shape, values.dtype, device)
-    made.set(values)
+    made.set(values, non_blocking)
     return made
 
 

@@ -19,8 +19,12 @@ What a backend offers (addresses are ints, sizes are bytes, a stream is its hand
 ``Event(timing=True)``                      ``record(stream=None) synchronize() done``
 ``elapsed_time(start, end)``                milliseconds between two events
 ``synchronize()``                           waits for the current device
+``alloc_pinned(nbytes)``                    page-locked host memory, as a writable buffer; freed with its last reference
+``is_pinned(ptr)``                          whether a host address lies in page-locked memory, whoever made it
 ``to_device(dst, ndarray, stream)``         host to device; the ndarray (C order) may be reused at return
+``to_device_async(dst, ndarray, stream)``   the same of page-locked memory: it is read when the stream gets there
 ``to_host(ndarray, src, stream)``           device to host; waits for the stream
+``to_host_async(ndarray, src, stream)``     the same into page-locked memory: it is written when the stream gets there
 ``copy(dst, src, nbytes, stream)``          on one device
 ``copy_peer(dst, dst_device, src, src_device, nbytes, stream)``
 ``fill(ptr, byte, nbytes, stream)``         as cudaMemsetAsync
@@ -49,8 +53,9 @@ __all__ = ["PROTOCOL", "backend", "is_available", "use_simulator"]
 PROTOCOL = (
     "simulated", "device_count", "get_device", "set_device", "device_name", "compute_capability", "properties",
     "alloc", "MemoryPool", "using_pool", "current_stream_ptr", "current_stream", "Stream", "Event", "elapsed_time",
-    "synchronize", "to_device", "to_host", "copy", "copy_peer", "fill", "compile", "precompile", "launch",
-    "memory_info", "peak_memory", "reset_peak_memory", "empty_cache",
+    "synchronize", "alloc_pinned", "is_pinned", "to_device", "to_device_async", "to_host", "to_host_async", "copy",
+    "copy_peer", "fill", "compile", "precompile", "launch", "memory_info", "peak_memory", "reset_peak_memory",
+    "empty_cache",
 )  # fmt: skip
 
 _lock = threading.RLock()

@@ -128,8 +128,21 @@ def _refuse_capture(stream_ptr: int, what: str) -> None:
         )
 
 
+alloc_pinned = cupy.cuda.alloc_pinned_memory
+
+
+def is_pinned(ptr: int) -> bool:
+    return runtime.pointerGetAttributes(ptr).type == runtime.memoryTypeHost
+
+
 def to_device(dst_ptr: int, src: np.ndarray, stream_ptr: int) -> None:
     # From pageable memory the driver returns once it has staged the data, so src may go at return.
+    to_device_async(dst_ptr, src, stream_ptr)
+    if is_pinned(src.ctypes.data):
+        runtime.streamSynchronize(stream_ptr)
+
+
+def to_device_async(dst_ptr: int, src: np.ndarray, stream_ptr: int) -> None:
     _refuse_capture(stream_ptr, "to_device")
     runtime.memcpyAsync(
         dst_ptr, _host_address(src, "to_device"), src.nbytes, runtime.memcpyHostToDevice, stream_ptr
@@ -137,9 +150,15 @@ def to_device(dst_ptr: int, src: np.ndarray, stream_ptr: int) -> None:
 
 
 def to_host(dst: np.ndarray, src_ptr: int, stream_ptr: int) -> None:
-    _refuse_capture(stream_ptr, "to_host")
-    runtime.memcpyAsync(dst.ctypes.data, src_ptr, dst.nbytes, runtime.memcpyDeviceToHost, stream_ptr)
+    to_host_async(dst, src_ptr, stream_ptr)
     runtime.streamSynchronize(stream_ptr)
+
+
+def to_host_async(dst: np.ndarray, src_ptr: int, stream_ptr: int) -> None:
+    _refuse_capture(stream_ptr, "to_host")
+    runtime.memcpyAsync(
+        _host_address(dst, "to_host"), src_ptr, dst.nbytes, runtime.memcpyDeviceToHost, stream_ptr
+    )
 
 
 def copy(dst_ptr: int, src_ptr: int, nbytes: int, stream_ptr: int) -> None:

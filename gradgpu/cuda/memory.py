@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import in_flight
 from .backend import backend
 from .stream import on_device
 
@@ -19,6 +20,7 @@ __all__ = [
 
 def memory_allocated(device: Any = None) -> int:
     """Bytes that live arrays take on the device (the current one if None)."""
+    in_flight.release()
     with on_device(device):
         return backend().memory_info()["used"]
 
@@ -54,4 +56,5 @@ def mem_get_info(device: Any = None) -> tuple[int, int]:
 
 def empty_cache() -> None:
     """Gives the memory that the pool keeps for later back to the device."""
+    in_flight.release()
     backend().empty_cache()

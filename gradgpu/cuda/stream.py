@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import in_flight
 from .array import after_wait, run_after_wait
 from .backend import backend
 
@@ -89,6 +90,7 @@ class Stream:
     def synchronize(self) -> None:
         """Waits until all work of the stream is done."""
         self._raw.synchronize()
+        in_flight.release()
 
     def query(self) -> bool:
         """True if all work of the stream is done."""
@@ -159,6 +161,7 @@ class Event:
     def synchronize(self) -> None:
         """Waits until the work before the mark is done."""
         self._raw.synchronize()
+        in_flight.release()
 
     def elapsed_time(self, end: Event) -> float:
         """Milliseconds from this mark to `end`.
@@ -195,5 +198,6 @@ def synchronize(device: Any = None) -> None:
     out of bounds."""
     with on_device(device):
         backend().synchronize()
+    in_flight.release()
     if after_wait:
         run_after_wait()

@@ -376,9 +376,10 @@ class Module(StateDict):
 
     def to(self, *args: Any, **kwargs: Any) -> Module:
         """Move to a device and/or cast floating parameters and buffers: ``to(device)``, ``to(dtype)``,
-        ``to(device, dtype)``, ``to(other_tensor)``. In place; returns self."""
+        ``to(device, dtype)``, ``to(other_tensor)``. In place; returns self. ``non_blocking`` as for ``Tensor.to``."""
         device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
-        kwargs.pop("non_blocking", None), kwargs.pop("memory_format", None)
+        non_blocking = bool(kwargs.pop("non_blocking", False))
+        kwargs.pop("memory_format", None)
         other = kwargs.pop("tensor", None)
         if kwargs:
             raise TypeError(f"to() got an unexpected keyword argument '{next(iter(kwargs))}'")
@@ -387,7 +388,9 @@ class Module(StateDict):
                 other = arg
             elif isinstance(arg, (str, int, Device)) and not isinstance(arg, bool):
                 device = arg
-            elif isinstance(arg, bool) or arg is None:  # non_blocking, copy
+            elif isinstance(arg, bool):
+                non_blocking = arg
+            elif arg is None:
                 continue
             else:
                 dtype = arg
@@ -399,7 +402,9 @@ class Module(StateDict):
             )
 
         def convert(t: Tensor) -> Tensor:
-            wanted = {} if device is None else {"device": device}
+            wanted: dict[str, Any] = (
+                {} if device is None else {"device": device, "non_blocking": non_blocking}
+            )
             if dtype is not None and (t.dtype.is_floating_point or t.dtype.is_complex):
                 wanted["dtype"] = dtype
             return t.to(**wanted) if wanted else t

@@ -9,6 +9,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autograd.layers import LAYERS, LayerArray
 from ..autograd.node import Node
+from ..cuda.array import Array
 from ..devices import device as Device
 from ..meta import MetaArray
 from ..tensor import Tensor
@@ -34,19 +35,19 @@ cast_op = Op("cast", _cast_cpu, _cast_cuda, {"x": lambda g, x_dtype: cast_op(g, 
 cast_op.node_name = "ToCopyBackward0"
 
 
-def _move_from_cpu(x: Any, *, device: Device, source: Device) -> Any:
+def _move_from_cpu(x: Any, *, device: Device, source: Device, non_blocking: bool = False) -> Any:
     if device.type == "meta":
         return MetaArray(x.shape, x.dtype)
     from ..cuda.array import from_host
 
-    return np.array(x) if device.type == "cpu" else from_host(np.asarray(x), device.index)
+    return np.array(x) if device.type == "cpu" else from_host(np.asarray(x), device.index, non_blocking)
 
 
-def _move_from_cuda(x: Any, *, device: Device, source: Device) -> Any:
+def _move_from_cuda(x: Any, *, device: Device, source: Device, non_blocking: bool = False) -> Any:
     if device.type == "meta":
         return MetaArray(x.shape, x.dtype)
     if device.type == "cpu":
-        return x.get()
+        return x.get(non_blocking=non_blocking)
     if device.index in (None, x.device):
         return x.copy()
     from ..cuda.array import contiguous, empty
@@ -111,6 +112,10 @@ def to(self: Any, *args: Any, **kwargs: Any) -> Any:
     `to(device, dtype, non_blocking=False, copy=False)`. Returns self if nothing changes and `copy` is False.
     The gradient travels back to the source.
 
+    With `non_blocking=True` the host does not wait for a copy from page-locked memory (see `pin_memory`) to cuda, nor for
+    one from cuda to the CPU, which makes page-locked memory: its values are there after `gg.cuda.synchronize()`, or an
+    event recorded behind it. What is copied from must not be changed before.
+
     >>> import gradgpu as gg
     >>> gg.ones(2).to(gg.float64).dtype
     gradgpu.float64
@@ -121,17 +126,14 @@ def to(self: Any, *args: Any, **kwargs: Any) -> Any:
     for x in args:
         if not isinstance(x, (Tensor, dt.dtype, str, Device, int, type)) and x is not None:
             raise TypeError(f"to() expects a device, a dtype or a Tensor, got {type(x).__name__}")
-    where, what = _target(tuple(a for a in args if not isinstance(a, bool)), kwargs)
+    flags = [a for a in args if isinstance(a, bool)]
+    where, what = _target(tuple(a for a in args if not isinstance(a, bool)) if flags else args, kwargs)
+    non_blocking = bool(kwargs.get("non_blocking") or flags and flags[0])
     t = self
-    if what is not None and t.dtype is not what:
-        if t.dtype.is_complex and what.category in (dt.INTEGER, dt.FLOAT):
-            import warnings
-
-            warnings.warn(
-                "Casting complex values to real discards the imaginary part", UserWarning, stacklevel=2
-            )
-        # No gradient flows through integers.
-        t = cast_op(t if what.category >= dt.FLOAT else t.detach(), dtype=what.np)
+    # Page-locked memory is copied as it is and converted on the device: an array made by converting is not page-locked.
+    late = non_blocking and where is not None and where.type == "cuda"
+    if what is not None and t.dtype is not what and not late:
+        t = _as_dtype(t, what)
     if where is not None:
         here = t.device
         if (
@@ -140,10 +142,24 @@ def to(self: Any, *args: Any, **kwargs: Any) -> Any:
             and where.index != here.index
             and where.type == "cuda"
         ):
-            t = move_op(t, device=where, source=here)
-    if t is self and kwargs.get("copy"):
+            if non_blocking:
+                t = move_op(t, device=where, source=here, non_blocking=True)
+            else:
+                t = move_op(t, device=where, source=here)
+    if what is not None and late and t.dtype is not what:
+        t = _as_dtype(t, what)
+    if t is self and (kwargs.get("copy") or len(flags) > 1 and flags[1]):
         t = clone_op(t)
     return t
+
+
+def _as_dtype(t: Any, what: dt.dtype) -> Any:
+    if t.dtype.is_complex and what.category in (dt.INTEGER, dt.FLOAT):
+        import warnings
+
+        warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3)
+    # No gradient flows through integers.
+    return cast_op(t if what.category >= dt.FLOAT else t.detach(), dtype=what.np)
 
 
 @method
@@ -154,8 +170,8 @@ def cpu(self: Any) -> Any:
 
 @method
 def cuda(self: Any, device: Any = None, non_blocking: bool = False) -> Any:
-    """The tensor on a CUDA device (the current one by default); self if it is there."""
-    return to(self, Device("cuda") if device is None else Device(device))
+    """The tensor on a CUDA device (the current one by default); self if it is there. `non_blocking` as for `to`."""
+    return to(self, Device("cuda") if device is None else Device(device), non_blocking=non_blocking)
 
 
 def _caster(name: str, d: dt.dtype) -> None:
@@ -199,15 +215,47 @@ def contiguous(self: Any, memory_format: Any = None) -> Any:
 
 @method
 def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
-    """Copies `src`, broadcast and converted, into this tensor; the gradient flows to `src`."""
+    """Copies `src`, broadcast and converted, into this tensor; the gradient flows to `src`.
+
+    With `non_blocking=True` the host does not wait for a copy between cuda and a contiguous tensor in page-locked memory
+    (see `pin_memory`); both must stay as they are until the current stream has done its work.
+    """
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'src' must be Tensor, not {type(src).__name__}")
-    values = to(src, self.device, self.dtype)
+    if _copy_across(self, src, non_blocking):
+        return self
+    # What comes to the CPU is read there at once, so that must be waited for.
+    values = to(src, self.device, self.dtype, non_blocking=non_blocking and not self.is_cpu)
     if values is src and src._edge is not None:
         if type(src._edge) is Node:
             keep_original(self, src._edge)
         values = continued(src, "CopyBackwards")  # the copy gets a history, and hooks, of its own
     return inplace("copy_", self, values if values.shape == self.shape else values.expand(self.shape))
+
+
+def _copy_across(target: Any, src: Any, non_blocking: bool) -> bool:
+    """Copies between the host's memory and the device's, with no array between; whether that could be done."""
+    a = target._a
+    up = type(a) is Array and isinstance(src._a, np.ndarray)
+    if not (up or type(src._a) is Array and isinstance(a, np.ndarray)):
+        return False
+    if (
+        not target.is_contiguous()
+        or src._a.shape != a.shape
+        or src._edge is not None
+        or target._edge is not None
+    ):
+        return False
+    base = target._base
+    if base is not None and base._edge is not None or (up and src.dtype is not target.dtype):
+        return False
+    check_writable("copy_", target, src)
+    if up:
+        a.set(src._a, non_blocking)
+    else:
+        to(src, target.dtype)._a.get(target._a, non_blocking)
+    target._bump()
+    return True
 
 
 @method

@@ -29,11 +29,22 @@ def array_on(values: np.ndarray, device: Device) -> Any:
     return from_host(np.asarray(values), device.index)
 
 
-def _finish(array: Any, requires_grad: bool) -> Tensor:
-    t = wrap(array)
+def _finish(array: Any, requires_grad: bool, pin_memory: bool = False) -> Tensor:
+    t = wrap(_pinned(array) if pin_memory else array)
     if requires_grad:
         t.requires_grad = True
     return t
+
+
+def _pinned(array: Any) -> Any:
+    """An array on the CPU in page-locked memory; on 'meta' there is none to choose."""
+    if type(array) is MetaArray:
+        return array
+    if not isinstance(array, (np.ndarray, np.generic)):
+        raise RuntimeError("pin_memory: Only dense CPU tensors can be pinned; leave out device='cuda'")
+    from ..cuda.pinned import copy
+
+    return copy(array)
 
 
 def _first_leaf(data: Any) -> Any:
@@ -112,6 +123,8 @@ def tensor(
     """A new tensor with a copy of `data`: a number, nested sequences, a numpy array or a tensor.
 
     Python floats become the default dtype (float32), ints int64, bools bool; numpy arrays keep their dtype.
+    `pin_memory=True` puts a tensor on the CPU into page-locked memory, as `Tensor.pin_memory` does; other factories have it,
+    too.
 
     Raises:
         ValueError: the sequences are ragged. TypeError: values that are no numbers.
@@ -124,17 +137,14 @@ def tensor(
     d = None if dtype is None else dt.as_dtype(dtype)
     if isinstance(data, Tensor):
         made = data.detach().clone().to(data.device if device is None else Device(device), d or data.dtype)
-        made.requires_grad = requires_grad
-        return made
+        return _finish(made._a, requires_grad, pin_memory)
     if hasattr(data, "__cuda_array_interface__"):
-        made = as_tensor(_foreign(data).clone(), d, device)
-        made.requires_grad = requires_grad
-        return made
+        return _finish(as_tensor(_foreign(data).clone(), d, device)._a, requires_grad, pin_memory)
     where = as_device(device)
     made = array_on(host_array(data, d), where)
     if type(data) is float and where.type == "cpu" and made.dtype != dt.bfloat16.np:
         made = made[()]  # a numpy scalar, whose arithmetic is fast
-    return _finish(made, requires_grad)
+    return _finish(made, requires_grad, pin_memory)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -287,12 +297,21 @@ def _shape(size: tuple, name: str, keyword: Any = None) -> tuple[int, ...]:
     return shape
 
 
-def filled(shape: tuple, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+def filled(
+    shape: tuple, value: Any, dtype: Any, device: Any, requires_grad: bool, pin_memory: bool = False
+) -> Tensor:
     """A tensor of one value (None: uninitialised)."""
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
     where = as_device(device)
-    if where.type == "cpu":
-        made: Any = (
+    if pin_memory and where.type == "cpu":
+        from ..cuda import pinned
+
+        made: Any = pinned.empty(shape, d.np)
+        if value is not None:
+            made.fill(value)
+        pin_memory = False
+    elif where.type == "cpu":
+        made = (
             np.empty(shape, d.np)
             if value is None
             else np.zeros(shape, d.np)
@@ -312,7 +331,7 @@ def filled(shape: tuple, value: Any, dtype: Any, device: Any, requires_grad: boo
                 if value == 0
                 else array.full(shape, value, d.np, where.index)
             )
-    return _finish(made, requires_grad)
+    return _finish(made, requires_grad, pin_memory)
 
 
 def zeros(
@@ -322,6 +341,7 @@ def zeros(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """A tensor of zeros.
 
@@ -330,7 +350,7 @@ def zeros(
     tensor([[0., 0.],
             [0., 0.]])
     """
-    made = filled(_shape(sizes, "zeros", size), 0, dtype, device, requires_grad)
+    made = filled(_shape(sizes, "zeros", size), 0, dtype, device, requires_grad, pin_memory)
     return made if out is None else _into("zeros", out, made)
 
 
@@ -341,9 +361,10 @@ def ones(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """A tensor of ones."""
-    made = filled(_shape(sizes, "ones", size), 1, dtype, device, requires_grad)
+    made = filled(_shape(sizes, "ones", size), 1, dtype, device, requires_grad, pin_memory)
     return made if out is None else _into("ones", out, made)
 
 
@@ -352,7 +373,7 @@ def empty(
     pin_memory: bool = False, memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """An uninitialised tensor."""
-    made = filled(_shape(sizes, "empty", size), None, dtype, device, requires_grad)
+    made = filled(_shape(sizes, "empty", size), None, dtype, device, requires_grad, pin_memory)
     return made if out is None else _into("empty", out, made)
 
 
@@ -364,6 +385,7 @@ def full(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """A tensor of `fill_value`; the dtype follows from it if not given."""
     if isinstance(fill_value, Tensor):
@@ -376,6 +398,7 @@ def full(
         dtype,
         device,
         requires_grad,
+        pin_memory,
     )
     return made if out is None else _into("full", out, made)
 
@@ -386,9 +409,10 @@ def _into(name: str, out: Any, made: Tensor) -> Tensor:
     return write_out(name, out, made.to(out.dtype))
 
 
-def _like(input: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+def _like(input: Any, value: Any, dtype: Any, device: Any, requires_grad: bool, pin_memory: bool) -> Tensor:
     where = input.device if device is None else device
-    return _beside(input, filled(tuple(input.shape), value, dtype or input.dtype, where, requires_grad))
+    made = filled(tuple(input.shape), value, dtype or input.dtype, where, requires_grad, pin_memory)
+    return _beside(input, made)
 
 
 def _beside(input: Any, made: Tensor) -> Tensor:
@@ -404,10 +428,11 @@ def zeros_like(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
     """Zeros of the shape, dtype and device of `input`."""
-    return _like(input, 0, dtype, device, requires_grad)
+    return _like(input, 0, dtype, device, requires_grad, pin_memory)
 
 
 def ones_like(
@@ -416,10 +441,11 @@ def ones_like(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
     """Ones of the shape, dtype and device of `input`."""
-    return _like(input, 1, dtype, device, requires_grad)
+    return _like(input, 1, dtype, device, requires_grad, pin_memory)
 
 
 def empty_like(
@@ -428,10 +454,11 @@ def empty_like(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
     """An uninitialised tensor of the shape, dtype and device of `input`."""
-    return _like(input, None, dtype, device, requires_grad)
+    return _like(input, None, dtype, device, requires_grad, pin_memory)
 
 
 def full_like(
@@ -441,10 +468,11 @@ def full_like(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
     """`fill_value` in the shape, dtype and device of `input`."""
-    return _like(input, fill_value, dtype, device, requires_grad)
+    return _like(input, fill_value, dtype, device, requires_grad, pin_memory)
 
 
 def arange(
@@ -456,6 +484,7 @@ def arange(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Numbers from `start` (0 if only one bound is given) up to and without `end`, in steps of `step`.
 
@@ -490,7 +519,7 @@ def arange(
             first, last, stride = start, int(end), step
     count = max(0, math.ceil((last - first) / stride))
     values = (start + step * np.arange(count)).astype(d.np)
-    made = _finish(array_on(values, as_device(device)), requires_grad)
+    made = _finish(array_on(values, as_device(device)), requires_grad, pin_memory)
     return made if out is None else _into("arange", out, made)
 
 
@@ -515,6 +544,7 @@ def linspace(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """`steps` evenly spaced numbers from `start` to `end`, both included.
 
@@ -524,7 +554,7 @@ def linspace(
     """
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
     values = _spaced("linspace", start, end, steps).astype(d.np)
-    made = _finish(array_on(values, as_device(device)), requires_grad)
+    made = _finish(array_on(values, as_device(device)), requires_grad, pin_memory)
     return made if out is None else _into("linspace", out, made)
 
 
@@ -537,6 +567,7 @@ def logspace(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """`base` to the powers `linspace(start, end, steps)`.
 
@@ -546,12 +577,13 @@ def logspace(
     """
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
     values = float(base) ** _spaced("logspace", start, end, steps)
-    return _finish(array_on(values.astype(d.np), as_device(device)), requires_grad)
+    return _finish(array_on(values.astype(d.np), as_device(device)), requires_grad, pin_memory)
 
 
 def eye(
-    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """The n × m matrix with ones on the diagonal.
 
     >>> import gradgpu as gg
@@ -563,14 +595,20 @@ def eye(
         if size is not None and size < 0:
             raise RuntimeError(f"eye: {name} must be greater or equal to 0, got {size}")
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
-    return _finish(array_on(np.eye(n, m).astype(d.np), as_device(device)), requires_grad)
+    return _finish(array_on(np.eye(n, m).astype(d.np), as_device(device)), requires_grad, pin_memory)
 
 
 def scalar_tensor(
-    value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """A 0-dim tensor of the default dtype."""
-    return tensor(value, dtype=dtype or dt.get_default_dtype(), device=device, requires_grad=requires_grad)
+    d = dtype or dt.get_default_dtype()
+    return tensor(value, dtype=d, device=device, requires_grad=requires_grad, pin_memory=pin_memory)
 
 
 def legacy_constructor(data: Sequence, device: Any) -> Any:
@@ -586,12 +624,12 @@ def legacy_constructor(data: Sequence, device: Any) -> Any:
 
 def _new_method(name: str, function: Any) -> None:
     def make(
-        self: Any, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
-    ) -> Tensor:
+        self: Any, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
+    ) -> Tensor:  # fmt: skip
         if dtype is None:
             dtype = self.dtype
         where = self.device if device is None else device
-        made = function(*args, dtype=dtype, device=where, requires_grad=requires_grad)
+        made = function(*args, dtype=dtype, device=where, requires_grad=requires_grad, pin_memory=pin_memory)
         return made if name == "new_tensor" else _beside(self, made)
 
     make.__name__ = name

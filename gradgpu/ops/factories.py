@@ -69,7 +69,7 @@ def empty_strided(
             f"empty_strided: sizes and strides must not be negative, got {list(size)}, {list(stride)}"
         )
     needed = sum([(n - 1) * s for n, s in zip(size, stride)]) + 1 if math.prod(size) else 0
-    flat = empty(needed, dtype=dtype, device=device)
+    flat = empty(needed, dtype=dtype, device=device, pin_memory=pin_memory)
     made = wrap(strided_op(flat, size=size, stride=stride, offset=0)._a)
     return made.requires_grad_(requires_grad)
 
@@ -89,7 +89,7 @@ def empty_permuted(
         raise RuntimeError(
             f"empty_permuted: physical_layout must name each of the {len(size)} dimensions once, got {order}"
         )
-    dense = empty([size[d] for d in order], dtype=dtype, device=device)
+    dense = empty([size[d] for d in order], dtype=dtype, device=device, pin_memory=pin_memory)
     inverse = tuple([order.index(d) for d in np.arange(len(order))])
     return wrap(permute_op(dense, dims=inverse)._a).requires_grad_(requires_grad)
 

@@ -61,7 +61,7 @@ FAMILIES = {
         "absolute_ acosh_ apply_ arccos arccos_ arccosh arccosh_ arcsin arcsin_ arcsinh arcsinh_ arctan arctan2 arctan2_ arctan_ "
         "arctanh arctanh_ asinh_ atan2_ atanh_ bitwise_left_shift_ bitwise_not_ bitwise_right_shift_ erfc_ greater_ "
         "conj_physical_ dim_order greater_equal_ is_neg is_pinned is_set_to less_ less_equal_ logical_xor_ map2_ map_ negative_ new_empty_strided nonzero_static resolve_neg "
-        "not_equal_ pin_memory prelu resize_as_ true_divide_ unsafe_chunk unsafe_split unsafe_split_with_sizes where",
+        "not_equal_ pin_memory prelu record_stream resize_as_ true_divide_ unsafe_chunk unsafe_split unsafe_split_with_sizes where",
     ),
     "products": (
         "addbmm addr adjoint chain_matmul cross frobenius_norm ger norm_except_dim nuclear_norm",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..cuda import in_flight, pinned
+from ..cuda.array import Array
+from ..devices import device as Device
 from ..tensor import Tensor, wrap
 from .inplace import check_writable, inplace
 from .join import chunk, split
@@ -96,21 +100,89 @@ def resize_as_(self: Tensor, other: Tensor, *, memory_format: Any = None) -> Ten
 
 @method
 def is_pinned(self: Tensor, device: Any = None) -> bool:
-    """Whether the memory is page-locked: it never is, copies go through pageable memory."""
-    return False
+    """Whether the tensor lies in page-locked memory, as `pin_memory` makes it; so do the views of such a tensor.
+
+    >>> import gradgpu as gg
+    >>> gg.ones(2).is_pinned()
+    False
+    """
+    _refuse_device("is_pinned", device)
+    self._materialise()
+    return isinstance(self._a, np.ndarray) and pinned.is_pinned(self._a)
 
 
 @method
 def pin_memory(self: Tensor, device: Any = None) -> Tensor:
-    """The tensor itself: copies to a GPU go through pageable memory."""
+    """The tensor in page-locked host memory, which a GPU reads and writes by itself: self if it lies there, else a copy.
+
+    Copies between such a tensor and cuda are faster, and with `non_blocking=True` the host does not wait for them:
+    `x.pin_memory().to('cuda', non_blocking=True)`. The memory comes from a pool, and goes back to it when the tensor is
+    gone and no copy needs it. The gradient flows through.
+
+    Raises:
+        RuntimeError: the tensor is not on the CPU, or there is no CUDA device.
+
+    >>> import gradgpu as gg
+    >>> x = gg.arange(3.).pin_memory()
+    >>> x.is_pinned(), x[1:].is_pinned(), x.pin_memory() is x
+    (True, True, True)
+    >>> x.to("cuda", non_blocking=True)
+    tensor([0., 1., 2.], device='cuda:0')
+    """
+    _refuse_device("pin_memory", device)
     if not self.is_cpu:
-        raise RuntimeError(f"cannot pin 'gradgpu.{self.device}' only dense CPU tensors can be pinned")
-    return self
+        kind = "gradgpu.MetaTensor" if self.is_meta else self.type()
+        raise RuntimeError(f"cannot pin '{kind}' only dense CPU tensors can be pinned")
+    if self.is_pinned():
+        return self
+    return wrap(pinned.empty(self.shape, self.dtype.np)).copy_(self)
+
+
+def _refuse_device(name: str, device: Any) -> None:
+    if device is not None:
+        warnings.warn(
+            f"The argument 'device' of Tensor.{name}() is deprecated. Please do not pass this argument.",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+        if Device(device).type != "cuda":
+            raise RuntimeError(f"{name}: page-locked memory is for a CUDA device, not for {device!r}")
+
+
+@method
+def record_stream(self: Tensor, stream: Any) -> None:
+    """Notes that `stream`, another than the one that was current when this cuda tensor was made, works on it.
+
+    The memory of a tensor that is gone serves the next one made on the same stream; work of another stream may then still
+    read or write it. After this call the memory is free only when the work is done that `stream` has at the time when the
+    last tensor on the memory is gone.
+
+    Raises:
+        RuntimeError: the tensor is not on cuda. TypeError: `stream` is no `gg.cuda.Stream`.
+
+    >>> import gradgpu as gg
+    >>> x, side = gg.ones(3, device="cuda"), gg.cuda.Stream()
+    >>> side.wait_stream(gg.cuda.current_stream())
+    >>> with gg.cuda.stream(side):
+    ...     y = x * 2
+    >>> x.record_stream(side)
+    >>> del x
+    """
+    from ..cuda.stream import Stream
+
+    if not isinstance(stream, Stream):
+        raise TypeError(f"record_stream: expected a gradgpu.cuda.Stream, got {type(stream).__name__}")
+    if type(self._a) is not Array:
+        raise RuntimeError(
+            f"record_stream: only tensors on cuda are used by streams, this one is on {self.device}"
+        )
+    in_flight.use_on(self._a.mem, stream._device, stream._raw)
 
 
 @method
 def new_empty_strided(
-    self: Tensor, size: Sequence[int], stride: Sequence[int], dtype: Any = None, device: Any = None, requires_grad: bool = False
+    self: Tensor, size: Sequence[int], stride: Sequence[int], dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """As `empty_strided`, with this tensor's dtype and device unless given."""
     from .factories import empty_strided
@@ -121,6 +193,7 @@ def new_empty_strided(
         dtype=self.dtype if dtype is None else dtype,
         device=self.device if device is None else device,
         requires_grad=requires_grad,
+        pin_memory=pin_memory,
     )
 
 

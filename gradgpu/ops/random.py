@@ -132,9 +132,11 @@ def _factory(
     device: Any,
     requires_grad: bool,
     generator: Generator | None,
+    pin_memory: bool,
 ) -> Tensor:
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
-    return _finish(_draw(op, kind, shape, d, as_device(device), generator, 1.0, 0.0), requires_grad)
+    made = _draw(op, kind, shape, d, as_device(device), generator, 1.0, 0.0)
+    return _finish(made, requires_grad, pin_memory)
 
 
 def rand(
@@ -152,7 +154,9 @@ def rand(
     >>> gg.rand(2, 3).shape
     gradgpu.Size([2, 3])
     """
-    return _factory("rand", "uniform", _shape(sizes, "rand", size), dtype, device, requires_grad, generator)
+    return _factory(
+        "rand", "uniform", _shape(sizes, "rand", size), dtype, device, requires_grad, generator, pin_memory
+    )
 
 
 def randn(
@@ -170,7 +174,9 @@ def randn(
     >>> gg.randn(4, dtype=gg.float64).dtype
     gradgpu.float64
     """
-    return _factory("randn", "normal", _shape(sizes, "randn", size), dtype, device, requires_grad, generator)
+    return _factory(
+        "randn", "normal", _shape(sizes, "randn", size), dtype, device, requires_grad, generator, pin_memory
+    )
 
 
 def randint(
@@ -182,6 +188,7 @@ def randint(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Integers in [low, high), int64 unless `dtype` says otherwise: `randint(high, size)` or `randint(low, high, size)`.
 
@@ -200,7 +207,7 @@ def randint(
     made = _integers(
         "randint", _shape(tuple(size), "randint"), d, as_device(device), generator, int(low), int(high)
     )
-    return _finish(made, requires_grad)
+    return _finish(made, requires_grad, pin_memory)
 
 
 def randperm(
@@ -227,7 +234,7 @@ def randperm(
     made = argsort(wrap(keys))
     if dtype is not None:
         made = made.to(dt.as_dtype(dtype))
-    return made.requires_grad_() if requires_grad else made
+    return _finish(made._a, requires_grad, pin_memory)
 
 
 def rand_like(
@@ -260,7 +267,7 @@ def randint_like(
 
 
 def _as(input: Any, dtype: Any, device: Any, requires_grad: bool, others: dict) -> dict:
-    unknown = set(others) - {"memory_format", "generator"}
+    unknown = set(others) - {"memory_format", "generator", "pin_memory"}
     if unknown:
         raise TypeError(f"unexpected keyword arguments {sorted(unknown)}")
     return {
@@ -268,6 +275,7 @@ def _as(input: Any, dtype: Any, device: Any, requires_grad: bool, others: dict) 
         "device": input.device if device is None else device,
         "requires_grad": requires_grad,
         "generator": others.get("generator"),
+        "pin_memory": bool(others.get("pin_memory")),
     }
 
 
@@ -280,6 +288,7 @@ def normal(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Normal numbers. `mean` and `std` are numbers (then `size` is needed) or tensors that broadcast together.
 
@@ -296,7 +305,7 @@ def normal(
         array = _draw(
             "normal", "normal", _shape(tuple(size), "normal"), d, as_device(device), generator, std, mean
         )
-        return _finish(array, requires_grad)
+        return _finish(array, requires_grad, pin_memory)
     from .shape import broadcast_shapes
 
     like = tensors[0].detach()

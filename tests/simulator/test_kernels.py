@@ -293,6 +293,30 @@ def test_memory_is_counted(sim):
     assert sim.alloc(0).ptr == 0
 
 
+def test_garbage_is_collected_before_memory_runs_out():
+    """Memory that only a cycle of references holds, and memory that a stream has used and nobody else holds."""
+    program = """
+import gradgpu as gg
+gg.cuda.use_simulator()
+def make(n=700):
+    return gg.empty(n, dtype=gg.uint8, device="cuda")
+
+make().record_stream(gg.cuda.Stream())
+make()
+cycle = [make()]
+cycle.append(cycle)
+del cycle
+make()
+try:
+    make(1001)
+except MemoryError:
+    print("so")
+"""
+    env = {**os.environ, "GRADGPU_CUDASIM_MEMORY": "1000"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env)
+    assert done.stdout == "so\n", done.stderr
+
+
 def test_many_arrays(sim):
     """More arrays than the operating system has guard pages for."""
     arrays = [sim.alloc(8) for _ in range(40000)]

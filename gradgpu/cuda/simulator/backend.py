@@ -6,11 +6,14 @@ what a capture records.
 
 from __future__ import annotations
 
+import bisect
 import ctypes
+import gc
 import itertools
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -150,6 +153,9 @@ class Memory:
     def __init__(self, size: int, pool: MemoryPool | None = None):
         self.size, self.pool, self.ptr = size, pool, 0
         self.ptr = _alloc(size, getattr(_local, "device", 0))
+        if not self.ptr and size:
+            gc.collect()  # as CuPy does: memory that reference cycles hold is free after that
+            self.ptr = _alloc(size, getattr(_local, "device", 0))
         if not self.ptr and size:
             info = memory_info()
             raise MemoryError(
@@ -362,6 +368,23 @@ def _check(ptr: int, nbytes: int, what: str) -> None:
         )
 
 
+_pinned: list[tuple[int, int]] = []  # (address, bytes) of live page-locked memory, sorted
+
+
+def alloc_pinned(nbytes: int) -> np.ndarray:
+    """Ordinary memory, of which `is_pinned` knows: copies happen at once, wherever they come from."""
+    made = np.empty(nbytes, np.uint8)
+    place = (made.ctypes.data, nbytes)
+    bisect.insort(_pinned, place)
+    weakref.finalize(made, _pinned.remove, place).atexit = False
+    return made
+
+
+def is_pinned(ptr: int) -> bool:
+    at = bisect.bisect_right(_pinned, (ptr, _total)) - 1
+    return at >= 0 and ptr < sum(_pinned[at])
+
+
 def to_device(dst_ptr: int, src: np.ndarray, stream_ptr: int) -> None:
     if _capturing:
         _refuse_capture(stream_ptr, "to_device")
@@ -373,12 +396,20 @@ def to_device(dst_ptr: int, src: np.ndarray, stream_ptr: int) -> None:
     _mark(dst_ptr, nbytes)
 
 
+to_device_async = to_device
+
+
 def to_host(dst: np.ndarray, src_ptr: int, stream_ptr: int) -> None:
     if _capturing:
         _refuse_capture(stream_ptr, "to_host")
+    if not dst.flags.c_contiguous:
+        raise ValueError("to_host: the host array must be in C order; use numpy.ascontiguousarray first")
     nbytes = dst.nbytes
     _check(src_ptr, nbytes, "a copy to the host")
     ctypes.memmove(dst.ctypes.data, src_ptr, nbytes)
+
+
+to_host_async = to_host
 
 
 def copy(dst_ptr: int, src_ptr: int, nbytes: int, stream_ptr: int) -> None:
