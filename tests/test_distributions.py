@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 
 import gradgpu as gg
@@ -325,7 +327,7 @@ def test_bad_arguments(device: str) -> None:
         Normal(on(device, 1.0), 1.0).log_prob(1.0)
     with pytest.raises(NotImplementedError, match="no rsample"):
         Bernoulli(on(device, 0.5)).rsample()
-    with pytest.raises(TypeError, match="numbers or Tensors, got str"):
+    with pytest.raises(ValueError, match="numbers or Tensors, got str"):
         Normal("0", 1.0)
 
 
@@ -361,3 +363,57 @@ def test_single_counts(device: str) -> None:
     ):  # fmt: skip
         drawn = made.sample()
         assert drawn.shape == () and drawn.device.type == device and drawn.item() == int(drawn.item()) >= 0
+
+
+def test_utils_for_distributions_of_ones_own(device: str) -> None:
+    from gradgpu.distributions.utils import (
+        _standard_normal,
+        _sum_rightmost,
+        broadcast_all,
+        clamp_probs,
+        lazy_property,
+        logits_to_probs,
+        probs_to_logits,
+        tril_matrix_to_vec,
+        vec_to_tril_matrix,
+    )  # fmt: skip
+
+    x = gg.tensor([[0.25, 0.75], [1.0, 0.0]], device=device)
+    a, b = broadcast_all(x, 2.0)
+    assert b.shape == (2, 2) and b.device.type == device and a.dtype is b.dtype
+    with pytest.raises(ValueError, match="str"):
+        broadcast_all("x", 1.0)
+    for binary in (True, False):
+        back = logits_to_probs(probs_to_logits(x, binary), binary)
+        np.testing.assert_allclose(back.numpy(force=True), x.numpy(force=True), atol=1e-6)
+    assert float(clamp_probs(x).min()) == float(clamp_probs(1 - x).min()) == gg.finfo(gg.float32).eps
+    assert _sum_rightmost(x, 1).tolist() == [1.0, 1.0] and _sum_rightmost(x, 0) is x
+    assert _standard_normal((3, 2), gg.float64, x.device).shape == (3, 2)
+    m = gg.arange(9.0, device=device).reshape(3, 3)
+    for diag in (-2, -1, 0, 1, 2):
+        vec = tril_matrix_to_vec(m, diag)
+        assert vec.tolist() == m.numpy(force=True)[np.tril_indices(3, diag)].tolist()
+        back = vec_to_tril_matrix(vec.expand(2, -1), diag)
+        assert back.tolist() == [np.tril(m.numpy(force=True), diag).tolist()] * 2
+    with pytest.raises(ValueError, match="diag"):
+        tril_matrix_to_vec(m, 3)
+    with pytest.raises(ValueError, match="square"):
+        vec_to_tril_matrix(gg.zeros(5, device=device))
+
+    class Scale:
+        calls = 0
+
+        def __init__(self, value: Any) -> None:
+            self.value = value
+
+        @lazy_property
+        def squared(self) -> Any:
+            """The square."""
+            self.calls += 1
+            return self.value**2
+
+    with gg.no_grad():
+        scale = Scale(x.clone().requires_grad_())
+        first = scale.squared
+    assert first is scale.squared and scale.calls == 1 and first.requires_grad
+    assert isinstance(Scale.squared, lazy_property) and Scale.squared.__doc__ == "The square."

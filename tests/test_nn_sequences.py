@@ -507,3 +507,25 @@ def test_names_of_the_weights() -> None:
     for name in gru._flat_weights_names:
         nn.init.zeros_(gru._parameters[name])
     assert gru(gg.ones(2, 3))[0].abs().sum() == 0
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_recurrent_layers_run_with_given_weights(kind: str, device: str) -> None:
+    gg.manual_seed(0)
+    net = getattr(nn, kind)(2, 3).to(device)
+    other = getattr(nn, kind)(2, 3).to(device)
+    x = gg.randn(4, 1, 2, device=device)
+    own, expected = net(x)[0], other(x)[0]
+    fast = [(p.detach() * 1).requires_grad_() for p in other.parameters()]
+    net._flat_weights = fast
+    np.testing.assert_array_equal(net(x)[0].tolist(), expected.tolist())
+    net(x)[0].sum().backward()
+    assert all(w.grad is not None for w in fast) and all(p.grad is None for p in net.parameters())
+    assert all(a is b for a, b in zip(net._flat_weights, fast, strict=True))
+    net.weight_ih_l0 = other.weight_ih_l0  # one weight less is given
+    assert net._flat_weights[0] is other.weight_ih_l0 and net._flat_weights[1] is fast[1]
+    restored = getattr(nn, kind)(2, 3).to(device)
+    restored._flat_weights = fast
+    restored.to(gg.float32)  # converting makes the list anew
+    assert all(a is b for a, b in zip(restored._flat_weights, restored.parameters(), strict=True))
+    assert own.shape == expected.shape

@@ -630,3 +630,15 @@ def test_hooks_of_an_optimizers_state():
     optimizer.load_state_dict(state)
     assert seen[4:] == ["first", optim.Adam]
     assert copy.deepcopy(optimizer).state_dict().keys() == {"state", "param_groups"}
+
+
+def test_adagrad_has_its_sums_before_the_first_step(device: str) -> None:
+    p = gg.ones(3, device=device, requires_grad=True)
+    optimizer = optim.Adagrad([p], lr=0.5, initial_accumulator_value=1.0)
+    assert optimizer.state[p]["step"].item() == 0 and optimizer.state[p]["sum"].tolist() == [1.0] * 3
+    assert optimizer.state[p]["sum"].device == p.device
+    optimizer.share_memory()
+    p.grad = gg.tensor([0.0, 1.0, 2.0], device=device)
+    optimizer.step()
+    assert optimizer.state[p]["step"].item() == 1 and optimizer.state[p]["sum"].tolist() == [1.0, 2.0, 5.0]
+    np.testing.assert_allclose(p.tolist(), [1.0, 1 - 0.5 / 2**0.5, 1 - 1 / 5**0.5], rtol=1e-6)

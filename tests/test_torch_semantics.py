@@ -723,3 +723,73 @@ def test_functions_of_empty_batches(device: str) -> None:
     assert F.pixel_shuffle(x[..., 0], 2).shape == (0, 1, 12, 12)
     assert F.pixel_unshuffle(x[..., 0], 2).shape == (0, 16, 3, 3)
     assert F.pixel_shuffle(gg.ones(1, 0, 1, 1, device=device), 1).shape == (1, 0, 1, 1)
+
+
+# ---- what older scripts write ----
+def test_numbers_before_the_operands(device: str) -> None:
+    x, y = on(device, [1.0, 1.0]), on(device, [2.0, 4.0])
+    a, m = on(device, [1.0, 1.0]), on(device, [[1.0, 2.0], [3.0, 4.0]])
+    batch = m.reshape(1, 2, 2)
+    for made, expected in (
+        (lambda: x.add(3, y), [7, 13]),
+        (lambda: gg.sub(x, 3, y), [-5, -11]),
+        (lambda: gg.addcmul(x, 2, y, y), [9, 33]),
+        (lambda: x.addcdiv(0.5, y, y), [1.5, 1.5]),
+        (lambda: x.clone().add_(-0.5, y), [0, -1]),
+        (lambda: x.clone().addcmul_(2, y, y), [9, 33]),
+        (lambda: x.clone().addcdiv_(0.5, y, y), [1.5, 1.5]),
+        (lambda: x.addmv(2, m, y), [12, 24]),
+        (lambda: m.addmm(2, 3, m, m), [[23, 34], [51, 74]]),
+        (lambda: gg.addmm(2, m, 3, m, m), [[23, 34], [51, 74]]),
+        (lambda: m.clone().addmm_(2, m, m), [[9, 14], [21, 30]]),
+        (lambda: m.addr(2, x, y), [[4, 8], [8, 12]]),
+        (lambda: batch.baddbmm(2, batch, batch), [[[9, 14], [21, 30]]]),
+        (lambda: m.addbmm(2, batch, batch), [[9, 14], [21, 30]]),
+    ):
+        with pytest.warns(UserWarning, match="numbers before its operands"):
+            found = made()
+        check(found, expected)
+    with pytest.raises(TypeError, match="add"):
+        x.add(y, 2)
+    with pytest.raises(TypeError, match="addcmul"):
+        x.addcmul(y, y, 2)
+    with pytest.raises(TypeError, match="addmm"):
+        m.addmm(1, 2, 3, m, m)
+    with pytest.raises(TypeError, match="addcdiv"):
+        x.addcdiv("2", y, y)
+    check(a, [1, 1])
+
+
+def test_gradients_of_the_older_form(device: str) -> None:
+    x, y = on(device, [1.0, 2.0], requires_grad=True), on(device, [3.0, 4.0], requires_grad=True)
+    with pytest.warns(UserWarning, match="alpha=2"):
+        gg.add(x, 2, y).sum().backward()
+    check(x.grad, [1, 1])
+    check(y.grad, [2, 2])
+
+
+def test_where_takes_bytes_for_bools(device: str) -> None:
+    mask, x = on(device, [1, 0, 2], dtype=gg.uint8), on(device, [1.0, 2.0, 3.0], requires_grad=True)
+    with pytest.warns(UserWarning, match="uint8"):
+        found = gg.where(mask, x, 0.0)
+    check(found, [1, 0, 3])
+    found.sum().backward()
+    check(x.grad, [1, 0, 1])
+    with pytest.raises(RuntimeError, match="boolean"):
+        gg.where(mask.int(), x, 0.0)
+
+
+def test_bounds_of_randint_like(device: str) -> None:
+    x = on(device, [0.0] * 50)
+    for made in (gg.randint_like(x, 2), gg.randint_like(x, high=2), gg.randint_like(x, 0, 2), gg.randint_like(x, low=0, high=2)):  # fmt: skip
+        assert sorted(set(made.tolist())) == [0.0, 1.0] and made.device.type == device
+    with pytest.raises(TypeError, match="bound"):
+        gg.randint_like(x)
+
+
+def test_vmap_at_its_older_home() -> None:
+    from gradgpu._vmap_internals import _vmap
+
+    check(_vmap(gg.dot)(on("cpu", [[1.0, 2.0], [3.0, 4.0]]), on("cpu", [[1.0, 1.0], [2.0, 0.0]])), [3, 6])
+    with pytest.raises(NotImplementedError, match="None"):
+        _vmap(gg.dot, allow_none_pass_through=True)

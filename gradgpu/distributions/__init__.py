@@ -24,6 +24,7 @@ from . import (
     relaxed,
     transformed_distribution,
     transforms,
+    utils,
 )
 from .bernoulli import Bernoulli
 from .categorical import Categorical

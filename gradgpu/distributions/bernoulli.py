@@ -6,24 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..autograd import no_grad
-from ..dtypes import finfo
 from ..nn.functional import binary_cross_entropy_with_logits
 from ..ops.random import bernoulli
 from ..tensor import Tensor
 from . import constraints
-from .distribution import Distribution, broadcast_all
+from .distribution import Distribution
+from .utils import broadcast_all, probs_to_logits
 
 
 def one_of(name: str, probs: Any, logits: Any) -> None:
     """Raises unless exactly one of the two is given."""
     if (probs is None) == (logits is None):
         raise ValueError(f"{name}: either `probs` or `logits` must be specified, but not both")
-
-
-def clamp_probs(probs: Tensor) -> Tensor:
-    """Probabilities at least a rounding error away from 0 and 1: their logarithms are finite."""
-    eps = finfo(probs.dtype).eps
-    return probs.clamp(min=eps, max=1 - eps)
 
 
 class Bernoulli(Distribution):
@@ -56,8 +50,7 @@ class Bernoulli(Distribution):
         if name == "probs" and "logits" in vars(self):
             return self.logits.sigmoid()
         if name == "logits" and "probs" in vars(self):
-            probs = clamp_probs(self.probs)
-            return probs.log() - (-probs).log1p()
+            return probs_to_logits(self.probs, is_binary=True)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property

@@ -13,9 +13,10 @@ from ..ops.shape import broadcast_shapes
 from ..ops.softmax import softmax
 from ..tensor import Tensor
 from . import constraints
-from .bernoulli import clamp_probs, one_of
+from .bernoulli import one_of
 from .constraints import Constraint
 from .distribution import Distribution
+from .utils import probs_to_logits
 
 
 class Categorical(Distribution):
@@ -56,7 +57,7 @@ class Categorical(Distribution):
         if name == "probs" and "logits" in vars(self):
             return softmax(self.logits, -1)
         if name == "logits" and "probs" in vars(self):
-            return clamp_probs(self.probs).log()
+            return probs_to_logits(self.probs)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property

@@ -15,11 +15,12 @@ from ..ops.pointwise import where
 from ..ops.random import rand
 from ..tensor import Tensor
 from . import constraints
-from .bernoulli import clamp_probs, one_of
+from .bernoulli import one_of
 from .categorical import Categorical
 from .constraints import Constraint
-from .distribution import Distribution, ExponentialFamily, broadcast_all
+from .distribution import Distribution, ExponentialFamily
 from .draws import binomial, poisson, standard_gamma
+from .utils import broadcast_all, probs_to_logits
 
 
 class _ByProbs(Distribution):
@@ -33,8 +34,7 @@ class _ByProbs(Distribution):
         if name == "probs" and "logits" in vars(self):
             return self.logits.sigmoid()
         if name == "logits" and "probs" in vars(self):
-            probs = clamp_probs(self.probs)
-            return probs.log() - (-probs).log1p()
+            return probs_to_logits(self.probs, is_binary=True)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property

@@ -14,8 +14,9 @@ from ..ops.random import rand
 from ..ops.softmax import softmax
 from ..tensor import Tensor
 from . import constraints
-from .distribution import Distribution, ExponentialFamily, broadcast_all
+from .distribution import Distribution, ExponentialFamily
 from .draws import standard_gamma
+from .utils import broadcast_all
 
 _EULER = 0.5772156649015329
 

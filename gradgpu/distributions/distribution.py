@@ -7,26 +7,11 @@ from typing import Any, TypeVar
 
 from ..autograd import no_grad
 from ..autograd.layers import outermost
-from ..dtypes import get_default_dtype
-from ..ops.creation import tensor
-from ..ops.shape import broadcast_tensors
 from ..tensor import Size, Tensor
 from .constraints import Constraint
 
 D = TypeVar("D", bound="Distribution")
 _validate = __debug__
-
-
-def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
-    """Numbers and tensors as tensors of one shape; numbers take the dtype and device of the first tensor."""
-    like = next((v for v in values if isinstance(v, Tensor)), None)
-    for v in values:
-        if not isinstance(v, (Tensor, int, float)):
-            raise TypeError(f"a distribution's parameters must be numbers or Tensors, got {type(v).__name__}")
-    dtype = like.dtype if like is not None and like.is_floating_point() else get_default_dtype()
-    device = None if like is None else like.device
-    made = [v if isinstance(v, Tensor) else tensor(float(v), dtype=dtype, device=device) for v in values]
-    return tuple(broadcast_tensors(*made))
 
 
 class Distribution:

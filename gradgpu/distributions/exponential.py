@@ -8,7 +8,8 @@ from typing import Any
 from ..ops.pointwise import expm1, log1p
 from ..tensor import Tensor
 from . import constraints
-from .distribution import Distribution, broadcast_all
+from .distribution import Distribution
+from .utils import broadcast_all
 
 
 class Exponential(Distribution):

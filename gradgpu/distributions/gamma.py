@@ -9,8 +9,9 @@ from ..ops.elementary import xlogy
 from ..ops.pointwise import where
 from ..tensor import Tensor
 from . import constraints
-from .distribution import Distribution, ExponentialFamily, broadcast_all
+from .distribution import Distribution, ExponentialFamily
 from .draws import gammainc, standard_gamma
+from .utils import broadcast_all
 
 
 class Gamma(ExponentialFamily):

@@ -9,11 +9,7 @@ from ..tensor import Tensor
 from . import constraints
 from .constraints import Constraint
 from .distribution import Distribution
-
-
-def sum_rightmost(value: Tensor, ndims: int) -> Tensor:
-    """The sum over the last `ndims` dimensions."""
-    return value.sum(tuple(range(-ndims, 0))) if ndims else value
+from .utils import _sum_rightmost
 
 
 class Independent(Distribution):
@@ -89,11 +85,11 @@ class Independent(Distribution):
     def log_prob(self, value: Any) -> Tensor:
         """The sum of the base's over the event."""
         self._validate_sample(value)
-        return sum_rightmost(self.base_dist.log_prob(value), self.reinterpreted_batch_ndims)
+        return _sum_rightmost(self.base_dist.log_prob(value), self.reinterpreted_batch_ndims)
 
     def entropy(self) -> Tensor:
         """The sum of the base's over the event."""
-        return sum_rightmost(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
+        return _sum_rightmost(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
 
     def __repr__(self) -> str:
         return f"Independent({self.base_dist!r}, {self.reinterpreted_batch_ndims})"

@@ -17,7 +17,7 @@ from .dirichlet import Beta, Dirichlet
 from .distribution import Distribution
 from .exponential import Exponential
 from .gamma import Gamma
-from .independent import Independent, sum_rightmost
+from .independent import Independent
 from .laplace import Laplace
 from .location_scale import EULER, Cauchy, Gumbel, HalfNormal
 from .multivariate_normal import MultivariateNormal, half_log_det, mahalanobis
@@ -26,6 +26,7 @@ from .one_hot_categorical import OneHotCategorical
 from .power_law import Pareto
 from .transformed_distribution import LogNormal, TransformedDistribution
 from .uniform import Uniform
+from .utils import _sum_rightmost
 
 Formula = TypeVar("Formula", bound=Callable[..., Tensor])
 _formulas: dict[tuple[type, type], Callable[..., Tensor]] = {}
@@ -263,4 +264,4 @@ def _independent_independent(p: Any, q: Any) -> Tensor:
             f"kl_divergence: two Independent distributions need the same reinterpreted_batch_ndims, "
             f"got {n} and {q.reinterpreted_batch_ndims}"
         )
-    return sum_rightmost(kl_divergence(p.base_dist, q.base_dist), n)
+    return _sum_rightmost(kl_divergence(p.base_dist, q.base_dist), n)

@@ -11,9 +11,10 @@ from ..ops.pointwise import where
 from ..ops.random import rand, randn
 from ..tensor import Tensor
 from . import constraints
-from .distribution import Distribution, broadcast_all
+from .distribution import Distribution
 from .draws import standard_gamma
 from .normal import Normal
+from .utils import broadcast_all
 
 EULER = 0.5772156649015329
 

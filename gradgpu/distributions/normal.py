@@ -11,7 +11,8 @@ from ..ops.pointwise import erf
 from ..ops.random import randn
 from ..tensor import Tensor
 from . import constraints
-from .distribution import Distribution, broadcast_all
+from .distribution import Distribution
+from .utils import broadcast_all
 
 
 class Normal(Distribution):

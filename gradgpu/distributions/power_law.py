@@ -9,8 +9,9 @@ from ..ops.pointwise import expm1
 from ..tensor import Tensor
 from . import constraints
 from .constraints import Constraint
-from .distribution import Distribution, broadcast_all
+from .distribution import Distribution
 from .location_scale import EULER
+from .utils import broadcast_all
 
 
 class Weibull(Distribution):

@@ -13,10 +13,11 @@ from . import constraints
 from .bernoulli import one_of
 from .categorical import Categorical
 from .counts import _ByProbs
-from .distribution import Distribution, broadcast_all
+from .distribution import Distribution
 from .one_hot_categorical import OneHotCategorical
 from .transformed_distribution import TransformedDistribution
 from .transforms import ExpTransform, SigmoidTransform
+from .utils import broadcast_all
 
 
 def _as_temperature(temperature: Any, like: Tensor) -> Tensor:

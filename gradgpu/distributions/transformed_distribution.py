@@ -10,9 +10,10 @@ from ..tensor import Tensor
 from . import constraints
 from .constraints import Constraint
 from .distribution import Distribution
-from .independent import Independent, sum_rightmost
+from .independent import Independent
 from .normal import Normal
 from .transforms import ComposeTransform, ExpTransform, StickBreakingTransform, Transform
+from .utils import _sum_rightmost
 
 
 class TransformedDistribution(Distribution):
@@ -105,10 +106,10 @@ class TransformedDistribution(Distribution):
         for transform in reversed(self.transforms):
             x = transform.inv(y)
             event += transform.domain.event_dim - transform.codomain.event_dim
-            term = sum_rightmost(transform.log_abs_det_jacobian(x, y), event - transform.domain.event_dim)
+            term = _sum_rightmost(transform.log_abs_det_jacobian(x, y), event - transform.domain.event_dim)
             total = -term if total is None else total - term
             y = x
-        found = sum_rightmost(self.base_dist.log_prob(y), event - len(self.base_dist.event_shape))
+        found = _sum_rightmost(self.base_dist.log_prob(y), event - len(self.base_dist.event_shape))
         return found if total is None else found + total
 
     def _sign(self) -> Any:

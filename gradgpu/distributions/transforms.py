@@ -13,7 +13,7 @@ from ..ops.pointwise import log1p
 from ..tensor import Size, Tensor
 from . import constraints
 from .constraints import Constraint
-from .independent import sum_rightmost
+from .utils import _sum_rightmost
 
 __all__ = [
     "AbsTransform", "AffineTransform", "ComposeTransform", "CumulativeDistributionTransform", "ExpTransform",
@@ -243,7 +243,7 @@ class ComposeTransform(Transform):
         points.append(y)
         event, total = self.domain.event_dim, None
         for part, a, b in zip(self.parts, points, points[1:]):
-            term = sum_rightmost(part.log_abs_det_jacobian(a, b), event - part.domain.event_dim)
+            term = _sum_rightmost(part.log_abs_det_jacobian(a, b), event - part.domain.event_dim)
             total = term if total is None else total + term
             event += part.codomain.event_dim - part.domain.event_dim
         assert total is not None
@@ -298,7 +298,7 @@ class IndependentTransform(Transform):
         return self.base_transform.inv(y)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        return sum_rightmost(self.base_transform.log_abs_det_jacobian(x, y), self.reinterpreted_batch_ndims)
+        return _sum_rightmost(self.base_transform.log_abs_det_jacobian(x, y), self.reinterpreted_batch_ndims)
 
     def forward_shape(self, shape: Sequence[int]) -> Size:
         return self.base_transform.forward_shape(shape)
@@ -522,7 +522,7 @@ class AffineTransform(Transform):
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         scale = self.scale
         made = scale.abs().log() if isinstance(scale, Tensor) else x.new_tensor(math.log(abs(scale)))
-        return sum_rightmost(made.expand(tuple(x.shape)), self._event_dim)
+        return _sum_rightmost(made.expand(tuple(x.shape)), self._event_dim)
 
     def forward_shape(self, shape: Sequence[int]) -> Size:
         from ..ops.shape import broadcast_shapes

@@ -10,7 +10,8 @@ from ..ops.random import rand
 from ..tensor import Tensor
 from . import constraints
 from .constraints import Constraint
-from .distribution import Distribution, broadcast_all
+from .distribution import Distribution
+from .utils import broadcast_all
 
 
 class Uniform(Distribution):

@@ -9,8 +9,9 @@ from typing import Any
 from ..ops.pointwise import where
 from ..tensor import Tensor
 from . import constraints
-from .distribution import Distribution, broadcast_all
+from .distribution import Distribution
 from .draws import von_mises
+from .utils import broadcast_all
 
 # Abramowitz & Stegun 9.8.1 to 9.8.4: polynomials for I₀ and I₁ below 3.75 and above.
 _SMALL = (

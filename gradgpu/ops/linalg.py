@@ -20,7 +20,7 @@ from ..autograd.node import LEAF, Node, next_sequence
 from ..cuda.gemm import fold, gemm, unfold
 from ..tensor import Tensor, wrap
 from .reduce import sum_to_size_op
-from .registry import Op, Saving, from_saved, method, unpack
+from .registry import Op, Saving, from_saved, method, older_form, unpack
 from .sums import float_sum, ones
 
 # linear is nn.functional's.
@@ -597,34 +597,44 @@ def _plus(input: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
 
 
 @method
-def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addmm(
+    input: Tensor, mat1: Tensor, mat2: Tensor, *older: Any, beta: float = 1, alpha: float = 1
+) -> Tensor:
     """`beta * input + alpha * (mat1 @ mat2)` for matrices; input broadcasts.
 
     >>> import gradgpu as gg
     >>> gg.addmm(gg.ones(2), gg.ones(1, 3), gg.ones(3, 2), alpha=2)
     tensor([[7., 7.]])
     """
+    if older:
+        return older_form(addmm, (input, mat1, mat2, *older), 3, ("beta", "alpha"))
     _dims("addmm", mat1=(mat1, 2), mat2=(mat2, 2))
     return _plus(input, mm_op(mat1, mat2), beta, alpha)
 
 
 @method
-def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, *older: Any, beta: float = 1, alpha: float = 1) -> Tensor:
     """`beta * input + alpha * (mat @ vec)`; input broadcasts.
 
     >>> import gradgpu as gg
     >>> gg.addmv(gg.ones(2), gg.ones(2, 3), gg.ones(3))
     tensor([4., 4.])
     """
+    if older:
+        return older_form(addmv, (input, mat, vec, *older), 3, ("beta", "alpha"))
     return _plus(input, mv(mat, vec), beta, alpha)
 
 
 @method
-def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def baddbmm(
+    input: Tensor, batch1: Tensor, batch2: Tensor, *older: Any, beta: float = 1, alpha: float = 1
+) -> Tensor:
     """`beta * input + alpha * (batch1 @ batch2)` for batches of matrices; input broadcasts.
 
     >>> import gradgpu as gg
     >>> gg.baddbmm(gg.ones(1), gg.ones(2, 1, 3), gg.ones(2, 3, 1)).flatten()
     tensor([4., 4.])
     """
+    if older:
+        return older_form(baddbmm, (input, batch1, batch2, *older), 3, ("beta", "alpha"))
     return _plus(input, bmm(batch1, batch2), beta, alpha)

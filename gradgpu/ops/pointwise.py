@@ -20,6 +20,7 @@ from .expr import Expr
 from .gelu import SINGLE, gelu_cpu, gelu_of
 from .inplace import check_overlap, inplace
 from .pointwise_op import Pointwise, binary_door, unary_door
+from .registry import older_form
 
 _PI = math.pi
 _LOG2, _LOG10 = math.log(2.0), math.log(10.0)
@@ -625,7 +626,9 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
 
 
 def _scaled(name: str, base: Any) -> Any:
-    def function(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
+    def function(input: Any, other: Any, *older: Any, alpha: Any = 1, out: Any = None) -> Any:
+        if older:
+            return older_form(function, (input, other, *older), 2, ("alpha",))
         if alpha != 1:
             other = other * alpha
         return base(input, other, out=out)
@@ -719,14 +722,18 @@ def lerp(input: Any, end: Any, weight: Any, *, out: Any = None) -> Any:
     return lerp_op(input, end, weight, out=out)
 
 
-def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *older: Any, value: float = 1) -> Any:
     """`input + value * tensor1 * tensor2`."""
+    if older:
+        return older_form(addcmul, (input, tensor1, tensor2, *older), 3, ("value",))
     product = tensor1 * tensor2
     return input + (product if value == 1 else product * value)
 
 
-def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *older: Any, value: float = 1) -> Any:
     """`input + value * tensor1 / tensor2`."""
+    if older:
+        return older_form(addcdiv, (input, tensor1, tensor2, *older), 3, ("value",))
     quotient = tensor1 / tensor2
     return input + (quotient if value == 1 else quotient * value)
 

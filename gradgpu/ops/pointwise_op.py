@@ -8,6 +8,7 @@ the rules are called with `Expr`s and so write its body.
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
@@ -218,7 +219,14 @@ class Pointwise(Op):
                         )
                     x = x.to(cuda.device)
                 if k in self.conditions:
-                    if x.dtype is not dt.bool:
+                    if x.dtype is dt.uint8:  # bools, before there were any
+                        warnings.warn(
+                            f"{self.name} received a uint8 {self.inputs[k]}. This is deprecated; use {self.inputs[k]}.bool()",
+                            UserWarning,
+                            stacklevel=4,
+                        )
+                        x = x.to(dt.bool)
+                    elif x.dtype is not dt.bool:
                         raise RuntimeError(
                             f"{self.name}: expected {self.inputs[k]} to be a boolean tensor, got {x.dtype}; use {self.inputs[k]}.bool()"
                         )

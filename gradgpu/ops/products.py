@@ -12,27 +12,33 @@ from .inplace import inplace
 from .linalg import _plus, addmm, addmv, baddbmm, bmm, outer
 from .moments import norm
 from .reduce import require_tensor
-from .registry import method
+from .registry import method, older_form
 from .shape import transpose
 
 
-def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addbmm(
+    input: Tensor, batch1: Tensor, batch2: Tensor, *older: Any, beta: float = 1, alpha: float = 1
+) -> Tensor:
     """beta · input + alpha · Σ batch1[i] @ batch2[i], the sum over the batch: (n, p) from (b, n, m) and (b, m, p).
 
     >>> import gradgpu as gg
     >>> gg.addbmm(gg.zeros(1, 1), gg.ones(2, 1, 3), gg.ones(2, 3, 1))
     tensor([[6.]])
     """
+    if older:
+        return older_form(addbmm, (input, batch1, batch2, *older), 3, ("beta", "alpha"))
     return _plus(input, bmm(batch1, batch2).sum(0, dtype=batch1.dtype), beta, alpha)
 
 
-def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *older: Any, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta · input + alpha · the outer product of two vectors.
 
     >>> import gradgpu as gg
     >>> gg.addr(gg.zeros(1, 2), gg.tensor([2.]), gg.tensor([3., 4.]))
     tensor([[6., 8.]])
     """
+    if older:
+        return older_form(addr, (input, vec1, vec2, *older), 3, ("beta", "alpha"))
     for v in (vec1, vec2):
         require_tensor("addr", v)
         if v.ndim != 1:

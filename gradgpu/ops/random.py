@@ -253,7 +253,7 @@ def randn_like(
 
 def randint_like(
     input: Any,
-    low: int,
+    low: int | None = None,
     high: int | None = None,
     *,
     dtype: Any = None,
@@ -262,7 +262,12 @@ def randint_like(
     **ignored: Any,
 ) -> Tensor:
     """Integers in [low, high), or [0, low) if only one bound is given, in the shape, dtype and device of `input`."""
-    low, high = (0, low) if high is None else (low, high)
+    if low is None and high is None:
+        raise TypeError(
+            "randint_like() needs a bound: randint_like(input, high) or randint_like(input, low, high)"
+        )
+    if low is None or high is None:
+        low, high = 0, low if high is None else high
     return randint(low, high, tuple(input.shape), **_as(input, dtype, device, requires_grad, ignored))
 
 

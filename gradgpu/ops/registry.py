@@ -7,6 +7,7 @@ ARCHITECTURE.md, "An op").
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -698,3 +699,32 @@ def method(name: Any = None, *more: str) -> Callable:
         return function
 
     return install
+
+
+def older_form(function: Callable, args: Sequence[Any], operands: int, keywords: Sequence[str]) -> Any:
+    """Calls `function` with the Tensors of `args` as its `operands` positional arguments and the numbers as `keywords`.
+
+    PyTorch's deprecated overloads name the factors before what they multiply: ``add(input, alpha, other)``,
+    ``addcmul(input, value, tensor1, tensor2)``, ``addmm(beta, input, alpha, mat1, mat2)``. In all of them
+    Tensors and numbers have the order of the new form, so the types tell which is which.
+    """
+    tensors = [x for x in args if isinstance(x, Tensor)]
+    numbers = [x for x in args if not isinstance(x, Tensor)]
+    name = function.__name__
+    fits = len(tensors) == operands and len(numbers) <= len(keywords) and tensors[-1] is args[-1]
+    if not fits or not all(map(_is_number, numbers)):
+        seen = ", ".join(type(x).__name__ for x in args)
+        raise TypeError(
+            f"{name}() takes {operands} Tensors, and {' and '.join(keywords)} as keyword arguments; got ({seen})"
+        )
+    given = ", ".join(f"{k}={v}" for k, v in zip(keywords, numbers))
+    warnings.warn(
+        f"{name} with numbers before its operands is deprecated; pass the operands first, then {given}",
+        UserWarning,
+        stacklevel=3,
+    )
+    return function(*tensors, **dict(zip(keywords, numbers)))
+
+
+def _is_number(x: Any) -> bool:
+    return hasattr(x, "__float__")

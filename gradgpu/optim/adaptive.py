@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import float32
+from ..ops.creation import tensor
 from .elementwise import Bucket, ElementwiseOptimizer, step_kernel
 from .optimizer import check_betas, check_non_negative
 
@@ -136,6 +138,17 @@ class Adagrad(ElementwiseOptimizer):
                 foreach=foreach, maximize=maximize, differentiable=differentiable, fused=fused,
             ),
         )  # fmt: skip
+        # As in PyTorch the sums exist before the first step: processes that train together may share them.
+        for group in self.param_groups:
+            for p in group["params"]:
+                total = p.detach().new_full(p.shape, group["initial_accumulator_value"])
+                self.state[p] = {"step": tensor(0.0, dtype=float32, device="cpu"), "sum": total}
+
+    def share_memory(self) -> None:
+        """Put the sums where other processes see them, as `Tensor.share_memory_` does."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p]["sum"].share_memory_()
 
     def _initial_state(self, group: dict[str, Any]) -> dict[str, float]:
         return {"sum": group["initial_accumulator_value"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from ...ops.creation import empty
@@ -130,7 +131,21 @@ class RNNBase(Module):
 
     @property
     def _flat_weights(self) -> list[Any]:
-        return [getattr(self, name) for name in self._flat_weights_names]
+        given = self.__dict__.get("_given_weights", {})
+        return [given[n] if n in given else getattr(self, n) for n in self._flat_weights_names]
+
+    @_flat_weights.setter
+    def _flat_weights(self, weights: list[Any]) -> None:
+        # As in PyTorch forward uses this list, whatever the parameters are, until one is assigned or converted.
+        self.__dict__["_given_weights"] = dict(zip(self._flat_weights_names, weights))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__dict__.get("_given_weights", {}).pop(name, None)
+        super().__setattr__(name, value)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Module:
+        self.__dict__.pop("_given_weights", None)
+        return super()._apply(fn, recurse)
 
     def flatten_parameters(self) -> None:
         """Does nothing: the weights need no particular place in memory. (PyTorch's scripts call it.)"""
@@ -156,6 +171,8 @@ class RNNBase(Module):
     def _groups(self) -> list[tuple]:
         """The weights as `ops.rnn.layers` takes them."""
         p = self._parameters
+        if "_given_weights" in self.__dict__:
+            p = {**p, **self.__dict__["_given_weights"]}
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", *(["weight_hr"] if self._gates == 4 else []))
         keys = [[name + suffix for name in names] for suffix, _ in self._suffixes]
         # A weight may have become an attribute that is computed from others, as weight_norm's.
