@@ -79,6 +79,18 @@ def test_logarithm_is_accurate() -> None:
         assert np.max(np.abs(philox.log_exactly(x) - true) / np.spacing(np.abs(true).astype(kind))) < ulps
 
 
+def test_randint_takes_its_bounds_by_name() -> None:
+    for x in (
+        gg.randint(high=3, size=(50,)),
+        gg.randint(low=0, high=3, size=(50,)),
+        gg.randint(3, size=(50,)),
+    ):
+        assert x.shape == (50,) and sorted(set(x.tolist())) == [0, 1, 2]
+    for args, named in (((), {}), ((3,), {}), ((), {"high": 3}), ((), {"size": (2,)})):
+        with pytest.raises(TypeError, match="needs a bound and a size"):
+            gg.randint(*args, **named)
+
+
 def test_integers_are_uniform() -> None:
     gg.manual_seed(2)
     counts = np.bincount(gg.randint(-3, 4, (70_000,)).numpy() + 3, minlength=7)

@@ -180,7 +180,7 @@ def randn(
 
 
 def randint(
-    low: int,
+    low: Any = None,
     high: Any = None,
     size: Any = None,
     *,
@@ -192,6 +192,9 @@ def randint(
 ) -> Tensor:
     """Integers in [low, high), int64 unless `dtype` says otherwise: `randint(high, size)` or `randint(low, high, size)`.
 
+    Raises:
+        TypeError: no upper bound or no size.
+
     >>> import gradgpu as gg
     >>> x = gg.randint(3, 7, (100,))
     >>> int(x.min()) >= 3, int(x.max()) <= 6
@@ -201,6 +204,10 @@ def randint(
         low, high, size = 0, low, high
     elif high is None:  # randint(high, size=size)
         low, high = 0, low
+    elif low is None:  # randint(high=high, size=size)
+        low = 0
+    if high is None or size is None:
+        raise TypeError("randint() needs a bound and a size: randint(high, size) or randint(low, high, size)")
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"randint(): size must be a tuple of ints, got {size!r}")
     d = dt.int64 if dtype is None else dt.as_dtype(dtype)
