@@ -65,8 +65,11 @@ from .printing import set_printoptions  # noqa: E402
 from .random import *  # noqa: E402
 from .settings import *  # noqa: E402
 from .tensor import Size, Tensor, is_inference, is_tensor  # noqa: E402
+from .torch_version import TorchVersion  # noqa: E402
 
-__version__ = "0.1.0"
+# Scripts ask `torch.__version__` what they may use, so it is the PyTorch whose names and semantics these are; gradgpu's own
+# version is behind the plus sign, and alone in `version.gradgpu`.
+__version__ = TorchVersion("2.13.0+gradgpu.0.1.0")
 
 from math import e, inf, nan, pi  # noqa: E402
 
@@ -76,7 +79,7 @@ contiguous_format = preserve_format = channels_last = channels_last_3d = (
 )
 
 if _TYPE_CHECKING:
-    from . import accelerator, amp, backends, distributions, fft, func, linalg, serialization, testing
+    from . import accelerator, amp, backends, distributions, fft, func, linalg, serialization, testing, version
     from .nn.functions.namespace import *
     from .ops.bessel import *
     from .ops.calculus import *

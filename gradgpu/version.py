@@ -1,12 +1,20 @@
-"""gradgpu's version, and the toolkit's that 'cuda' runs on, where scripts look for PyTorch's: `version.cuda`."""
+"""Versions, where scripts look for PyTorch's: `version.cuda` is the toolkit's that 'cuda' runs on, `version.gradgpu` gradgpu's own.
+
+>>> import gradgpu as gg
+>>> gg.__version__ == f"2.13.0+gradgpu.{gg.version.gradgpu}"      # PyTorch's version whose interface this is, and gradgpu's
+True
+>>> gg.__version__ >= "2.4", gg.__version__ >= (2, 0)
+(True, True)
+"""
 
 from __future__ import annotations
 
 from . import __version__
 
-__all__ = ["__version__", "cuda", "debug", "git_version", "hip"]  # noqa: F822 (cuda: see __getattr__)
+__all__ = ["__version__", "cuda", "debug", "git_version", "gradgpu", "hip"]  # noqa: F822 (cuda: see __getattr__)
 
 debug = False
+gradgpu = __version__.rpartition("gradgpu.")[2]
 git_version = hip = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -136,12 +137,44 @@ def test_nothing_is_compiled_or_exported() -> None:
 
 def test_version() -> None:
     assert gg.version.__version__ == gg.__version__ and gg.version.hip is None
+    project = (Path(__file__).parent.parent / "pyproject.toml").read_text()
+    assert f'version = "{gg.version.gradgpu}"' in project  # what pip says
+    assert str(gg.__version__).endswith(f"+gradgpu.{gg.version.gradgpu}")
     if not gg.cuda.is_available() or gg.cuda.is_simulated():
         assert gg.version.cuda is None
     else:
         assert [part.isdigit() for part in gg.version.cuda.split(".")] == [True, True]
     with pytest.raises(AttributeError, match="no_such_name"):
         gg.version.no_such_name  # noqa: B018
+
+
+def test_versions_compare_as_versions() -> None:
+    from gradgpu.torch_version import TorchVersion
+
+    v = TorchVersion("2.13.0+gradgpu.0.1.0")
+    assert v >= "2.4" and v > "2.13.0" and v < "2.13.1" and v >= (2, 13) and not v < (2, 4, 1) and v <= "3"
+    assert (
+        v == "2.13.0+gradgpu-0.1.0"
+        and v != "2.13.0"
+        and hash(v) == hash(str(v))
+        and v.split("+")[0] == "2.13.0"
+    )
+    ordered = [
+        "0.9", "1.0.dev1", "1.0a1.dev2", "1.0a1", "1.0a2", "1.0b1", "1.0rc1", "1.0", "1.0+cpu", "1.0+cpu.2", "1.0.post0",
+        "1.0-3", "1.0.1", "1.10", "1!0.1",
+    ]  # fmt: skip
+    for older, newer in itertools.pairwise(ordered):
+        assert TorchVersion(older) < newer and TorchVersion(newer) > older and TorchVersion(older) != newer, (
+            older
+        )
+    assert TorchVersion("1.0") == "1" and TorchVersion("v1.0") == (1, 0)
+    assert TorchVersion("nightly") > "1.0" and TorchVersion("nightly") == "nightly"  # no versions: strings
+
+    class Version:  # as packaging's, whose str is its text
+        def __str__(self) -> str:
+            return "2.4.0"
+
+    assert v > Version()
 
 
 def test_memory_that_is_not_there_is_caught_under_pytorchs_name() -> None:

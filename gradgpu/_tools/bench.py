@@ -208,7 +208,7 @@ def main(argv: list[str] | None = None) -> None:
     lines = [
         "# Benchmarks",
         "",
-        f"`make bench` on {platform.machine()}, Python {platform.python_version()}, gradgpu {gradgpu.__version__}, "
+        f"`make bench` on {platform.machine()}, Python {platform.python_version()}, gradgpu {gradgpu.version.gradgpu}, "
         f"PyTorch {torch.__version__}, numpy {numpy.__version__}: one thread, {options.rounds} interleaved rounds; "
         "ratios to PyTorch eager are medians with quartiles.",
         "",

@@ -108,7 +108,7 @@ def describe() -> Lines:
         f"| driver serves CUDA | {runtime.driverGetVersion()} |",
         f"| NVRTC | {major}.{minor} |",
         f"| CuPy, numpy, Python | {cupy.__version__}, {np.__version__}, {platform.python_version()} |",
-        f"| gradgpu | {gg.__version__} |",
+        f"| gradgpu | {gg.version.gradgpu} |",
     ]
 
 
