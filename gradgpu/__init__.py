@@ -59,6 +59,7 @@ from .dtypes import (  # noqa: E402
     short,
     uint8,
 )
+from .layouts import layout, sparse_coo, strided  # noqa: E402
 from .ops import *  # noqa: E402
 from .ops import lazy as _lazy  # noqa: E402
 from .printing import set_printoptions  # noqa: E402
@@ -79,7 +80,19 @@ contiguous_format = preserve_format = channels_last = channels_last_3d = (
 )
 
 if _TYPE_CHECKING:
-    from . import accelerator, amp, backends, distributions, fft, func, linalg, serialization, testing, version
+    from . import (
+        accelerator,
+        amp,
+        backends,
+        distributions,
+        fft,
+        func,
+        linalg,
+        serialization,
+        sparse,
+        testing,
+        version,
+    )
     from .nn.functions.namespace import *
     from .ops.bessel import *
     from .ops.calculus import *
@@ -98,6 +111,7 @@ if _TYPE_CHECKING:
     from .ops.short_time import *
     from .ops.strided import *
     from .serialization import load, save
+    from .sparse import sparse_coo_tensor
 
 _LAZY = {
     "accelerator": "accelerator",
@@ -124,6 +138,8 @@ _LAZY = {
     "vmap": "func",
     "multiprocessing": "multiprocessing",
     "onnx": "onnx",
+    "sparse": "sparse",
+    "sparse_coo_tensor": "sparse",
     "special": "special",
     "testing": "testing",
     "types": "types",

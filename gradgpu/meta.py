@@ -13,13 +13,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 
-def _no_data(what: str) -> NotImplementedError:
-    return NotImplementedError(
-        f"{what}: a tensor on 'meta' has a shape and a dtype, but no data to compute with"
-    )
-
-
-class MetaArray(NDArrayOperatorsMixin):
+class Described(NDArrayOperatorsMixin):
     """Looks like an array, as far as shapes go; numpy's functions and operators refuse it."""
 
     __slots__ = ("shape", "dtype", "size", "strides")
@@ -37,6 +31,41 @@ class MetaArray(NDArrayOperatorsMixin):
     def itemsize(self) -> int:
         return int(self.dtype.itemsize)
 
+    def refusal(self, what: str) -> Exception:
+        """What an operation raises that would need the elements."""
+        raise NotImplementedError
+
+    def get(self) -> Any:
+        raise self.refusal("reading the elements")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return self.get()
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        raise self.refusal(ufunc.__name__)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple, kwargs: dict) -> Any:
+        raise self.refusal(function.__name__)
+
+    def __getitem__(self, index: Any) -> Any:
+        raise self.refusal("indexing")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise self.refusal("this operation" if name == "layout" else name)
+
+
+class MetaArray(Described):
+    """The array of a tensor on 'meta'."""
+
+    __slots__ = ()
+
+    def refusal(self, what: str) -> Exception:
+        return NotImplementedError(
+            f"{what}: a tensor on 'meta' has a shape and a dtype, but no data to compute with"
+        )
+
     def copy(self) -> MetaArray:
         return self
 
@@ -49,19 +78,17 @@ class MetaArray(NDArrayOperatorsMixin):
             "gradgpu.nn.Module.to() when moving module from meta to a different device."
         )
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        return self.get()
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        raise _no_data(ufunc.__name__)
+class SparseArray(Described):
+    """What stands for the array of a sparse tensor (gradgpu/sparse.py), whose entries are tensors of their own."""
 
-    def __array_function__(self, function: Any, types: Any, args: tuple, kwargs: dict) -> Any:
-        raise _no_data(function.__name__)
+    __slots__ = ()
 
-    def __getitem__(self, index: Any) -> Any:
-        raise _no_data("indexing")
+    def refusal(self, what: str) -> Exception:
+        return NotImplementedError(
+            f"{what}: not implemented for sparse tensors; use x.to_dense(), or work on x.coalesce().values()"
+        )
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise _no_data("this operation" if name == "layout" else name)
+
+# Once there are sparse tensors: what does operations on them (gradgpu/sparse.py).
+SPARSE: list[Any] = []

@@ -19,6 +19,7 @@ from .autograd.layers import LAYERS, LayerArray, on_host
 from .autograd.modes import INFERENCE, INFERRING, state
 from .autograd.node import LEAF, SELECT, Node, RemovableHandle, leaf_extra
 from .devices import CPU, device
+from .layouts import strided
 from .meta import MetaArray
 
 ndarray = np.ndarray
@@ -82,6 +83,7 @@ class Tensor:
     is_sparse = is_quantized = is_nested = is_mkldnn = is_mps = is_xpu = is_xla = (
         False  # kinds there are none of
     )
+    layout = strided
     __array_priority__ = 1000  # numpy leaves mixed operators to us
 
     if TYPE_CHECKING:

@@ -28,11 +28,8 @@ LEFT_OUT = {
 # The same for public names of PyTorch's tensor functions that the counted code does not use.
 LEFT_OUT_UNUSED = {
     "torch.Tensor.chalf": "there is no complex32, nor is numpy's half a part of complex numbers",
-    "torch.Tensor.coalesce": "no sparse tensors",
     "torch.Tensor.dequantize": "no quantised tensors",
     "torch.Tensor.eig": "removed from PyTorch; linalg.eig",
-    "torch.Tensor.to_dense": "no sparse tensors",
-    "torch.Tensor.to_sparse": "no sparse tensors",
     "torch.Tensor.to_mkldnn": "one memory layout",
     "torch.Tensor.untyped_storage": "memory is a numpy array or an Array; data_ptr() tells whether two tensors share it",
     "torch.complex32": "numpy has no such numbers",
@@ -62,7 +59,6 @@ LEFT_OUT_UNUSED = {
     "torch.quantize_per_tensor": "no quantised tensors",
     "torch.segment_reduce": "scatter_reduce, index_add",
     "torch.set_flush_denormal": "numpy offers no access to that flag",
-    "torch.sparse_coo_tensor": "no sparse tensors",
     "torch.special.airy_ai": "of mathematical physics; SciPy has it",
     "torch.special.bessel_j0": "of mathematical physics; SciPy has it",
     "torch.special.chebyshev_polynomial_t": "orthogonal polynomials are recurrences of a line",

@@ -97,6 +97,20 @@ def _layout(op: str, total: int, n: int, count: int, after: int, negative: bool,
     return total, n, count, after, -n if negative else 0, flag, code, per_element
 
 
+def note_outside(op: str, index: Array, row: int, n: int) -> None:
+    """Notes indices outside [0, n) in a row of a matrix of them."""
+    index = contiguous(index)
+    count = index.shape[1]
+    keys = empty((count,), INT64)
+    _index_keys[INT64](
+        grid(count),
+        _THREADS,
+        index.ptr + row * count * 8,
+        keys.ptr,
+        *_layout(op, count, n, count, 1, False, False),
+    )
+
+
 def _no_rows(op: str, index: Array) -> None:
     raise IndexError(f"{op}: {index.size} indices into a dimension of size 0: every index is out of bounds")
 

@@ -38,6 +38,11 @@ class Parameter(Tensor):
             raise TypeError(
                 f"Parameter expects a Tensor, got {type(data).__name__}; write nn.Parameter(gradgpu.tensor(...))"
             )
+        if data.is_sparse:
+            raise TypeError(
+                "Parameter: a sparse tensor is none; register_buffer it, or make a Parameter of its values and build "
+                "gradgpu.sparse_coo_tensor(indices, values, size) in forward"
+            )
         data._materialise()
         self._a = data._a
         self._cell = data._version_cell()  # in-place changes through either are seen by both

@@ -799,6 +799,18 @@ def _affine_batch_norm_backward(grad: Any, x: Any, weight: Any, saved: Any, rstd
     return of_x, _sum(grad * xhat, over), _sum(grad, over)
 
 
+def _spmm(v: Tensor, x: Tensor, **attrs: Any) -> Tensor:
+    from .sparse import spmm_by_rows
+
+    return spmm_by_rows(v, x, **attrs)
+
+
+def _sampled_product(a: Tensor, b: Tensor, **attrs: Any) -> Tensor:
+    from .sparse import sampled_by_rows
+
+    return sampled_by_rows(a, b, **attrs)
+
+
 COMPOSITES: dict[str, Callable] = {
     "target_weight": _target_weight,
     "cross_entropy": _cross_entropy,
@@ -808,6 +820,8 @@ COMPOSITES: dict[str, Callable] = {
     "layer_norm_backward": _affine_layer_norm_backward,
     "batch_norm": _affine_batch_norm,
     "batch_norm_backward": _affine_batch_norm_backward,
+    "spmm": _spmm,
+    "sampled_product": _sampled_product,
 }
 # Of the norms, the inputs (from, to) without which they have a rule.
 _PLAIN = {

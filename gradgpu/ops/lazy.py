@@ -85,6 +85,11 @@ FAMILIES = {
     ),
     "sampling": ("binomial poisson", "cauchy_ geometric_ log_normal_"),
     "short_time": ("istft stft", "istft stft"),
+    ".sparse": (
+        "",
+        "_indices _nnz _values coalesce dense_dim indices is_coalesced sparse_dim sparse_mask to_dense to_sparse to_sparse_coo "
+        "values",
+    ),
     "strided": (
         "as_strided as_strided_copy as_strided_scatter detach_copy diagonal_copy diagonal_scatter expand_copy narrow_copy "
         "permute_copy select_copy select_scatter slice_copy slice_scatter split_copy split_with_sizes_copy squeeze_copy t_copy "

@@ -30,11 +30,13 @@ __all__ = [
     "baddbmm",
     "bmm",
     "dot",
+    "dsmm",
     "inner",
     "matmul",
     "mm",
     "mv",
     "outer",
+    "spmm",
     "tensordot",
     "vdot",
 ]
@@ -472,6 +474,9 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """
     _dims("mm", input=(input, 2), mat2=(mat2, 2))
     return mm_op(input, mat2)
+
+
+spmm = dsmm = mm  # of a sparse and a dense matrix; mm takes both
 
 
 @method

@@ -21,6 +21,7 @@ from ..autograd.modes import INFERENCE, INFERRING, SPECIAL, state
 from ..autograd.node import LEAF, Node, new_node, next_sequence, saved_of
 from ..cuda.array import Array
 from ..cuda.elementwise import broadcast_shapes, elementwise
+from ..meta import SPARSE, SparseArray
 from ..scalars import zero_dim
 from ..tensor import Tensor, wrap
 from .expr import Expr, literal, substitute
@@ -161,6 +162,8 @@ class Pointwise(Op):
                 return self.cpu(*inputs, **attrs)
             seen = ", ".join(type(x).__name__ for x in inputs)
             raise TypeError(f"{self.name}: expected a Tensor, got {seen}; make one with gradgpu.tensor(...)")
+        if SPARSE and any(isinstance(x, Tensor) and type(x._a) is SparseArray for x in inputs):
+            return SPARSE[0](self, inputs, attrs)
         if dt.complex_seen and any(_is_complex(x) for x in inputs):
             return self._complex(inputs, out, attrs)
         operands = self._operands(inputs)

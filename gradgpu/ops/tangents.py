@@ -181,7 +181,7 @@ _CONSTANT = {"constant_pad": "value", "off_diagonal": "fill", "index_put": "valu
 
 # Linear in each group of inputs, the others held.
 PRODUCTS: dict[str, tuple[tuple[int, ...], ...]] = {
-    **dict.fromkeys(("mm", "dot", "matmul", "complex_mul"), ((0,), (1,))),
+    **dict.fromkeys(("mm", "dot", "matmul", "complex_mul", "spmm", "sampled_product"), ((0,), (1,))),
     "linear": ((0,), (1, 2)),
     "conv2d": ((0,), (1, 2)),
     **dict.fromkeys(("conv2d_input_grad", "conv2d_weight_grad"), ((0,), (1,))),

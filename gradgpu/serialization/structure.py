@@ -31,6 +31,12 @@ class Encoder:
     def encode(self, x: Any, path: str) -> Any:
         if x is None or isinstance(x, (bool, str)) or type(x) in (int, float):
             return x
+        if isinstance(x, Tensor) and x.is_sparse:
+            parts = [
+                self.encode(part, f"{path}.{name}")
+                for name, part in (("indices", x._indices()), ("values", x._values()))
+            ]
+            return {"sparse": [*parts, list(x.shape), x.is_coalesced()], "requires_grad": x.requires_grad}
         if isinstance(x, Tensor):
             kind = type(x).__name__ if type(x).__name__ in ("Parameter", "Buffer") else "tensor"
             entry: dict[str, Any] = {
@@ -107,6 +113,13 @@ class Decoder:
         value: Any = x.get(kind)
         if kind in ("tensor", "Parameter", "Buffer"):
             return self._tensor(kind, value, bool(x.get("requires_grad")))
+        if kind == "sparse":
+            from ..sparse import sparse_coo_tensor
+
+            indices, values = (self.decode(part) for part in value[:2])
+            return sparse_coo_tensor(
+                indices, values, value[2], is_coalesced=value[3], requires_grad=bool(x.get("requires_grad"))
+            )
         if kind == "ndarray":
             return self._array(value)
         if kind in ("dict", "OrderedDict", "Counter"):

@@ -43,6 +43,7 @@ class _Reader:
             "_rebuild_tensor": self._tensor,
             "_rebuild_tensor_v2": self._tensor,
             "_rebuild_tensor_v3": self._tensor_of_dtype,
+            "_rebuild_sparse_tensor": self._sparse,
             "_rebuild_parameter": self._parameter,
             "_rebuild_parameter_with_state": self._parameter,
         }
@@ -52,6 +53,8 @@ class _Reader:
             return STORAGES[name]
         if module == "torch._utils":
             return self.known_functions.get(name)
+        if (module, name) == ("torch.serialization", "_get_layout"):
+            return lambda text: str(text)
         return None
 
     def _tensor_of_dtype(
@@ -90,6 +93,14 @@ class _Reader:
         t = placed(np.ascontiguousarray(view).reshape(shape), storage.location, self.place)
         t.requires_grad = bool(requires_grad)
         return t
+
+    def _sparse(self, kind: Any, parts: tuple) -> Tensor:
+        from ..sparse import sparse_coo_tensor
+
+        if kind != "torch.sparse_coo":
+            raise pickle.UnpicklingError(f"a tensor has the layout {kind!r:.80}; there is only sparse_coo")
+        indices, values, size, *unique = parts
+        return sparse_coo_tensor(indices, values, size, is_coalesced=bool(unique and unique[0]))
 
     def _parameter(self, data: Tensor, requires_grad: bool, *rest: Any) -> Any:
         from .. import nn

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..devices import device as Device
+from ..layouts import layout
 from ..tensor import Size, Tensor
 from .safetensors_file import NAMES
 from .structure import NotPlain
@@ -62,6 +63,10 @@ _TENSOR, _PARAMETER = (
     _Global("torch._utils", "_rebuild_tensor_v2"),
     _Global("torch._utils", "_rebuild_parameter"),
 )
+_SPARSE, _LAYOUT = (
+    _Global("torch._utils", "_rebuild_sparse_tensor"),
+    _Global("torch.serialization", "_get_layout"),
+)
 _SIZE, _DEVICE = _Global("torch", "Size"), _Global("torch", "device")
 _DTYPES = {getattr(dt, name): _Global("torch", name) for name in NAMES}
 
@@ -91,6 +96,8 @@ class _Pickler(pickle._Pickler):
             return self._tensor(x)
         if isinstance(x, Size):
             return _SIZE, (tuple(x),)
+        if type(x) is layout:
+            return _LAYOUT, (f"torch.{x.name}",)
         if isinstance(x, Device):
             return _DEVICE, ((x.type,) if x.index is None else (x.type, x.index))
         return NotImplemented
@@ -98,6 +105,8 @@ class _Pickler(pickle._Pickler):
     def _tensor(self, x: Tensor) -> Any:
         from .. import nn
 
+        if x.is_sparse:
+            return _SPARSE, (x.layout, (x._indices(), x._values(), x.shape, x.is_coalesced()))
         if type(x) is nn.Parameter:
             return _PARAMETER, (x.detach(), x.requires_grad, collections.OrderedDict())
         if type(x) not in (Tensor, nn.Buffer):

@@ -1,0 +1,27 @@
+"""How a tensor's elements are kept: `strided`, all of them at fixed steps, or `sparse_coo`, some with their positions."""
+
+from __future__ import annotations
+
+
+class layout:
+    """A layout; `x.layout` tells a tensor's.
+
+    >>> import gradgpu as gg
+    >>> gg.ones(2).layout
+    gradgpu.strided
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"gradgpu.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+strided = layout("strided")
+sparse_coo = layout("sparse_coo")
