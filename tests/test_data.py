@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import collections
+import gc
 import os
 import pickle
+import threading
 import time
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -494,3 +497,165 @@ def test_drawing_with_another_default_device(device: str) -> None:
             assert sorted(i for part in parts for i in part.indices) == list(range(20))
             loader = DataLoader(squares, batch_size=4, shuffle=True, generator=generator)
             assert sorted(i for batch, _ in loader for i in batch.tolist()) == list(range(20))
+
+
+# ---- page-locked memory ----
+class Sample:
+    """An object of one's own that knows how to be pinned."""
+
+    def __init__(self, x: gg.Tensor):
+        self.x = x
+
+    def pin_memory(self) -> Sample:
+        return Sample(self.x.pin_memory())
+
+
+class Point(NamedTuple):
+    x: Any
+    y: Any
+
+
+class Nested(Squares):
+    """Samples of every kind of container."""
+
+    def __getitem__(self, index: int) -> Any:
+        pair = gg.tensor(float(index)), gg.ones(2) * index
+        return {"pair": pair, "point": Point(gg.zeros(1), "name"), "n": index}
+
+
+class Tensors(Squares):
+    def __getitem__(self, index: int) -> Any:
+        return gg.tensor(index * index)
+
+
+def nested(samples: list) -> Any:
+    return Bag(
+        batch=data.default_collate(samples), own=Sample(gg.ones(2)), text="ab", none=None, range=range(2)
+    )
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_in_pinned_memory(workers):
+    loader = DataLoader(Nested(5), 2, num_workers=workers, collate_fn=nested, pin_memory=True)
+    plain = DataLoader(Nested(5), 2, num_workers=workers, collate_fn=nested)
+    count = 0
+    for bag, other in zip(loader, plain, strict=True):
+        batch = bag["batch"]
+        assert type(bag) is Bag and type(bag["own"]) is Sample and type(batch["point"]) is Point
+        tensors = [*batch["pair"], batch["point"].x, batch["n"], bag["own"].x]
+        assert all(t.is_pinned() for t in tensors) and not other["batch"]["n"].is_pinned()
+        assert [t.tolist() for t in batch["pair"]] == [t.tolist() for t in other["batch"]["pair"]]
+        assert batch["n"].to("cuda", non_blocking=True).tolist() == other["batch"]["n"].tolist()
+        assert batch["point"].y == other["batch"]["point"].y
+        assert (bag["text"], bag["none"], [*bag["range"]]) == ("ab", None, [0, 1])
+        count += 1
+    assert count == 3
+
+
+@pytest.mark.cuda
+def test_pinned_batches_of_tensors_streams_and_single_samples():
+    tensors = data.TensorDataset(gg.arange(6.0).reshape(3, 2), gg.arange(3))
+    batches = [*DataLoader(tensors, 2, pin_memory=True)]
+    assert all(t.is_pinned() for batch in batches for t in batch)
+    assert [batch[0].tolist() for batch in batches] == [[[0, 1], [2, 3]], [[4, 5]]]
+    for workers in (0, 1):
+        singles = [*DataLoader(Tensors(3), None, num_workers=workers, pin_memory=True)]
+        assert [t.item() for t in singles] == [0, 1, 4] and all(t.is_pinned() for t in singles)
+        streamed = [*DataLoader(Count(3), 2, num_workers=workers, pin_memory=True)]
+        assert flat(streamed) == [0, 1, 2] and all(t.is_pinned() for t in streamed)
+    on_cuda = data.TensorDataset(gg.arange(3, device="cuda"))
+    with pytest.raises(RuntimeError, match="only dense CPU tensors can be pinned"):
+        next(iter(DataLoader(on_cuda, pin_memory=True)))
+
+
+@pytest.mark.cuda
+def test_pinned_batches_of_persistent_workers():
+    loader = DataLoader(Pids(8), 2, num_workers=2, persistent_workers=True, pin_memory=True)
+    first = flat(loader)
+    next(iter(loader))  # a pass that is left early
+    threads = threading.active_count()
+    again = [*loader]
+    assert all(t.is_pinned() for t in again) and set(flat(again)) == set(first)
+    assert threading.active_count() == threads
+
+
+@pytest.mark.cuda
+def test_large_batches_in_pinned_memory_leave_nothing_behind():
+    before, count = left_behind(), 0
+    loader = DataLoader(Wide(5), 2, num_workers=2, pin_memory=True)
+    for (x, rest), (y, other) in zip(loader, DataLoader(Wide(5), 2), strict=True):
+        assert x.is_pinned() and rest["n"].is_pinned() and bool((x == y).all())
+        assert rest["n"].tolist() == other["n"].tolist() and rest["text"] == other["text"]
+        count += 1
+    next(iter(loader))  # left early, with batches on their way
+    gc.collect()
+    assert count == 3 and left_behind() == before
+
+
+@pytest.mark.cuda
+def test_the_pin_thread_ends_with_the_pass():
+    before = threading.active_count()
+    for batch in DataLoader(Tensors(100), num_workers=1, pin_memory=True):
+        assert batch.is_pinned()
+        break
+    gc.collect()
+    assert threading.active_count() == before
+
+
+class Unpinnable:
+    def pin_memory(self) -> None:
+        raise KeyError("no way\nto pin this")
+
+
+def unpinnable(batch: list) -> Any:
+    return Unpinnable()
+
+
+@pytest.mark.cuda
+def test_errors_of_pinning_arrive():
+    with pytest.raises(KeyError, match="no way"):
+        next(iter(DataLoader(Squares(4), collate_fn=unpinnable, pin_memory=True)))
+    with pytest.raises(KeyError) as caught:
+        list(DataLoader(Squares(4), num_workers=1, collate_fn=unpinnable, pin_memory=True))
+    text = str(caught.value)
+    assert "Caught KeyError in pin memory thread for device 0.\nOriginal Traceback" in text
+    assert "in pin_memory\n" in text and "no way" in text
+    with pytest.raises(
+        LookupError, match=r"Caught LookupError in DataLoader worker process 0.*\n(.*\n)+.*sample 5"
+    ):
+        list(DataLoader(Broken(8), batch_size=2, num_workers=2, pin_memory=True))
+    with pytest.raises(RuntimeError, match="exited unexpectedly"):
+        list(DataLoader(Dying(2), num_workers=1, pin_memory=True))
+    with pytest.raises(RuntimeError, match="timed out"):
+        list(DataLoader(Slow(4), num_workers=1, timeout=0.2, pin_memory=True))
+
+
+def test_pinning_without_a_device_warns(monkeypatch):
+    monkeypatch.setattr("gradgpu.cuda.is_available", lambda: False)
+    loader = DataLoader(Tensors(3), 2, pin_memory=True)
+    with pytest.warns(UserWarning, match="'pin_memory' argument is set as true but no accelerator") as seen:
+        batches = list(loader)
+    assert flat(batches) == [0, 1, 4] and len(seen) == 1
+    assert seen[0].filename == __file__
+
+
+@pytest.mark.cuda
+def test_pin_memory_device_is_deprecated():
+    with pytest.warns(UserWarning, match="pin_memory_device is deprecated.*ignore pin_memory_device='cuda'"):
+        batches = list(DataLoader(Tensors(3), 2, pin_memory=True, pin_memory_device="cuda"))
+    assert all(t.is_pinned() for t in batches)
+    assert DataLoader(Squares(3), pin_memory_device="cuda").pin_memory_device == "cuda"
+
+
+@pytest.mark.cuda
+def test_pin_memory_of_containers():
+    from gradgpu.utils.data._utils.pin_memory import pin_memory
+
+    x = gg.ones(2)
+    made = pin_memory([x, (x, "s", b"b", 3, None), {"x": x}, MappingProxyType({"x": x}), range(2)])
+    assert made[0].is_pinned() and made[1][0].is_pinned() and made[1][1:] == ("s", b"b", 3, None)
+    assert made[2]["x"].is_pinned() and made[3]["x"].is_pinned() and type(made[3]) is MappingProxyType
+    assert made[4] == [0, 1]
+    packed = pin_memory(gg.nn.utils.rnn.pack_sequence([gg.ones(3), gg.ones(2)]))
+    assert packed.is_pinned() and type(packed) is gg.nn.utils.rnn.PackedSequence

@@ -2,7 +2,7 @@
 
 import sys
 
-from . import collate, worker
+from . import collate, pin_memory, worker
 
-for _name, _module in (("collate", collate), ("worker", worker)):
+for _name, _module in (("collate", collate), ("pin_memory", pin_memory), ("worker", worker)):
     sys.modules[f"{__name__}.{_name}"] = _module

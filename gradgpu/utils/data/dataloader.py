@@ -13,6 +13,7 @@ from ...ops.random import randint
 from ...tensor import Tensor, wrap
 from .collate import default_collate, default_convert
 from .dataset import IterableDataset, Subset, TensorDataset, samples_at
+from .pin_memory import pin_memory
 from .sampler import MANY, BatchSampler, RandomSampler, Sampler, SequentialSampler
 from .worker import Workers, get_worker_info
 
@@ -30,7 +31,9 @@ class DataLoader:
         batch_sampler: gives lists of indices, instead of batch_size, shuffle, sampler and drop_last.
         num_workers: worker processes that fetch ahead; 0 fetches here.
         collate_fn: makes a batch of a list of samples; :func:`default_collate` stacks.
-        pin_memory: accepted for compatibility; copies to a GPU go through pageable memory.
+        pin_memory: batches lie in page-locked memory (see :meth:`Tensor.pin_memory`): ``batch.to('cuda', non_blocking=True)``
+            then goes on while the host does. With workers a thread copies the batches there. Objects of one's own are
+            pinned if they have a method ``pin_memory``. Without a CUDA device a warning says that nothing is pinned.
         drop_last: leave out a smaller last batch.
         timeout: seconds to wait for a worker (0: for ever).
         worker_init_fn: called in each worker with its number.
@@ -38,7 +41,7 @@ class DataLoader:
         prefetch_factor: batches that each worker fetches ahead (2).
         persistent_workers: keep the workers, and their copies of the dataset, from one pass to the next.
         in_order: with False, batches of workers come as they are ready.
-        pin_memory_device: accepted for compatibility.
+        pin_memory_device: deprecated, as in PyTorch: page-locked memory is good for every CUDA device.
 
     A :class:`TensorDataset` (or subsets of one) with the default collate is indexed one whole batch at a
     time, without touching single samples.
@@ -142,14 +145,34 @@ class DataLoader:
         return len(self.batch_sampler if self._batched else self.sampler)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Any]:
-        tensors = self._plain_tensors()
-        if tensors is not None:
-            return self._whole_batches(*tensors)
-        if self.num_workers == 0:
-            return self._here()
-        return self._from_workers()
+        tensors, pins = self._plain_tensors(), self._pins()
+        if tensors is None and self.num_workers:
+            return self._from_workers(pins)
+        batches = self._here() if tensors is None else self._whole_batches(*tensors)
+        return map(pin_memory, batches) if pins else batches
 
-    def _from_workers(self) -> Iterator[Any]:
+    def _pins(self) -> bool:
+        """Whether batches are to be in page-locked memory and can be."""
+        if not self.pin_memory:
+            return False
+        import warnings
+
+        from ...cuda import is_available
+
+        if self.pin_memory_device:
+            warnings.warn(
+                "pin_memory_device is deprecated, the current accelerator will be used as the device, "
+                f"ignore pin_memory_device={self.pin_memory_device!r}.",
+                stacklevel=3,
+            )
+        if not is_available():
+            warnings.warn(
+                "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be used.",
+                stacklevel=3,
+            )
+        return is_available()
+
+    def _from_workers(self, pins: bool) -> Iterator[Any]:
         workers, self._workers = self._workers, None  # a second pass at the same time gets its own
         if workers is None:
             workers = Workers(
@@ -159,6 +182,7 @@ class DataLoader:
                 seed=int(randint(0, 2**62, (1,), generator=self.generator).item()),
                 init=self.worker_init_fn,
                 context=self.multiprocessing_context,
+                pin=pins,
             )
         tasks = (
             repeat(None) if self._iterable else iter(self.batch_sampler if self._batched else self.sampler)  # type: ignore[arg-type]

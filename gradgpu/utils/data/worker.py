@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .pin_memory import pin_memory
+
 __all__ = ["WorkerInfo", "get_worker_info"]
 
 _SHARED = "/dev/shm"  # where large arrays of a result lie on their way, on Linux
@@ -45,10 +47,10 @@ class _Text(str):
 class _Failure:
     """An exception of a worker, as text: not every exception can be pickled."""
 
-    def __init__(self, worker: int, error: BaseException) -> None:
+    def __init__(self, where: str, error: BaseException) -> None:
         import traceback
 
-        self.type, self.worker, self.text = type(error), worker, traceback.format_exc()
+        self.type, self.where, self.text = type(error), where, traceback.format_exc()
 
     def __getstate__(self) -> dict[str, Any]:
         try:
@@ -58,9 +60,7 @@ class _Failure:
         return self.__dict__
 
     def reraise(self) -> None:
-        message = (
-            f"Caught {self.type.__name__} in DataLoader worker process {self.worker}.\nOriginal {self.text}"
-        )
+        message = f"Caught {self.type.__name__} {self.where}.\nOriginal {self.text}"
         try:
             error = self.type(_Text(message) if issubclass(self.type, KeyError) else message)
         except Exception:  # one that does not take one text
@@ -166,12 +166,12 @@ def _work(
     random.seed(info.seed)
     np.random.seed(info.seed % 2**32)
     manual_seed(info.seed)
-    failure = None
+    failure, here = None, f"in DataLoader worker process {info.id}"
     try:
         if init is not None:
             init(info.id)
     except Exception as error:
-        failure = _Failure(info.id, error)
+        failure = _Failure(here, error)
     parent, current = multiprocessing.parent_process(), None
     while True:
         try:
@@ -193,20 +193,68 @@ def _work(
         except StopIteration:
             result = _End()
         except Exception as error:
-            result = _Failure(info.id, error)
+            result = _Failure(here, error)
         try:
             # Here, not in the queue's own thread, which would print an error and let everybody wait.
             sent = _pack(result)
         except Exception as error:
-            sent = _pack(_Failure(info.id, error))
+            sent = _pack(_Failure(here, error))
         results.put((epoch, number, sent))
+
+
+class _PinThread:
+    """Takes the results of workers, copies them to page-locked memory and hands them on, while the training goes on."""
+
+    def __init__(self, results: Any) -> None:
+        import multiprocessing
+        import queue
+        import threading
+
+        from ...cuda import current_device
+
+        self.pinned: queue.SimpleQueue = queue.SimpleQueue()
+        ended, self._end = multiprocessing.Pipe(duplex=False)
+        # A function of its own: a thread that held this object, or the workers, would keep them for ever.
+        self._thread = threading.Thread(
+            target=_pin_results, args=(results, self.pinned, ended, current_device()), daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._end.send(None)
+        self._thread.join()
+        self._end.close()
+
+
+def _pin_results(results: Any, pinned: Any, ended: Any, device: int) -> None:
+    from multiprocessing.connection import wait
+
+    from ...cuda import set_device
+
+    set_device(device)
+
+    def step() -> None:  # a function, so that no batch is held while the next one is waited for
+        epoch, number, sent = results.get()
+        try:
+            result = _unpack(*sent)
+            if not isinstance(result, (_End, _Failure)):
+                result = pin_memory(result)
+        except Exception as error:
+            result = _Failure(f"in pin memory thread for device {device}", error)
+        pinned.put((epoch, number, result))
+
+    while ended not in wait([results._reader, ended]):
+        step()
+    ended.close()
 
 
 class Workers:
     """Processes that compute ``fetch(task)``; several passes over the data may use them, one after the other."""
 
     def __init__(
-        self, dataset: Any, fetch: Any, *, workers: int, seed: int, init: Callable[[int], None] | None, context: Any
+        self, dataset: Any, fetch: Any, *, workers: int, seed: int, init: Callable[[int], None] | None, context: Any,
+        pin: bool = False,
     ) -> None:  # fmt: skip
         import multiprocessing  # imports slowly; only worker processes need it
 
@@ -215,6 +263,7 @@ class Workers:
         self.results = context.Queue()
         self.inboxes = [context.Queue() for _ in range(workers)]
         self.epoch = 0
+        self.pinning: _PinThread | None = None
         self.processes = [
             context.Process(
                 target=_work,
@@ -232,6 +281,8 @@ class Workers:
         try:
             for process in self.processes:
                 process.start()
+            if pin:  # not before: a thread makes the fork of a process unsafe
+                self.pinning = _PinThread(self.results)
         except BaseException:  # for instance a dataset that 'spawn' cannot pickle
             self.processes = [process for process in self.processes if process.pid is not None]
             self.close()
@@ -262,10 +313,9 @@ class Workers:
         while owner:
             wanted = next(iter(owner))  # the oldest
             while wanted not in arrived:
-                epoch, number, sent_result = self._receive(timeout)
-                unpacked = _unpack(*sent_result)
+                epoch, number, arriving = self._receive(timeout)
                 if epoch == self.epoch:  # else it is of a pass that was left early
-                    arrived[number] = unpacked
+                    arrived[number] = arriving
                     if not in_order:
                         wanted = number
             result, worker = arrived.pop(wanted), owner.pop(wanted)
@@ -288,7 +338,10 @@ class Workers:
         while True:
             left = min(_POLL, max(deadline - monotonic(), 0.0)) if timeout else _POLL
             try:
-                return self.results.get(timeout=left)
+                if self.pinning is not None:
+                    return self.pinning.pinned.get(timeout=left)
+                epoch, number, sent = self.results.get(timeout=left)
+                return epoch, number, _unpack(*sent)
             except queue.Empty:
                 for process in self.processes:
                     if not process.is_alive():
@@ -300,6 +353,9 @@ class Workers:
 
     def close(self) -> None:
         """End the processes; those that are in the middle of a long fetch are terminated."""
+        if self.pinning is not None:
+            self.pinning.close()
+            self.pinning = None
         for inbox in self.inboxes:
             inbox.put(None)
             inbox.close()
