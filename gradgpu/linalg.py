@@ -227,6 +227,84 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     return lower.mH if upper else lower
 
 
+def lu(A: Tensor, *, pivot: bool = True) -> rt.linalg_lu:
+    """(P, L, U) with A = P L U: a permutation (…, m, m), a lower triangle (…, m, k) with ones on its diagonal, an upper one
+    (…, k, n), k = min(m, n), of matrices (…, m, n). Without `pivot` P is the identity, and large factors are not avoided.
+
+    >>> import gradgpu as gg
+    >>> P, L, U = gg.linalg.lu(gg.tensor([[1., 2.], [4., 4.]]))
+    >>> L
+    tensor([[1.0000, 0.0000],
+            [0.2500, 1.0000]])
+    >>> U
+    tensor([[4., 4.],
+            [0., 1.]])
+    """
+    from .ops.lu import lu_op
+
+    _matrix("lu", A)
+    lower, upper, permutation, _ = lu_op(A, pivot=bool(pivot))
+    return rt.linalg_lu(permutation, lower, upper)
+
+
+def lu_factor(A: Tensor, *, pivot: bool = True) -> rt.linalg_lu_factor:
+    """(LU, pivots), as LAPACK keeps an LU decomposition: U and what is below L's diagonal in one matrix, and as int32 the rows,
+    counted from 1, that were exchanged with rows 1, 2, …. For `lu_solve` and `lu_unpack`. The host waits, to see that there is one.
+
+    Raises:
+        LinAlgError: U has a zero on its diagonal.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.lu_factor(gg.tensor([[1., 2.], [4., 4.]])).pivots
+    tensor([2, 2], dtype=gradgpu.int32)
+    """
+    from .ops.lu import factor
+
+    _matrix("lu_factor", A)
+    return rt.linalg_lu_factor(*factor("linalg.lu_factor", A, pivot, True)[:2])
+
+
+def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> rt.linalg_lu_factor_ex:
+    """`lu_factor` with a report instead of an error: info is the first i with U[i, i] = 0, counted from 1, or 0.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.lu_factor_ex(gg.ones(2, 2)).info
+    tensor(2, dtype=gradgpu.int32)
+    """
+    from .ops.lu import factor
+
+    _matrix("lu_factor_ex", A)
+    return rt.linalg_lu_factor_ex(*factor("linalg.lu_factor_ex", A, pivot, check_errors))
+
+
+def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False) -> Tensor:
+    """X with A X = B (X A = B if not `left`; Aᵀ for A if `adjoint`), A given by what `lu_factor` returned.
+
+    >>> import gradgpu as gg
+    >>> LU, pivots = gg.linalg.lu_factor(gg.tensor([[1., 2.], [4., 4.]]))
+    >>> gg.linalg.lu_solve(LU, pivots, gg.tensor([[3.], [8.]]))
+    tensor([[1.],
+            [1.]])
+    """
+    from .ops.lu import lu_unpack
+
+    _matrix("lu_solve", LU, square=True, what="LU")
+    if B.ndim < 2:
+        raise RuntimeError("linalg.lu_solve: The input tensor B must have at least 2 dimensions.")
+    if not left:  # X A = B is Aᵀ Xᵀ = Bᵀ
+        return lu_solve(LU, pivots, B.mT, adjoint=not adjoint).mT
+    if B.shape[-2] != LU.shape[-1]:
+        raise RuntimeError(
+            f"linalg.lu_solve: Incompatible shapes of A {tuple(LU.shape)} and B {tuple(B.shape)} for the equation AX = B"
+        )
+    permutation, lower, upper = lu_unpack(LU, pivots)
+    if adjoint:
+        found = solve_triangular(upper.mT, B, upper=False)
+        return permutation @ solve_triangular(lower.mT, found, upper=True, unitriangular=True)
+    found = solve_triangular(lower, permutation.mT @ B, upper=False, unitriangular=True)
+    return solve_triangular(upper, found, upper=True)
+
+
 def qr(A: Tensor, mode: str = "reduced") -> rt.linalg_qr:
     """Q with orthonormal columns and R upper triangular, A = Q R; `mode` 'reduced', 'complete', or 'r' (Q is empty).
 

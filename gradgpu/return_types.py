@@ -165,6 +165,29 @@ class linalg_lstsq(Result):
     singular_values: Tensor
 
 
+class linalg_lu(Result):
+    P: Tensor
+    L: Tensor
+    U: Tensor
+
+
+class linalg_lu_factor(Result):
+    LU: Tensor
+    pivots: Tensor
+
+
+class linalg_lu_factor_ex(Result):
+    LU: Tensor
+    pivots: Tensor
+    info: Tensor
+
+
+class lu_unpack(Result):
+    P: Tensor
+    L: Tensor
+    U: Tensor
+
+
 class linalg_qr(Result):
     Q: Tensor
     R: Tensor

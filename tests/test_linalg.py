@@ -177,3 +177,54 @@ def test_complex_matrices(device: str) -> None:
         (lambda a: L.eigh(a + a.mH).eigenvectors.abs(), (C[0],)),
     ):
         assert gg.autograd.gradcheck(_of_pairs(function), _pairs(device, *arrays))
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 3), (2, 4, 4), (5, 3), (2, 3, 5), (60, 60), (70, 110), (0, 2, 2), (3, 0)]
+)
+def test_lu_factors_unpack_and_multiply_to_the_matrix(device: str, shape: tuple) -> None:
+    rng = np.random.default_rng(0)
+    A = gg.tensor(rng.standard_normal(shape), device=device)
+    P, lower, upper = L.lu(A)
+    assert np.allclose((P @ lower @ upper).cpu(), A.cpu()) and float(abs(lower.cpu()).sum()) <= lower.numel()
+    made, pivots, info = L.lu_factor_ex(A)
+    assert pivots.dtype == gg.int32 and info.dtype == gg.int32 and not info.any()
+    for found, wanted in zip(gg.lu_unpack(made, pivots), (P, lower, upper), strict=True):
+        assert found.device == A.device and found.tolist() == wanted.tolist()
+    with pytest.warns(UserWarning, match="deprecated"):
+        assert A.lu(get_infos=True).LU.tolist() == made.tolist()
+    P, lower, upper = gg.lu_unpack(made, pivots, unpack_data=False)
+    assert P.numel() == np.prod(shape[:-1]) * shape[-2] and lower.shape == upper.shape == (0,)
+
+
+def test_lu_solves_equations(device: str) -> None:
+    rng = np.random.default_rng(1)
+    A = gg.tensor(rng.standard_normal((2, 4, 4)), device=device, requires_grad=True)
+    B = gg.tensor(rng.standard_normal((2, 4, 3)), device=device, requires_grad=True)
+    made, pivots = L.lu_factor(A)
+    assert np.allclose((A @ L.lu_solve(made, pivots, B)).detach().cpu(), B.detach().cpu())
+    assert np.allclose((A.mT @ L.lu_solve(made, pivots, B, adjoint=True)).detach().cpu(), B.detach().cpu())
+    assert np.allclose((L.lu_solve(made, pivots, B.mT, left=False) @ A).detach().cpu(), B.mT.detach().cpu())
+    assert gg.autograd.gradcheck(lambda a, b: L.lu_solve(*L.lu_factor(a), b), (A, B))
+    assert gg.autograd.gradcheck(lambda a, b: b.lu_solve(*L.lu_factor(a)), (A, B))
+    with pytest.raises(RuntimeError, match=r"Incompatible shapes of A \(2, 4, 4\) and B \(2, 3, 1\)"):
+        L.lu_solve(made, pivots, gg.ones(2, 3, 1, device=device))
+    with pytest.raises(RuntimeError, match="at least 2 dimensions"):
+        L.lu_solve(made, pivots, gg.ones(4, device=device))
+    with pytest.raises(RuntimeError, match="between 1 and"):
+        L.lu_solve(made, pivots + 4, B)
+    with pytest.raises(RuntimeError, match="int32 dtype"):
+        gg.lu_unpack(made, pivots.long())
+
+
+def test_lu_of_a_singular_matrix(device: str) -> None:
+    A = gg.tensor([[1.0, 2.0], [2.0, 4.0]], device=device)
+    made, pivots, info = L.lu_factor_ex(A)
+    assert made.tolist() == [[2, 4], [0.5, 0]] and pivots.tolist() == [2, 2] and info.tolist() == 2
+    for function in (L.lu_factor, lambda a: L.lu_factor_ex(a, check_errors=True)):
+        with pytest.raises(RuntimeError, match=r"linalg.lu_factor.*: U\[2,2\] is zero"):
+            function(A)
+    assert L.lu(A).U.tolist() == [[2, 4], [0, 0]]
+    plain = L.lu(gg.tensor([[1.0, 2.0], [3.0, 4.0]], device=device), pivot=False)
+    assert plain.P.tolist() == [[1, 0], [0, 1]] and plain.L.tolist() == [[1, 0], [3, 1]]
+    assert L.lu_factor_ex(gg.tensor([[[0.0]], [[2.0]]], device=device)).info.tolist() == [1, 0]

@@ -56,6 +56,7 @@ FAMILIES = {
         "",
     ),
     "low_rank": ("pca_lowrank svd_lowrank", ""),
+    "lu": ("lu lu_solve lu_unpack", "lu lu_solve"),
     "methods": (
         "alias_copy fill is_conj is_neg is_storage nonzero_static resolve_neg typename unsafe_chunk unsafe_split unsafe_split_with_sizes",
         "absolute_ acosh_ apply_ arccos arccos_ arccosh arccosh_ arcsin arcsin_ arcsinh arcsinh_ arctan arctan2 arctan2_ arctan_ "

@@ -85,6 +85,30 @@ def _projection_numpy(x):
     return (q * q) @ (r * r)
 
 
+def _through_lu(x):
+    permutation, lower, upper = L.lu(x)
+    return (permutation @ (lower * lower)) @ (upper * upper)
+
+
+def _through_lu_numpy(x):
+    lower, upper, permutation = np.empty((*x.shape[:-1], min(x.shape[-2:]))), None, None
+    permutation, upper = (
+        np.empty((*x.shape[:-2], x.shape[-2], x.shape[-2])),
+        np.empty((*x.shape[:-2], lower.shape[-1], x.shape[-1])),
+    )
+    for at in np.ndindex(*x.shape[:-2]):  # row by row
+        a, order = np.array(x[at]), list(range(x.shape[-2]))
+        for j in range(lower.shape[-1]):
+            p = j + int(np.argmax(abs(a[j:, j])))
+            a[[j, p]], order[j], order[p] = a[[p, j]], order[p], order[j]
+            for i in range(j + 1, len(a)):
+                a[i, j] /= a[j, j]
+                a[i, j + 1 :] -= a[i, j] * a[j, j + 1 :]
+        lower[at] = np.tril(a, -1)[:, : lower.shape[-1]] + np.eye(*lower.shape[-2:])
+        upper[at], permutation[at] = np.triu(a)[: upper.shape[-2]], np.eye(len(a))[order].T
+    return (permutation @ lower**2) @ upper**2
+
+
 def _old_svd(x):
     u, s, v = gg.svd(x)
     return (u * s) @ v.mT if x.ndim == 2 else (u * s.unsqueeze(-2)) @ v.mT
@@ -109,6 +133,7 @@ OPS = [
         lambda x: np.linalg.matrix_power(_well(x), -3)),
     _op("matrix_exp", gg.matrix_exp, _series),
     _op("qr", _projection, _projection_numpy, samples=ANY, errors=NOT_A_MATRIX, layouts=False),
+    _op("linalg_lu", _through_lu, _through_lu_numpy, samples=[*ANY, Sample(In(3, 5)), Sample(In(2, 0))], errors=NOT_A_MATRIX, layouts=False),
     _op("svd", _old_svd, lambda x: x, samples=ANY, errors=NOT_A_MATRIX),
     _op("linalg_svd", _through_svd, _through_svd_numpy, samples=ANY, errors=NOT_A_MATRIX),
     _op("linalg_eigh", _checked(_through_eigh, _spd), lambda x: _through_eigh_numpy(_spd(x))),
