@@ -9,9 +9,12 @@ import enum
 from typing import Any, NoReturn
 
 __all__ = [
-    "ReduceOp", "all_gather", "all_reduce", "barrier", "broadcast", "destroy_process_group", "get_rank", "get_world_size",
-    "init_process_group", "is_available", "is_gloo_available", "is_initialized", "is_mpi_available", "is_nccl_available",
-    "is_torchelastic_launched", "reduce",
+    "GroupMember", "ProcessGroup", "ReduceOp", "all_gather", "all_gather_into_tensor", "all_gather_object", "all_reduce",
+    "all_reduce_coalesced", "all_to_all", "all_to_all_single", "barrier", "broadcast", "broadcast_object_list",
+    "destroy_process_group", "gather", "gather_object", "get_backend", "get_rank", "get_world_size", "group",
+    "init_process_group", "irecv", "is_available", "is_gloo_available", "is_initialized", "is_mpi_available",
+    "is_nccl_available", "is_torchelastic_launched", "isend", "monitored_barrier", "new_group", "recv", "reduce",
+    "reduce_scatter", "reduce_scatter_tensor", "scatter", "scatter_object_list", "send",
 ]  # fmt: skip
 
 
@@ -61,10 +64,49 @@ def _needs_group(name: str) -> Any:
 
 
 all_gather = _needs_group("all_gather")
+all_gather_into_tensor = _needs_group("all_gather_into_tensor")
+all_gather_object = _needs_group("all_gather_object")
 all_reduce = _needs_group("all_reduce")
+all_reduce_coalesced = _needs_group("all_reduce_coalesced")
+all_to_all = _needs_group("all_to_all")
+all_to_all_single = _needs_group("all_to_all_single")
 barrier = _needs_group("barrier")
 broadcast = _needs_group("broadcast")
+broadcast_object_list = _needs_group("broadcast_object_list")
 destroy_process_group = _needs_group("destroy_process_group")
+gather = _needs_group("gather")
+gather_object = _needs_group("gather_object")
+get_backend = _needs_group("get_backend")
 get_rank = _needs_group("get_rank")
 get_world_size = _needs_group("get_world_size")
+irecv = _needs_group("irecv")
+isend = _needs_group("isend")
+monitored_barrier = _needs_group("monitored_barrier")
+new_group = _needs_group("new_group")
+recv = _needs_group("recv")
 reduce = _needs_group("reduce")
+reduce_scatter = _needs_group("reduce_scatter")
+reduce_scatter_tensor = _needs_group("reduce_scatter_tensor")
+scatter = _needs_group("scatter")
+scatter_object_list = _needs_group("scatter_object_list")
+send = _needs_group("send")
+
+
+class ProcessGroup:
+    """The type of a group of processes: there are none.
+
+    Raises:
+        RuntimeError: always.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        init_process_group()
+
+
+class group:
+    """PyTorch's name of the group of all processes, which is None: there is no group."""
+
+    WORLD = None
+
+
+GroupMember = group

@@ -6,13 +6,96 @@ written nor read: `gradgpu.save(model.state_dict(), file)` keeps a model.
 
 from __future__ import annotations
 
+import builtins
 import warnings
-from typing import Any, NoReturn
+from types import UnionType
+from typing import Any, Final, NamedTuple, NoReturn, Union, get_args, get_origin
+
+from .nn.module import Module
 
 __all__ = [
-    "annotate", "export", "freeze", "ignore", "is_scripting", "is_tracing", "load", "optimize_for_inference", "save", "script",
-    "script_method", "trace", "unused",
+    "Attribute", "Final", "Future", "ScriptFunction", "ScriptModule", "annotate", "export", "fork", "freeze", "ignore", "interface",
+    "is_scripting", "is_tracing", "isinstance", "load", "optimize_for_inference", "save", "script", "script_method", "trace", "unused",
+    "wait",
 ]  # fmt: skip
+
+
+class ScriptModule(Module):
+    """A module whose methods are marked with `script_method`: it runs as any other."""
+
+
+class ScriptFunction:
+    """What PyTorch's compiler makes of a function. There are none here: `script` and `trace` return what they were given."""
+
+    def __init__(self) -> None:
+        raise RuntimeError("jit.ScriptFunction: gradgpu has no compiler; call the Python function")
+
+
+class Attribute(NamedTuple):
+    """A value with a type for a compiler."""
+
+    value: Any
+    type: Any
+
+
+class Future:
+    """What `fork` returns: the result, which is there already."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def done(self) -> bool:
+        """True."""
+        return True
+
+    def value(self) -> Any:
+        """The result."""
+        return self._value
+
+    wait = value
+
+
+def fork(func: Any, *args: Any, **kwargs: Any) -> Future:
+    """Calls the function at once: `wait` gets its result.
+
+    >>> import gradgpu as gg
+    >>> gg.jit.wait(gg.jit.fork(gg.add, gg.tensor([1.]), 2))
+    tensor([3.])
+    """
+    return Future(func(*args, **kwargs))
+
+
+def wait(future: Future) -> Any:
+    """The result of a `fork`."""
+    return future.value()
+
+
+def interface(obj: Any) -> Any:
+    """The class as it is."""
+    return obj
+
+
+def isinstance(obj: Any, target_type: Any) -> bool:
+    """Whether `obj` has the type, which may be a container of types: ``list[int]``, ``dict[str, Tensor]``, ``int | None``.
+
+    >>> import gradgpu as gg
+    >>> gg.jit.isinstance([1, 2], list[int]), gg.jit.isinstance([1, None], list[int])
+    (True, False)
+    """
+    if builtins.isinstance(target_type, tuple):
+        return any(isinstance(obj, each) for each in target_type)
+    origin, inner = get_origin(target_type), get_args(target_type)
+    if origin is None:
+        return target_type is Any or builtins.isinstance(obj, target_type or type(None))
+    if origin in (Union, UnionType):
+        return any(isinstance(obj, each) for each in inner)
+    if not builtins.isinstance(obj, origin):
+        return False
+    if origin is dict:
+        return all(isinstance(k, inner[0]) and isinstance(v, inner[1]) for k, v in obj.items())
+    if origin is tuple and inner[-1:] != (Ellipsis,):
+        return len(obj) == len(inner) and all(map(isinstance, obj, inner))
+    return all(isinstance(each, inner[0]) for each in obj)
 
 
 def _as_it_is(name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,11 @@ def test_distributed_says_that_there_is_one_process() -> None:
         gg.distributed.init_process_group("nccl")
     with pytest.raises(ValueError, match="get_rank.*has not been initialized"):
         gg.distributed.get_rank()
+    with pytest.raises(ValueError, match="all_gather_into_tensor"):
+        gg.distributed.all_gather_into_tensor(gg.zeros(2), gg.zeros(1))
+    with pytest.raises(RuntimeError, match="no process groups"):
+        gg.distributed.ProcessGroup()
+    assert gg.distributed.group.WORLD is None
     with pytest.raises(RuntimeError, match="no process groups"):
         gg.nn.parallel.DistributedDataParallel(gg.nn.Linear(1, 1))
 
@@ -112,6 +118,7 @@ def test_scripted_functions_are_the_functions() -> None:
     for mark in (gg.jit.export, gg.jit.unused, gg.jit.ignore, gg.jit.ignore(drop=True), gg.jit.script_method):
         assert mark(abs) is abs
     assert not gg.jit.is_scripting() and not gg.jit.is_tracing() and gg.jit.annotate(int, 3) == 3
+    assert gg.jit.interface(nn.Linear) is nn.Linear and gg.jit.Attribute(3, int).value == 3
     with pytest.raises(RuntimeError, match="modules in eval mode"):
         gg.jit.freeze(net)
     assert gg.jit.optimize_for_inference(gg.jit.freeze(net.eval())) is net
@@ -119,6 +126,47 @@ def test_scripted_functions_are_the_functions() -> None:
         gg.jit.save(net, "net.pt")
     with pytest.raises(RuntimeError, match="reads no TorchScript"):
         gg.jit.load("net.pt")
+
+
+def test_modules_written_for_a_compiler() -> None:
+    class Scaled(gg.jit.ScriptModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(gg.tensor([2.0]))
+
+        @gg.jit.script_method
+        def forward(self, x: gg.Tensor) -> gg.Tensor:
+            return x * self.weight
+
+    futures = [gg.jit.fork(Scaled(), gg.tensor([float(k)])) for k in range(3)]
+    assert [gg.jit.wait(f).item() for f in futures] == [0.0, 2.0, 4.0] and futures[0].done()
+    assert not isinstance(nn.Linear(1, 1), gg.jit.ScriptModule)
+    assert not isinstance(abs, gg.jit.ScriptFunction)
+    with pytest.raises(RuntimeError, match="no compiler"):
+        gg.jit.ScriptFunction()
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "expected"),
+    [
+        (1, int, True),
+        (1, str, False),
+        ([1, 2], list[int], True),
+        ([1, "2"], list[int], False),
+        ((1, "2"), tuple[int, str], True),
+        ((1, 2, 3), tuple[int, ...], True),
+        ((1,), tuple[int, str], False),
+        ({"a": [1.0]}, dict[str, list[float]], True),
+        ({"a": [1]}, dict[str, list[float]], False),
+        (None, int | None, True),
+        ("a", int | None, False),
+        ("a", (int, str), True),
+        (3, list[int], False),
+        (3, Any, True),
+    ],
+)
+def test_types_within_containers(value: Any, kind: Any, expected: bool) -> None:
+    assert gg.jit.isinstance(value, kind) is expected
 
 
 def test_nothing_is_compiled_or_exported() -> None:

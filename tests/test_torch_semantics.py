@@ -793,3 +793,45 @@ def test_vmap_at_its_older_home() -> None:
     check(_vmap(gg.dot)(on("cpu", [[1.0, 2.0], [3.0, 4.0]]), on("cpu", [[1.0, 1.0], [2.0, 0.0]])), [3, 6])
     with pytest.raises(NotImplementedError, match="None"):
         _vmap(gg.dot, allow_none_pass_through=True)
+
+
+class Lazy:
+    """An object that knows how to stand at the right of a tensor, as other packages' matrices do."""
+
+    def __radd__(self, other: Any) -> Any:
+        return "sum"
+
+    def __rsub__(self, other: Any) -> Any:
+        return NotImplemented
+
+    def __rmul__(self, other: Any) -> Any:
+        return other * 2.0
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return "quotient"
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return "product"
+
+
+def test_objects_of_other_packages_as_right_operands(device: str) -> None:
+    x, lazy = on(device, [1.0, 2.0], requires_grad=True), Lazy()
+    assert (x + lazy, x / lazy, x @ lazy) == ("sum", "quotient", "product")
+    (x * lazy).sum().backward()
+    check(x.grad, [2, 2])
+    for wrong in (lambda: x - lazy, lambda: x * None, lambda: x * [1.0, 2.0], lambda: x @ None, lambda: x % lazy, lambda: x @ 2.0):  # fmt: skip
+        with pytest.raises(TypeError):
+            wrong()
+    y = x.detach()
+    y += lazy
+    assert y == "sum"
+
+
+def test_the_class_tensor_is_a_type_to_convert_to(device: str) -> None:
+    x = on(device, [1, 0]).type(gg.Tensor)
+    assert x.dtype is gg.float32 and x.device.type == "cpu"
+    gg.set_default_dtype(gg.float64)
+    try:
+        assert on(device, [1, 0]).type(gg.Tensor).dtype is gg.float64
+    finally:
+        gg.set_default_dtype(gg.float32)

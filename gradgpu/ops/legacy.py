@@ -82,6 +82,8 @@ def type_(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
         if kind is None:
             raise ValueError(f"type: invalid type: {dtype!r}; use a dtype such as gradgpu.float32")
         dtype = kind
+    if dtype is Tensor:  # PyTorch's class Tensor is its default type, too
+        dtype = TensorType("Tensor", dt.get_default_dtype())
     if isinstance(dtype, TensorType):
         return self.to(device=Device(dtype.device), dtype=dtype.dtype, non_blocking=non_blocking)
     return self.to(dt.as_dtype(dtype), non_blocking=non_blocking)

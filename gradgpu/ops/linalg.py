@@ -20,7 +20,7 @@ from ..autograd.node import LEAF, Node, next_sequence
 from ..cuda.gemm import fold, gemm, unfold
 from ..tensor import Tensor, wrap
 from .reduce import sum_to_size_op
-from .registry import Op, Saving, from_saved, method, older_form, unpack
+from .registry import Op, Saving, from_saved, method, older_form, unpack, with_foreign
 from .sums import float_sum, ones
 
 # linear is nn.functional's.
@@ -425,9 +425,11 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     tensor([3., 7.])
     """
     if not isinstance(other, Tensor) or not isinstance(input, Tensor):
-        raise TypeError(
-            f"matmul: expected two Tensors, got {type(input).__name__} and {type(other).__name__}"
-        )
+        if isinstance(other, (Tensor, np.ndarray, int, float)) or not hasattr(type(other), "__rmatmul__"):
+            raise TypeError(
+                f"matmul: expected two Tensors, got {type(input).__name__} and {type(other).__name__}"
+            )
+        return with_foreign(matmul_op, input, other)
     x, y = input._a, other._a
     m, n = x.ndim, y.ndim
     if n == 2 and m >= 2:

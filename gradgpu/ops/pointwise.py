@@ -988,7 +988,9 @@ def _inplace_method(name: str, function: Any) -> Any:
         for x in args:
             if x is not self and isinstance(x, Tensor) and x._cell is self._cell and x._cell is not None:
                 check_overlap(name + "_", self._a, x._a)  # a view of this tensor, or its base
-        return inplace(name + "_", self, function(self, *args, **kwargs))
+        made = function(self, *args, **kwargs)
+        # What another package's object makes of `x += y` is no Tensor: x becomes that.
+        return inplace(name + "_", self, made) if isinstance(made, Tensor) else made
 
     method.__name__ = method.__qualname__ = name + "_"
     method.__doc__ = f"In-place `{name}`: changes this tensor and returns it."

@@ -26,7 +26,7 @@ from ..scalars import zero_dim
 from ..tensor import Tensor, wrap
 from .expr import Expr, literal, substitute
 from .reduce import sum_to_size_op
-from .registry import Op, from_saved, pack, parameters_of, unpack
+from .registry import Op, from_saved, pack, parameters_of, unpack, with_foreign
 
 ndarray, generic, float32, float64 = np.ndarray, np.generic, np.float32, np.float64
 _new = object.__new__
@@ -682,6 +682,10 @@ _SCALAR: dict[Any, Callable] = {
 }
 
 
+def _known(x: Any) -> bool:
+    return isinstance(x, (Tensor, ndarray, generic, float, int, complex, Expr)) or hasattr(x, "layout")
+
+
 def binary_door(op: Pointwise) -> Callable:
     """The public function of a two-input op; see `unary_door`."""
     cpu, runs, has_gradient = op.ufunc, op.runs, op.has_gradient
@@ -704,7 +708,7 @@ def binary_door(op: Pointwise) -> Callable:
                 y = other._a
                 other_edge = other._edge
         except AttributeError:
-            return op(input, other, out=out)
+            return op(input, other, out=out) if _known(other) else with_foreign(op, input, other)
         if out is not None:
             return op(input, other, out=out)
         kind = type(x)

@@ -731,3 +731,24 @@ def older_form(function: Callable, args: Sequence[Any], operands: int, keywords:
 
 def _is_number(x: Any) -> bool:
     return hasattr(x, "__float__")
+
+
+_REFLECTED = {
+    "add": "__radd__", "sub": "__rsub__", "mul": "__rmul__", "div": "__rtruediv__", "floor_divide": "__rfloordiv__",
+    "remainder": "__rmod__", "matmul": "__rmatmul__",
+}  # fmt: skip
+_SEQUENCES = (list.__rmul__, tuple.__rmul__, str.__rmul__, bytes.__rmul__)  # which repeat themselves
+
+
+def with_foreign(op: Any, input: Any, other: Any) -> Any:
+    """`input · other` by what `other`, an object of another package, says about it (`__rmul__` …), as Python's operators do.
+
+    Raises:
+        TypeError: it says nothing.
+    """
+    reflected = getattr(type(other), _REFLECTED.get(op.name, ""), None)
+    if reflected is not None and reflected not in _SEQUENCES:
+        found = reflected(other, input)
+        if found is not NotImplemented:
+            return found
+    return op(input, other)

@@ -29,6 +29,10 @@ from . import safetensors_file, torch_file
 from .structure import Decoder, Encoder, NotPlain, placed
 from .unpickle import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals, unpickler
 
+# names of annotations in scripts
+MAP_LOCATION = Any
+FILE_LIKE = Any
+
 __all__ = ["add_safe_globals", "clear_safe_globals", "get_safe_globals", "load", "safe_globals", "save"]
 
 _KEY = "gradgpu"  # of the metadata entry that holds the structure
