@@ -264,7 +264,7 @@ def __getitem__(self: Any, index: Any) -> Any:
     """
     quick = _basic(self, index)
     if quick is not None:
-        return _shape.basic_index_op(self, index=quick)
+        return _shape.indexed(self, quick)
     entries = _parts(self, index)
     basic, advanced = _split(self, entries)
     view = self if all(i == _slice(None) for i in basic) else _shape.basic_index_op(self, index=basic)

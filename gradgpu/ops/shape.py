@@ -5,27 +5,94 @@ On the CPU a view is numpy's; on cuda it is new strides over the same memory. No
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
 from ..autograd.layers import LAYERS, LayerArray
-from ..tensor import Tensor
+from ..autograd.modes import INFERRING, SPECIAL, state
+from ..autograd.node import LEAF, Node, next_sequence
+from ..tensor import Tensor, drop_lost, wrap
 from . import reduce as _reduce
-from .registry import Op, method
+from .registry import Op, Plan, method
 
 ndarray = np.ndarray
+_new = object.__new__
 
 
 # ---- ops ----
-reshape_op = Op(
+class View(Op):
+    """An operation that shows the memory of its input in another way.
+
+    Args:
+        back: the gradient of arrays in first order, as `cpu` is the operation: of the gradient, the shape of the input (if
+            the rule asks for it) and the attributes.
+    """
+
+    def __init__(self, name: str, cpu: Callable, cuda: Callable, rule: Callable, back: Callable):
+        super().__init__(name, cpu, cuda, {"x": rule}, view=True)
+        self.back = back
+        self.plan = self._plans[True, 1] = Plan(self, (True,), 1)
+        self.keeps_shape = bool(self.plan.shapes)
+
+    def of(self, x: Tensor, a: ndarray, y: ndarray, attrs: dict) -> Tensor:
+        """The view of a tensor for which `in_few_steps` holds; `a` and `y` are their arrays."""
+        t = _new(Tensor)
+        t._a = y
+        t._edge = t._grad = None
+        cell = x._cell
+        if cell is None:
+            cell = x._cell = [0]
+        t._cell = cell
+        base = x._base
+        t._chain = (x._chain, self, attrs)
+        t._base = base = x if base is None else base
+        origin, grad, edge = x._origin, state.grad, x._edge
+        if origin is not None or not grad:
+            t._origin = origin if grad or origin == "inference_mode" else "no_grad"
+        if edge is not None and grad:
+            t._edge = self.node(x, edge, a, attrs)
+        views = base._views
+        if views is None:
+            base._views = [ref(t)]
+        else:
+            if len(views) & 63 == 63:
+                drop_lost(views)
+            views.append(ref(t))
+        return t
+
+    def node(self, x: Tensor, edge: Any, a: ndarray, attrs: dict) -> Node:
+        """The node of the operation on `x`, whose edge is not None and whose array is `a`."""
+        node = Node()
+        node.op, node.plan, node.attrs, node.seq = self, self.plan, attrs, next_sequence()
+        node.edges = (x if edge is LEAF else edge,)
+        node.saved = (a.shape,) if self.keeps_shape else ()
+        node.checks = node.extra = None
+        return node
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        """As for any op; what is usual in few steps."""
+        saved = node.saved
+        if create_graph or type(g) is not ndarray or type(saved) is not tuple:
+            return super().vjp(node, g, edges, create_graph)
+        return (self.back(g, *saved, **node.attrs),)
+
+
+def in_few_steps(a: Any) -> bool:
+    """Whether a view of a tensor is made by `View.of`: its array `a` is on the CPU, and nothing unusual goes on."""
+    return type(a) is ndarray and not (LAYERS or SPECIAL or INFERRING)
+
+
+reshape_op = View(
     "view",
     lambda x, *, shape: x.reshape(shape),
     lambda x, *, shape: x.reshape(shape),
-    {"x": lambda g, x_shape: reshape_op(g, shape=x_shape)},
-    view=True,
+    lambda g, x_shape: reshape_op(g, shape=x_shape),
+    lambda g, x_shape, *, shape: g.reshape(x_shape),
 )
 
 
@@ -34,6 +101,7 @@ def _permute_cuda(x: Any, *, dims: tuple) -> Any:
     return x.as_strided([layout.shape[d] for d in dims], [layout.strides[d] for d in dims])
 
 
+@lru_cache(maxsize=256)
 def _inverse(dims: tuple) -> tuple:
     inverse = [0] * len(dims)
     for i, d in enumerate(dims):
@@ -41,12 +109,12 @@ def _inverse(dims: tuple) -> tuple:
     return tuple(inverse)
 
 
-permute_op = Op(
+permute_op = View(
     "permute",
     lambda x, *, dims: np.asarray(x).transpose(dims),
     _permute_cuda,
-    {"x": lambda g, *, dims: permute_op(g, dims=_inverse(dims))},
-    view=True,
+    lambda g, *, dims: permute_op(g, dims=_inverse(dims)),
+    lambda g, *, dims: g.transpose(_inverse(dims)),
 )
 
 
@@ -56,12 +124,12 @@ def _expand_cuda(x: Any, *, shape: tuple) -> Any:
     return x.as_strided(shape, expanded(x.layout, shape))
 
 
-expand_op = Op(
+expand_op = View(
     "expand",
     lambda x, *, shape: np.broadcast_to(x, shape),
     _expand_cuda,
-    {"x": lambda g, x_shape: _reduce.sum_to_size_op(g, shape=x_shape)},
-    view=True,
+    lambda g, x_shape: _reduce.sum_to_size_op(g, shape=x_shape),
+    lambda g, x_shape, *, shape: _reduce.sum_to_size_op.cpu(g, shape=x_shape),
 )
 
 
@@ -122,12 +190,12 @@ def _index_backward_cuda(g: Any, *, shape: tuple, index: tuple) -> Any:
     return made
 
 
-basic_index_op = Op(
+basic_index_op = View(
     "slice",
     _index_cpu,
     _index_cuda,
-    {"x": lambda g, x_shape, *, index: basic_index_backward_op(g, shape=x_shape, index=index)},
-    view=True,
+    lambda g, x_shape, *, index: basic_index_backward_op(g, shape=x_shape, index=index),
+    lambda g, x_shape, *, index: _index_backward_cpu(g, shape=x_shape, index=index),
 )
 basic_index_backward_op = Op(
     "slice_backward",
@@ -135,6 +203,17 @@ basic_index_backward_op = Op(
     _index_backward_cuda,
     {"g": lambda g0, *, index: basic_index_op(g0, index=index)},
 )
+
+
+def indexed(x: Tensor, index: tuple) -> Tensor:
+    """The view of `x` at a valid index of ints, slices, None and one Ellipsis."""
+    a = x._a
+    if in_few_steps(a):
+        y = a[index]
+        if type(y) is not ndarray:
+            y = a[(*index, ...)]  # a view, and no number
+        return basic_index_op.of(x, a, y, {"index": index})
+    return basic_index_op(x, index=index)
 
 
 # ---- arguments ----
@@ -204,12 +283,41 @@ def _viewable(t: Any, shape: tuple) -> bool:
     return a.flags.c_contiguous or bool(np.may_share_memory(a, a.reshape(shape)))
 
 
+def _reshaped(x: Tensor, shape: tuple, copies: bool = False) -> Tensor | None:
+    """The tensor in another shape in few steps, or None; the same memory, or if need be (and `copies`) a copy."""
+    a = x._a
+    if not in_few_steps(a):
+        return None
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        shape = tuple(shape[0])
+    try:
+        y = a.reshape(shape)
+    except (TypeError, ValueError):
+        return None
+    made = y.shape
+    if made != shape and -1 not in shape:  # numpy takes other negative numbers, too
+        return None
+    base = y.base
+    if base is a or base is not None and base is a.base:
+        return reshape_op.of(x, a, y, {"shape": made})
+    if not copies:
+        return None
+    t = wrap(y)  # numpy has copied
+    edge = x._edge
+    if edge is not None and state.grad:
+        t._edge = reshape_op.node(x, edge, a, {"shape": made})
+    return t
+
+
 @method
 def view(self: Any, *shape: Any) -> Any:
     """A view of another shape (one entry may be -1), or, given a dtype of the same size, of other element type.
 
     Raises RuntimeError if the elements do not lie so that no copy is needed; use `reshape` then.
     """
+    made = _reshaped(self, shape)
+    if made is not None:
+        return made
     from ..dtypes import dtype as Dtype
 
     if len(shape) == 1 and isinstance(shape[0], Dtype):
@@ -246,6 +354,9 @@ def reshape(input: Any, *shape: Any) -> Any:
     tensor([[0, 1],
             [2, 3]])
     """
+    made = _reshaped(input, shape, True)
+    if made is not None:
+        return made
     a = input._a
     wanted = infer_shape(_sizes(shape), a.size, a.shape, "reshape")
     if not _viewable(input, wanted):
@@ -313,18 +424,31 @@ def permute(input: Any, *dims: Any) -> Any:
         raise RuntimeError(
             f"permute(dims={_sizes(dims)}): needs every one of the {n} dimensions exactly once"
         )
-    return permute_op(input, dims=order)
+    return _permuted(input, input._a, order)
 
 
 @method
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Swaps two dimensions."""
-    n = input._a.ndim
+    a = input._a
+    order = (_swapped if type(dim0) is type(dim1) is int else _swapped.__wrapped__)(a.ndim, dim0, dim1)
+    return _permuted(input, a, order)
+
+
+@lru_cache(maxsize=256)
+def _swapped(n: int, dim0: Any, dim1: Any) -> tuple[int, ...]:
+    """The order of n dimensions of which two have changed places."""
     a, b = canonical_dim(dim0, n, "transpose"), canonical_dim(dim1, n, "transpose")
     order = list(range(n))
     if n:
         order[a], order[b] = b, a
-    return permute_op(input, dims=tuple(order))
+    return tuple(order)
+
+
+def _permuted(x: Tensor, a: Any, order: tuple[int, ...]) -> Tensor:
+    if in_few_steps(a):
+        return permute_op.of(x, a, a.transpose(order), {"dims": order})
+    return permute_op(x, dims=order)
 
 
 swapdims = transpose
@@ -348,7 +472,7 @@ def t(input: Any) -> Any:
         raise RuntimeError(
             f"t() expects a tensor with <= 2 dimensions, but self is {n}D; use .mT or .transpose(-2, -1)"
         )
-    return permute_op(input, dims=tuple(range(n))[::-1])
+    return _permuted(input, input._a, tuple(range(n))[::-1])
 
 
 @method
@@ -368,7 +492,7 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
         )
     rest = iter([d for d in range(n) if d not in src])
     order = tuple([src[dst.index(d)] if d in dst else next(rest) for d in range(n)])
-    return permute_op(input, dims=order)
+    return _permuted(input, input._a, order)
 
 
 moveaxis = movedim
@@ -396,7 +520,10 @@ def expand(self: Any, *sizes: Any) -> Any:
                 f"Target sizes: {list(wanted)}. Tensor sizes: {list(shape)}"
             )
         target.append(n)
-    return expand_op(self, shape=tuple(target))
+    a, made = self._a, tuple(target)
+    if in_few_steps(a):
+        return expand_op.of(self, a, np.broadcast_to(a, made), {"shape": made})
+    return expand_op(self, shape=made)
 
 
 @method
@@ -437,8 +564,12 @@ def squeeze(input: Any, dim: Any = None) -> Any:
         range(len(shape)) if dim is None else canonical_dims(dim, len(shape), "squeeze") if dim != () else ()
     )
     gone = [n == 1 and d in dims for d, n in enumerate(shape)]
+    left = tuple([n for n, drop in zip(shape, gone) if not drop])
+    made = _reshaped(input, left)
+    if made is not None:
+        return made
     if input.is_contiguous():
-        return reshape_op(input, shape=tuple([n for n, drop in zip(shape, gone) if not drop]))
+        return reshape_op(input, shape=left)
     return basic_index_op(input, index=tuple([0 if drop else slice(None) for drop in gone]))
 
 
@@ -447,6 +578,9 @@ def unsqueeze(input: Any, dim: int) -> Any:
     """Inserts a dimension of size 1 at `dim`."""
     shape = input._a.shape
     d = canonical_dim(dim, len(shape) + 1, "unsqueeze")
+    made = _reshaped(input, (*shape[:d], 1, *shape[d:]))
+    if made is not None:
+        return made
     if input.is_contiguous():
         return reshape_op(input, shape=(*shape[:d], 1, *shape[d:]))
     return basic_index_op(input, index=(*[slice(None)] * d, None))
@@ -467,7 +601,7 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
         )
     if length < 0 or begin + length > shape[d]:
         raise RuntimeError(f"narrow: start ({start}) + length ({length}) exceeds dimension size ({shape[d]})")
-    return basic_index_op(input, index=(*[slice(None)] * d, slice(begin, begin + length)))
+    return indexed(input, (*[slice(None)] * d, slice(begin, begin + length)))
 
 
 @method
@@ -481,7 +615,7 @@ def select(input: Any, dim: int, index: int) -> Any:
         raise IndexError(
             f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {d}"
         )
-    return basic_index_op(input, index=(*[slice(None)] * d, int(index)))
+    return indexed(input, (*[slice(None)] * d, int(index)))
 
 
 def atleast_1d(*tensors: Any) -> Any:
@@ -504,7 +638,7 @@ def _several(tensors: tuple) -> Sequence:
 
 def _reversed_dims(self: Any) -> Any:
     """All dimensions in reverse order."""
-    return permute_op(self, dims=tuple(range(self._a.ndim))[::-1])
+    return _permuted(self, self._a, tuple(range(self._a.ndim))[::-1])
 
 
 def _matrix_transpose(self: Any) -> Any:
