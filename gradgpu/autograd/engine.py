@@ -92,6 +92,8 @@ def run(
     try:
         waiting: dict[int, tuple[Node, Any]] = {}  # by number: a node and the sum of its gradients so far
         heap: list[int] = []  # the numbers in `waiting`, the latest node first
+        front: Any = None  # a node later than all in `waiting`, which it need not enter: most nodes have one user
+        front_g: Any = None  # the sum of its gradients so far
         leaves: dict[Any, Any] = {}
         owned: set[Any] = set()  # numbers and leaves whose sums were made here and may be added to in place
         k = 0
@@ -117,8 +119,14 @@ def run(
         captured: dict[Any, Any] = {}
         at, pop, at_leaf = waiting.get, waiting.pop, leaves.get
         # Every gradient of a node comes from later ones, so the latest node that waits has all of its gradient.
-        while heap:
-            node, g = pop(heappop(heap))
+        while True:
+            if front is not None:
+                node, g = front, front_g
+                front = front_g = None
+            elif heap:
+                node, g = pop(heappop(heap))
+            else:
+                break
             extra = node.extra
             if extra is not None:
                 g = _output_hooks(extra, g, tensors)
@@ -165,19 +173,31 @@ def run(
                     continue
                 if type(edge) is Node:
                     seq = edge.seq
-                    known = at(seq)
-                    if known is None:
-                        waiting[seq] = edge, h
-                        heappush(heap, seq)
+                    if front is None:
+                        if not heap or seq < heap[0]:
+                            front, front_g = edge, h
+                            continue
+                    elif seq < front.seq:
+                        waiting[front.seq] = front, front_g
+                        heappush(heap, front.seq)
+                        front, front_g = edge, h
                         continue
-                    c = known[1]
+                    if edge is front:
+                        c = front_g
+                    else:
+                        known = at(seq)
+                        if known is None:
+                            waiting[seq] = edge, h
+                            heappush(heap, seq)
+                            continue
+                        c = known[1]
                 else:
                     seq = edge
                     c = at_leaf(edge)
                     if c is None:
                         leaves[edge] = h
                         continue
-                if tensors:
+                if tensors or isinstance(c, generic):
                     c = c + h
                 elif seq in owned or type(c) is ndarray and c.base is None and getrefcount(c) == _PENDING:
                     c += h
@@ -186,6 +206,8 @@ def run(
                     owned.add(seq)
                 if seq is edge:
                     leaves[edge] = c
+                elif edge is front:
+                    front_g = c
                 else:
                     waiting[seq] = edge, c
             # The memory of what is not needed any more is free for the next node.

@@ -693,15 +693,19 @@ def binary_door(op: Pointwise) -> Callable:
         op.vjp = _binary_vjp(op)  # type: ignore[method-assign]
     if op.accepts == "integer":
         return _named(lambda input, other, *, out=None: op(input, other, out=out), op)
-    keep_one, keep_other, keep_both = op._kept((True, False)), op._kept((False, True)), op._kept((True, True))
+    # Which operands a node saves if the first, the other or both want a gradient; an op that saves its result is left to
+    # `record`.
+    keep_one, keep_other, keep_both = (op._kept(needs)[:2] for needs in ((True, False), (False, True), (True, True)))
+    saves_result, saves_none = op._kept((True, True))[2], not any(op._kept((True, True)))
     scalar = _SCALAR.get(cpu, cpu)
     arithmetic = cpu in _SCALAR
 
     def door(input: Any, other: Any, *, out: Any = None) -> Any:
         number = type(other)
+        plain = number is float or number is int
         try:
             x = input._a
-            if number is float or number is int:
+            if plain:
                 y: Any = other
                 other_edge = None
             else:
@@ -716,14 +720,14 @@ def binary_door(op: Pointwise) -> Callable:
         if scalars:
             r = scalar(x, y)
         elif kind is Array:
-            run = runs.get((x.layout, number if y is other else y.layout if type(y) is Array else None))
+            run = runs.get((x.layout, number if plain else y.layout if type(y) is Array else None))
             if run is None:
                 return op(input, other)
             r = run(x, y)
         else:
             d = x.dtype
             if (
-                y is not other
+                not plain
                 and (
                     y.dtype is not d
                     or type(y) is not type(x)
@@ -752,7 +756,7 @@ def binary_door(op: Pointwise) -> Callable:
             t._cell = INFERENCE
         edge = input._edge
         if (edge is not None or other_edge is not None) and has_gradient and state.grad:
-            if SPECIAL and state.special:
+            if saves_result or SPECIAL and state.special:
                 op.record((input, other), (x, y), t, None)
                 return t
             t._edge = node = Node()
@@ -760,44 +764,36 @@ def binary_door(op: Pointwise) -> Callable:
             node.attrs = node.extra = None
             node.seq = next_sequence()
             node.edges = (input if edge is LEAF else edge, other if other_edge is LEAF else other_edge)
-            keep_x, keep_y, keep_r = (
-                keep_one if other_edge is None else keep_other if edge is None else keep_both
-            )
-            checks: tuple = ()
+            shapes: Any = None
+            if not scalars and not plain:
+                shape, other_shape = x.shape, y.shape
+                if shape != other_shape:
+                    shapes = shape, other_shape
+            if saves_none:
+                node.saved, node.checks = _NOTHING if shapes is None else (None, None, None, shapes), None
+                return t
+            keep_x, keep_y = keep_one if other_edge is None else keep_other if edge is None else keep_both
             if keep_x:
                 cell = input._cell
                 if cell is None:
                     cell = input._cell = [0]
-                checks = (cell, cell[0])
-            else:
-                shape, x = None if scalars else x.shape, None
-            if number is float or number is int:
-                if not keep_y:
-                    y = None
-                shapes: Any = None
-            else:
-                if scalars:
-                    shapes = None
-                else:
-                    other_shape = y.shape
-                    if keep_x:
-                        shape = x.shape
-                    shapes = None if shape == other_shape else (shape, other_shape)
-                if keep_y:
-                    cell = other._cell
-                    if cell is None:
-                        cell = other._cell = [0]
-                    checks += (cell, cell[0])
-                else:
-                    y = None
-            if keep_r:
-                t._cell = cell = [0]
-                checks += (cell, 0)
-            elif x is y is shapes:
-                node.saved, node.checks = _NOTHING, None
+            if plain:  # numbers need no check, and are not freed
+                node.saved = (x if keep_x else None, y if keep_y else None, None, None)
+                node.checks = (cell, cell[0]) if keep_x else None
                 return t
-            node.saved = (x, y, r if keep_r else None, shapes)
-            node.checks = checks or None  # numbers need no check, and are not freed
+            if keep_y:
+                other_cell = other._cell
+                if other_cell is None:
+                    other_cell = other._cell = [0]
+                if keep_x:
+                    node.saved = (x, y, None, shapes)
+                    node.checks = (cell, cell[0], other_cell, other_cell[0])
+                else:
+                    node.saved, node.checks = (None, y, None, shapes), (other_cell, other_cell[0])
+            elif keep_x:
+                node.saved, node.checks = (x, None, None, shapes), (cell, cell[0])
+            else:
+                node.saved, node.checks = (None, None, None, shapes), None
         return t
 
     return _named(door, op)
@@ -809,28 +805,37 @@ _NOTHING = (None, None, None, None)
 def _binary_vjp(op: Pointwise) -> Callable:
     """`Pointwise.vjp` of a two-input op; see `_unary_vjp`."""
     first, second = op.runners
-    if op.ufunc is np.multiply:  # the same rules with a call less
+    multiplies = op.ufunc is np.multiply
+    if multiplies:  # the same rules with a call less
         first, second = (lambda g, saved, attrs: g * saved[1]), (lambda g, saved, attrs: g * saved[0])
+    passes = first is _same and second is _same
     overwrite = op.overwrite
     general, fused = op.vjp, op._fused_vjp
 
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         saved = node.saved
+        if passes and saved is _NOTHING:
+            return g, g
         if create_graph or type(saved) is not tuple:
             return general(node, g, edges, create_graph)
         kind = type(g)
         a, b = edges
         if kind is Array:
-            if saved is _NOTHING and (a is None or first is _same) and (b is None or second is _same):
-                return g, g
             return fused(g, unpack(node), edges, None)
-        if kind is not float32 and kind is not float64 and g.itemsize == 2:
-            return general(node, g, edges, create_graph)
         checks = node.checks
         if checks and (
             checks[0][0] != checks[1] or len(checks) > 2 and (len(checks) > 4 or checks[2][0] != checks[3])
         ):
             unpack(node)
+        if kind is float32 or kind is float64:
+            if multiplies:
+                return None if a is None else g * saved[1], None if b is None else g * saved[0]
+            return (
+                None if a is None else first(g, saved, None),  # type: ignore[misc]
+                None if b is None else g if second is _same else second(g, saved, None),  # type: ignore[misc]
+            )
+        if g.itemsize == 2:
+            return general(node, g, edges, create_graph)
         if b is not None:
             b = g if second is _same else second(g, saved, None)  # type: ignore[misc]
         if a is not None:
