@@ -442,9 +442,7 @@ def _relu_grad(g: Any, y: Any) -> Any:
                 return np.multiply(g.view(bits), mask).view(d)
             h = mask.astype(bits)  # a product that converts as it goes is slow to set up
             return np.multiply(h, g.view(bits), h).view(d)
-        h = g.copy()
-        np.putmask(h, np.equal(y, _ZERO[d]), _ZERO[d])
-        return h
+        return np.where(y, g, _ZERO[d])
     return _only(g, y != 0.0)  # y is not negative; where it is NaN the gradient passes, as in PyTorch
 
 

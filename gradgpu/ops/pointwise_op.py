@@ -67,16 +67,14 @@ class Pointwise(Op):
         differentiable: bool = True,
         overwrite: Callable | None = None,
     ):
-        if parameters is not None:  # ufuncs have no signature to inspect
-            plain = cpu
-            cpu = eval(f"lambda {parameters}: plain({parameters})", {"plain": plain, "__name__": __name__})
-            self.ufunc = plain
-        else:
-            self.ufunc = cpu
+        names = parameters_of(cpu)[0] if parameters is None else parameters.split(", ")
         if callable(grad):
-            grad = {parameters_of(cpu)[0][0]: grad}
+            grad = {names[0]: grad}
         differentiable = differentiable and result != "bool" and inputs != "integer"
-        super().__init__(name, cpu, self._cuda, grad, differentiable=differentiable)
+        super().__init__(
+            name, cpu, self._cuda, grad, differentiable=differentiable, inputs=parameters and names
+        )
+        self.ufunc = cpu
         self.expression, self.expression_int = cuda, cuda_int or cuda
         self.result, self.accepts, self.half = result, inputs, half
         self.conditions = {self.inputs.index(c) for c in conditions}
@@ -808,6 +806,8 @@ def _binary_vjp(op: Pointwise) -> Callable:
     multiplies = op.ufunc is np.multiply
     if multiplies:  # the same rules with a call less
         first, second = (lambda g, saved, attrs: g * saved[1]), (lambda g, saved, attrs: g * saved[0])
+    elif op.ufunc is np.subtract:
+        second = lambda g, saved, attrs: -g  # noqa: E731
     passes = first is _same and second is _same
     overwrite = op.overwrite
     general, fused = op.vjp, op._fused_vjp

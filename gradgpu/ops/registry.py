@@ -131,6 +131,7 @@ class Op(Saving):
         grads: one rule for all inputs that returns a tuple.
         differentiable: False, or one bool an output, for outputs that carry no gradient.
         view: the output shares memory with the first input.
+        inputs: the names of the inputs of a `cpu` that has no signature, a numpy ufunc.
     """
 
     def __init__(
@@ -142,15 +143,19 @@ class Op(Saving):
         grads: Callable | None = None,
         differentiable: bool | Sequence[bool] = True,
         view: bool = False,
+        inputs: Sequence[str] | None = None,
     ):
         if name in OPS:
             raise ValueError(f"an op named {name!r} is registered already")
         self.name, self.cpu, self.view = name, cpu, view
         self.cuda: Any = cuda
         self.node_name = "".join(part[:1].upper() + part[1:] for part in name.split("_")) + "Backward0"
-        self.inputs, named, self.variadic = parameters_of(cpu)
+        if inputs is None:
+            self.inputs, named, self.variadic = parameters_of(cpu)
+            self.attributes, self.defaults = set(named), dict(cpu.__kwdefaults__ or {})
+        else:
+            self.inputs, self.variadic, self.attributes, self.defaults = list(inputs), None, set(), {}
         self.unary = len(self.inputs) == 1 and self.variadic is None
-        self.attributes, self.defaults = set(named), dict(cpu.__kwdefaults__ or {})
         self.differentiable = differentiable
         self.rules = [
             None if grad is None or name not in grad else Rule(self, grad[name], name) for name in self.inputs
