@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 # Infinities and NaN are values here, as in PyTorch: numpy need not warn of what gradgpu computes.
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"gradgpu\.")
 
-from . import allocation, autograd, cuda, nn, ops, optim, return_types, utils  # noqa: E402
+from . import allocation, autograd, cuda, nn, ops, return_types, utils  # noqa: E402
 from .autograd import (  # noqa: E402
     enable_grad,
     inference_mode,
@@ -88,6 +88,7 @@ if _TYPE_CHECKING:
         fft,
         func,
         linalg,
+        optim,
         serialization,
         sparse,
         testing,
@@ -138,6 +139,7 @@ _LAZY = {
     "vmap": "func",
     "multiprocessing": "multiprocessing",
     "onnx": "onnx",
+    "optim": "optim",
     "sparse": "sparse",
     "sparse_coo_tensor": "sparse",
     "special": "special",

@@ -92,7 +92,9 @@ def run(
     try:
         waiting: dict[int, tuple[Node, Any]] = {}  # by number: a node and the sum of its gradients so far
         heap: list[int] = []  # the numbers in `waiting`, the latest node first
-        front: Any = None  # a node later than all in `waiting`, which it need not enter: most nodes have one user
+        front: Any = (
+            None  # a node later than all in `waiting`, which it need not enter: most nodes have one user
+        )
         front_g: Any = None  # the sum of its gradients so far
         leaves: dict[Any, Any] = {}
         owned: set[Any] = set()  # numbers and leaves whose sums were made here and may be added to in place

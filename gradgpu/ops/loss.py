@@ -246,14 +246,17 @@ def mse_loss(
     >>> gg.nn.functional.mse_loss(gg.tensor([1., 2.]), gg.tensor([1., 4.]))
     tensor(2.)
     """
-    a, b = getattr(input, "_a", None), getattr(target, "_a", None)
+    a: Any = getattr(input, "_a", None)
+    b: Any = getattr(target, "_a", None)
     if (
         type(a) is type(b) is np.ndarray
         and (a.dtype is _F32 or a.dtype is _F64)
         and b.dtype is a.dtype
         and a.shape == b.shape
         and (reduction == "mean" and a.size or reduction == "sum")
-        and size_average is reduce is weight is None
+        and size_average is None
+        and reduce is None
+        and weight is None
         and not (SPECIAL and state.special)
     ):
         return _mean_squares.of(input, target, a, b, reduction == "mean")

@@ -693,7 +693,9 @@ def binary_door(op: Pointwise) -> Callable:
         return _named(lambda input, other, *, out=None: op(input, other, out=out), op)
     # Which operands a node saves if the first, the other or both want a gradient; an op that saves its result is left to
     # `record`.
-    keep_one, keep_other, keep_both = (op._kept(needs)[:2] for needs in ((True, False), (False, True), (True, True)))
+    keep_one, keep_other, keep_both = (
+        op._kept(needs)[:2] for needs in ((True, False), (False, True), (True, True))
+    )
     saves_result, saves_none = op._kept((True, True))[2], not any(op._kept((True, True)))
     scalar = _SCALAR.get(cpu, cpu)
     arithmetic = cpu in _SCALAR
@@ -807,7 +809,7 @@ def _binary_vjp(op: Pointwise) -> Callable:
     if multiplies:  # the same rules with a call less
         first, second = (lambda g, saved, attrs: g * saved[1]), (lambda g, saved, attrs: g * saved[0])
     elif op.ufunc is np.subtract:
-        second = lambda g, saved, attrs: -g  # noqa: E731
+        second = lambda g, saved, attrs: -g
     passes = first is _same and second is _same
     overwrite = op.overwrite
     general, fused = op.vjp, op._fused_vjp

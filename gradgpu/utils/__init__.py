@@ -1,15 +1,17 @@
 """Utilities around training; :mod:`gradgpu.utils.data` feeds it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import data
+if TYPE_CHECKING:
+    from . import data as data
 
 _LATER = (
     "benchmark",
     "checkpoint",
+    "data",
     "dlpack",
     "hooks",
-)  # modules that few programs use, imported when they are asked for
+)  # modules that are imported when they are asked for
 
 
 def __getattr__(name: str) -> Any:
