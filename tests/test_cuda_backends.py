@@ -24,6 +24,7 @@ MEMBERS = {
         "ptr",
         "synchronize",
         "done",
+        "use",
         "wait_event",
         "record",
         "begin_capture",

@@ -28,7 +28,19 @@ from .random import (
     set_rng_state,
     set_rng_state_all,
 )
-from .stream import Event, Stream, _index, current_stream, default_stream, on_device, stream, synchronize
+from .stream import (
+    Event,
+    ExternalStream,
+    Stream,
+    StreamContext,
+    _index,
+    current_stream,
+    default_stream,
+    on_device,
+    set_stream,
+    stream,
+    synchronize,
+)
 
 if TYPE_CHECKING:
     from . import simulator
@@ -38,8 +50,10 @@ OutOfMemoryError = MemoryError
 
 __all__ = [
     "Event",
+    "ExternalStream",
     "OutOfMemoryError",
     "Stream",
+    "StreamContext",
     "current_device",
     "current_stream",
     "default_stream",
@@ -67,6 +81,7 @@ __all__ = [
     "memory_reserved",
     "reset_peak_memory_stats",
     "set_device",
+    "set_stream",
     "simulator",
     "stream",
     "synchronize",

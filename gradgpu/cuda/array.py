@@ -296,6 +296,14 @@ def from_host(values: np.ndarray, device: int | None = None, non_blocking: bool 
     return made
 
 
+def constant(values: np.ndarray, device: int | None = None) -> Array:
+    """`from_host` for what is kept and used by every stream: the copy is done at return."""
+    made = from_host(values, device)
+    with on_device(made.device):
+        backend().current_stream().synchronize()
+    return made
+
+
 def contiguous(x: Array) -> Array:
     """`x` itself if its elements lie in row-major order without gaps, else a copy that does."""
     return x if x.layout.contiguous else x.copy()

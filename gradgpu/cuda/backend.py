@@ -15,8 +15,9 @@ What a backend offers (addresses are ints, sizes are bytes, a stream is its hand
 ``MemoryPool  using_pool(pool)``            a pool of its own (graph capture); a context that allocates from it
 ``current_stream_ptr() current_stream()``   the stream that work goes to in this thread
 ``Stream(non_blocking=False, priority=0)``  context manager; ``ptr synchronize() done wait_event(e) record(e)
-                                            begin_capture() end_capture() is_capturing()``
-``Event(timing=True)``                      ``record(stream=None) synchronize() done``
+                                            use() begin_capture() end_capture() is_capturing()``
+``external_stream(obj)``                    a stream of another library: any object with ``__cuda_stream__()``
+``Event(timing=True, blocking=False)``      ``ptr record(stream=None) synchronize() done``
 ``elapsed_time(start, end)``                milliseconds between two events
 ``synchronize()``                           waits for the current device
 ``alloc_pinned(nbytes)``                    page-locked host memory, as a writable buffer; freed with its last reference
@@ -52,10 +53,10 @@ __all__ = ["PROTOCOL", "backend", "is_available", "use_simulator"]
 
 PROTOCOL = (
     "simulated", "device_count", "get_device", "set_device", "device_name", "compute_capability", "properties",
-    "alloc", "MemoryPool", "using_pool", "current_stream_ptr", "current_stream", "Stream", "Event", "elapsed_time",
-    "synchronize", "alloc_pinned", "is_pinned", "to_device", "to_device_async", "to_host", "to_host_async", "copy",
-    "copy_peer", "fill", "compile", "precompile", "launch", "memory_info", "peak_memory", "reset_peak_memory",
-    "empty_cache",
+    "alloc", "MemoryPool", "using_pool", "current_stream_ptr", "current_stream", "Stream", "external_stream", "Event",
+    "elapsed_time", "synchronize", "alloc_pinned", "is_pinned", "to_device", "to_device_async", "to_host",
+    "to_host_async", "copy", "copy_peer", "fill", "compile", "precompile", "launch", "memory_info", "peak_memory",
+    "reset_peak_memory", "empty_cache",
 )  # fmt: skip
 
 _lock = threading.RLock()

@@ -11,7 +11,7 @@ from typing import Any
 
 import cupy
 import numpy as np
-from cupy.cuda import MemoryPool, Stream, compiler, memory_hook, runtime  # noqa: F401 (Stream: of the protocol)
+from cupy.cuda import MemoryPool, Stream, compiler, memory_hook, runtime
 from cupy_backends.cuda.api import driver
 
 simulated = False
@@ -88,6 +88,7 @@ def empty_cache() -> None:
 
 # ---- streams and events ----
 current_stream = cupy.cuda.get_current_stream
+external_stream = Stream.from_external
 elapsed_time = cupy.cuda.get_elapsed_time
 
 
@@ -109,8 +110,8 @@ def current_stream_ptr() -> int:
     return current_stream().ptr
 
 
-def Event(timing: bool = True) -> cupy.cuda.Event:
-    return cupy.cuda.Event(disable_timing=not timing)
+def Event(timing: bool = True, blocking: bool = False) -> cupy.cuda.Event:
+    return cupy.cuda.Event(block=blocking, disable_timing=not timing)
 
 
 # ---- copies ----

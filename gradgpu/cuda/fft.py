@@ -15,7 +15,7 @@ from math import prod
 import numpy as np
 
 from .. import dtypes as dt
-from .array import Array, contiguous, empty, from_host, on_device
+from .array import Array, constant, contiguous, empty, on_device
 from .launch import Kernel
 
 _fft = Kernel("fft.cu", "fft", "PPPPP13q3d7i", T=(dt.float32, dt.float64))
@@ -48,8 +48,7 @@ class _Job:
 @lru_cache(maxsize=64)
 def _roots(real: np.dtype, device: int) -> Array:
     count = 1 << _LOG_ROOTS
-    with on_device(device):
-        return from_host(_turns(np.arange(count) / count, False).astype(_complex(real)))
+    return constant(_turns(np.arange(count) / count, False).astype(_complex(real)), device)
 
 
 def _turns(part: np.ndarray, inverse: bool) -> np.ndarray:
@@ -70,8 +69,7 @@ def _chirp(n: int, m: int, inverse: bool, real: np.dtype, device: int) -> tuple[
     wrapped[:n] = np.conj(chirp)
     wrapped[m - n + 1 :] = np.conj(chirp[:0:-1])
     d = _complex(real)
-    with on_device(device):
-        return from_host(chirp.astype(d)), from_host((np.fft.fft(wrapped) / m).astype(d))
+    return constant(chirp.astype(d), device), constant((np.fft.fft(wrapped) / m).astype(d), device)
 
 
 def transform(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from .array import Array, after_wait, contiguous, empty, on_device, zeros
+from .array import Array, after_wait, constant, contiguous, empty, on_device, zeros
 from .backend import backend
 from .elementwise import copy_into
 from .joining import element_type, grid, widest
@@ -67,7 +67,7 @@ def index_flag(op: str) -> tuple[int, int]:
     device = backend().get_device()
     flag = _flags.get(device)
     if flag is None:
-        flag = _flags[device] = zeros((4,), INT64)
+        flag = _flags[device] = constant(np.zeros(4, np.int64))
     if device not in _pending:
         _pending.add(device)
         after_wait.append(lambda: _raise_if_seen(device))

@@ -52,11 +52,15 @@ def _move_from_cuda(x: Any, *, device: Device, source: Device, non_blocking: boo
         return x.copy()
     from ..cuda.array import contiguous, empty
     from ..cuda.backend import backend
+    from ..cuda.stream import current_stream
 
     dense = contiguous(x)
     made = empty(x.shape, x.dtype, device.index)
-    b = backend()
-    b.copy_peer(made.ptr, made.device, dense.ptr, dense.device, dense.nbytes, b.current_stream_ptr())
+    # The new memory may have been another array's, on which its device is still at work; later work there reads the copy.
+    here, there = current_stream(x.device), current_stream(made.device)
+    here.wait_stream(there)
+    backend().copy_peer(made.ptr, made.device, dense.ptr, dense.device, dense.nbytes, here.cuda_stream)
+    there.wait_stream(here)
     return made
 
 

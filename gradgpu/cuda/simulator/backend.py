@@ -264,6 +264,10 @@ class Stream:
     def __exit__(self, *exc: Any) -> None:
         _stack().pop()
 
+    def use(self) -> Stream:
+        _stack()[-1] = self
+        return self
+
     @property
     def done(self) -> bool:
         return True
@@ -297,15 +301,22 @@ class Stream:
         return _capturing.pop(self.ptr)
 
 
+def external_stream(obj: Any) -> Stream:
+    made = Stream(null=True)
+    _, made.ptr = obj.__cuda_stream__()
+    return made
+
+
 _null_stream = Stream(null=True)
 
 
 def _stack() -> list[Stream]:
+    """The streams that are current on the current device, one in the other."""
     try:
-        return _local.streams
+        stacks = _local.streams
     except AttributeError:
-        _local.streams = [_null_stream]
-        return _local.streams
+        stacks = _local.streams = [[_null_stream] for _ in range(_devices)]
+    return stacks[get_device()]
 
 
 def current_stream() -> Stream:
@@ -313,14 +324,11 @@ def current_stream() -> Stream:
 
 
 def current_stream_ptr() -> int:
-    try:
-        return _local.streams[-1].ptr
-    except AttributeError:
-        return 0
+    return _stack()[-1].ptr
 
 
 class _Event:
-    def __init__(self, timing: bool):
+    def __init__(self, timing: bool, blocking: bool = False):
         self.timing, self.time = timing, 0.0
         self.ptr = next(_handles)
 
@@ -335,8 +343,8 @@ class _Event:
         return True
 
 
-def Event(timing: bool = True) -> _Event:
-    return _Event(timing)
+def Event(timing: bool = True, blocking: bool = False) -> _Event:
+    return _Event(timing, blocking)
 
 
 def elapsed_time(start: _Event, end: _Event) -> float:
