@@ -163,4 +163,10 @@ def __getattr__(name: str) -> object:
     if name in _lazy.FUNCTIONS:
         found = globals()[name] = _lazy.function(name)
         return found
+    if name.startswith("_foreach_"):
+        from .ops import foreach
+
+        found = foreach.function(name[len("_foreach_") :])
+        if found is not None:
+            return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
