@@ -86,10 +86,10 @@ def get_default_device() -> device:
     return _local.stack[-1] if _local.stack else _default
 
 
-def set_default_device(d: Any) -> None:
+def set_default_device(device: Any) -> None:
     """Sets the device of new tensors when none is named."""
     global _default
-    _default = CPU if d is None else device(d)
+    _default = CPU if device is None else as_device(device)
 
 
 def as_device(d: Any) -> device:

@@ -197,12 +197,17 @@ def _combine(high: dtype | None, low: dtype | None) -> dtype | None:
     return promote_types(high, low) if low.category > high.category else high
 
 
-def result_type(*operands: Any) -> dtype:
+def result_type(*operands: Any, **named: Any) -> dtype:
     """The dtype of arithmetic between tensors, dtypes and Python scalars, as PyTorch has it.
 
     Tensors with dimensions decide; a 0-dim tensor counts only if its category (bool < integer <
     floating point < complex) is higher, a Python scalar likewise after those.
     """
+    if named:  # PyTorch names them tensor1 and tensor2, tensor and other, scalar and tensor, …
+        unknown = set(named) - {"tensor1", "tensor2", "tensor", "other", "scalar", "scalar1", "scalar2"}
+        if unknown:
+            raise TypeError(f"result_type() got unexpected keyword arguments {sorted(unknown)}")
+        operands = (*operands, *named.values())
     dims = zero = scalar = None
     for x in operands:
         if isinstance(x, dtype):

@@ -25,3 +25,11 @@ class layout:
 
 strided = layout("strided")
 sparse_coo = layout("sparse_coo")
+
+
+def strided_only(name: str, given: object) -> None:
+    """Raises if a factory of dense tensors is asked for another layout."""
+    if given is not strided:
+        raise RuntimeError(
+            f"{name}: makes tensors of the layout {strided} only, got {given!r}; see sparse_coo_tensor"
+        )

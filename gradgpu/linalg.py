@@ -2,7 +2,8 @@
 
 Norms, powers and products run on the tensor's device. Decompositions, inverses, determinants and solutions of equations are
 LAPACK's, on the host: on cuda they copy there and back and wait (docs/host_ops.md). float32 and float64, inverses, equations, `cholesky`,
-`eigh` and `eig` also of complex numbers; batches in front.
+`eigh` and `eig` also of complex numbers; batches in front. Arguments have the names by which PyTorch takes them; in formulas A is
+the matrix that comes first.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def _same_batch(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def solve_triangular(
-    A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
+    input: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
 ) -> Tensor:
     """X with A X = B (X A = B if not `left`), of A's upper or lower triangle only; its diagonal counts as ones if
     `unitriangular`.
@@ -103,12 +104,12 @@ def solve_triangular(
     tensor([[1.],
             [1.]])
     """
-    _matrix("solve_triangular", A, square=True)
+    _matrix("solve_triangular", input, square=True)
     from .ops.creation import eye
 
-    kept = A.triu() if upper else A.tril()
+    kept = input.triu() if upper else input.tril()
     if unitriangular:
-        one = eye(A.shape[-1], dtype=A.dtype, device=A.device)
+        one = eye(input.shape[-1], dtype=input.dtype, device=input.device)
         kept = kept * (1 - one) + one
     return solve(kept, B) if left else solve(kept.mT, B.mT).mT
 
@@ -132,7 +133,7 @@ def _limit(A: Tensor, atol: Any, rtol: Any) -> Any:
 
 
 def pinv(
-    A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None
+    input: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None
 ) -> Tensor:
     """The Moore-Penrose pseudoinverse (…, n, m) of A (…, m, n).
 
@@ -145,13 +146,15 @@ def pinv(
     >>> gg.linalg.pinv(gg.tensor([[2.], [0.]]))
     tensor([[0.5000, 0.0000]])
     """
-    _matrix("pinv", A, square=hermitian)
+    _matrix("pinv", input, square=hermitian)
     if hermitian:
-        A = (A + A.mT) / 2
-    return _ops.pinv_op(A, rcond=_limit(A, atol, rcond if rtol is None else rtol))
+        input = (input + input.mT) / 2
+    return _ops.pinv_op(input, rcond=_limit(input, atol, rcond if rtol is None else rtol))
 
 
-def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> rt.linalg_lstsq:
+def lstsq(
+    input: Tensor, b: Tensor, rcond: float | None = None, *, driver: str | None = None
+) -> rt.linalg_lstsq:
     """The least-squares solution of A X = B, by the pseudoinverse: (solution, residuals, rank, singular_values).
 
     What the other results hold follows LAPACK's `driver` of that name ('gels', 'gelsy', which is the default, 'gelsd' or
@@ -162,23 +165,25 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     >>> gg.linalg.lstsq(gg.tensor([[1.], [1.]]), gg.tensor([[1.], [3.]])).solution.round()
     tensor([[2.]])
     """
-    _matrix("lstsq", A)
+    _matrix("lstsq", input)
     driver = "gelsy" if driver is None else driver
     if driver not in ("gels", "gelsy", "gelsd", "gelss"):
         raise RuntimeError(
             f"linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss), got {driver!r}"
         )
-    vector = B.ndim == A.ndim - 1
-    columns = B.unsqueeze(-1) if vector else B
-    if columns.shape[-2] != A.shape[-2]:
-        raise RuntimeError(f"linalg.lstsq: A {tuple(A.shape)} and B {tuple(B.shape)} must have as many rows")
-    x = pinv(A, rtol=rcond) @ columns
-    tall = A.shape[-2] > A.shape[-1] and driver != "gelsy"
-    rest = ((A @ x - columns) ** 2).sum(-2) if tall else x.new_empty(0)
+    vector = b.ndim == input.ndim - 1
+    columns = b.unsqueeze(-1) if vector else b
+    if columns.shape[-2] != input.shape[-2]:
+        raise RuntimeError(
+            f"linalg.lstsq: A {tuple(input.shape)} and B {tuple(b.shape)} must have as many rows"
+        )
+    x = pinv(input, rtol=rcond) @ columns
+    tall = input.shape[-2] > input.shape[-1] and driver != "gelsy"
+    rest = ((input @ x - columns) ** 2).sum(-2) if tall else x.new_empty(0)
     rank, s = x.new_empty(0, dtype=dt.int64), x.new_empty(0)
     if driver != "gels":
-        rank = matrix_rank(A.detach(), rtol=rcond)
-        s = svdvals(A.detach()) if driver != "gelsy" else s
+        rank = matrix_rank(input.detach(), rtol=rcond)
+        s = svdvals(input.detach()) if driver != "gelsy" else s
     return rt.linalg_lstsq(x.squeeze(-1) if vector else x, rest, rank, s)
 
 
@@ -214,7 +219,7 @@ def logdet(A: Tensor) -> Tensor:
 
 
 # ---- decompositions ----
-def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
+def cholesky(input: Tensor, *, upper: bool = False) -> Tensor:
     """L (…, n, n), lower triangular, with L Lᵀ = A symmetric and positive definite (`upper`: Lᵀ). Raises LinAlgError if not.
 
     >>> import gradgpu as gg
@@ -222,8 +227,8 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     tensor([[2., 0.],
             [1., 2.]])
     """
-    _matrix("cholesky", A, square=True, or_complex=True)
-    lower = _ops.cholesky_op(A)
+    _matrix("cholesky", input, square=True, or_complex=True)
+    lower = _ops.cholesky_op(input)
     return lower.mH if upper else lower
 
 
@@ -323,7 +328,7 @@ def qr(A: Tensor, mode: str = "reduced") -> rt.linalg_qr:
     return rt.linalg_qr(*_ops.qr_op(A, mode=mode))
 
 
-def eigh(A: Tensor, UPLO: str = "L") -> rt.linalg_eigh:
+def eigh(input: Tensor, UPLO: str = "L") -> rt.linalg_eigh:
     """Eigenvalues (…, n), ascending, and orthonormal eigenvectors (columns of (…, n, n)) of symmetric matrices.
 
     Only one triangle is read. The gradient is finite only where the eigenvalues differ.
@@ -332,18 +337,18 @@ def eigh(A: Tensor, UPLO: str = "L") -> rt.linalg_eigh:
     >>> gg.linalg.eigh(gg.tensor([[2., 0.], [0., 1.]])).eigenvalues
     tensor([1., 2.])
     """
-    _matrix("eigh", A, square=True, or_complex=True)
+    _matrix("eigh", input, square=True, or_complex=True)
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"linalg.eigh: expected UPLO to be 'L' or 'U', but got {UPLO}")
-    return rt.linalg_eigh(*_ops.eigh_op(A, upper=UPLO.upper() == "U"))
+    return rt.linalg_eigh(*_ops.eigh_op(input, upper=UPLO.upper() == "U"))
 
 
-def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
+def eigvalsh(input: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues (…, n) of symmetric matrices, ascending."""
-    return eigh(A, UPLO).eigenvalues
+    return eigh(input, UPLO).eigenvalues
 
 
-def eig(A: Tensor) -> rt.linalg_eig:
+def eig(input: Tensor) -> rt.linalg_eig:
     """Eigenvalues (…, n) and eigenvectors, columns of length 1 of (…, n, n), of square matrices; both complex, in no order.
 
     The gradient is finite only where the eigenvalues differ, and right only for a loss that does not depend on the phases
@@ -353,19 +358,19 @@ def eig(A: Tensor) -> rt.linalg_eig:
     >>> gg.linalg.eig(gg.tensor([[0., 1.], [-1., 0.]])).eigenvalues
     tensor([0.+1.j, 0.-1.j])
     """
-    _matrix("eig", A, square=True, or_complex=True)
-    A.dtype.to_complex().np  # noqa: B018  (a complex dtype may come here for the first time)
-    return rt.linalg_eig(*_ops.eig_op(A))
+    _matrix("eig", input, square=True, or_complex=True)
+    input.dtype.to_complex().np  # noqa: B018  (a complex dtype may come here for the first time)
+    return rt.linalg_eig(*_ops.eig_op(input))
 
 
-def eigvals(A: Tensor) -> Tensor:
+def eigvals(input: Tensor) -> Tensor:
     """The eigenvalues (…, n) of square matrices, complex, in no order.
 
     >>> import gradgpu as gg
     >>> gg.linalg.eigvals(gg.tensor([[2., 0.], [1., 3.]]))
     tensor([3.+0.j, 2.+0.j])
     """
-    return eig(A).eigenvalues
+    return eig(input).eigenvalues
 
 
 def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> rt.linalg_svd:
@@ -397,7 +402,7 @@ def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
 
 
 def matrix_rank(
-    A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None
+    input: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None
 ) -> Tensor:
     """How many singular values exceed both `atol` (0) and `rtol` (max(m, n) · eps, or 0 with `atol`) times the greatest; int64.
 
@@ -407,13 +412,13 @@ def matrix_rank(
     >>> gg.linalg.matrix_rank(gg.tensor([[1., 2.], [2., 4.]]))
     tensor(1)
     """
-    _matrix("matrix_rank", A, square=hermitian)
-    if not A.numel():
-        return A.new_zeros(tuple(A.shape[:-2]), dtype=dt.int64)
-    s = _abs(eigvalsh(A.detach())) if hermitian else svdvals(A.detach())
+    _matrix("matrix_rank", input, square=hermitian)
+    if not input.numel():
+        return input.new_zeros(tuple(input.shape[:-2]), dtype=dt.int64)
+    s = _abs(eigvalsh(input.detach())) if hermitian else svdvals(input.detach())
     atol = tol if atol is None else atol
     if rtol is None:
-        rtol = max(A.shape[-2:]) * dt.finfo(A.dtype).eps if atol is None else 0.0
+        rtol = max(input.shape[-2:]) * dt.finfo(input.dtype).eps if atol is None else 0.0
     rtol, atol = (t.unsqueeze(-1) if isinstance(t, Tensor) else t for t in (rtol, atol))
     limit = s.amax(-1, keepdim=True) * rtol
     if atol is not None:
@@ -433,7 +438,7 @@ def _reported(found: Any, A: Tensor, check_errors: bool) -> tuple[Tensor, Tensor
     return made, A.new_full(tuple(A.shape[:-2]), info, dtype=dt.int32)
 
 
-def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> rt.linalg_cholesky_ex:
+def cholesky_ex(input: Tensor, *, upper: bool = False, check_errors: bool = False) -> rt.linalg_cholesky_ex:
     """`cholesky` as (L, info): where a matrix is not positive definite info is 1 and L is NaN, and nothing is raised unless
     `check_errors`. If one matrix of a batch is not, this holds for all.
 
@@ -441,7 +446,7 @@ def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -
     >>> gg.linalg.cholesky_ex(gg.tensor([[-1.]])).info
     tensor(1, dtype=gradgpu.int32)
     """
-    return rt.linalg_cholesky_ex(*_reported(lambda: cholesky(A, upper=upper), A, check_errors))
+    return rt.linalg_cholesky_ex(*_reported(lambda: cholesky(input, upper=upper), input, check_errors))
 
 
 def inv_ex(A: Tensor, *, check_errors: bool = False) -> rt.linalg_inv_ex:
@@ -466,7 +471,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
 
 
 # ---- tensors as matrices ----
-def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
+def tensorinv(input: Tensor, ind: int = 2) -> Tensor:
     """The inverse for `tensordot`: the first `ind` dimensions are one side of a square matrix, the others its other side.
 
     >>> import gradgpu as gg
@@ -475,16 +480,16 @@ def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     """
     if ind <= 0:
         raise RuntimeError("Expected a strictly positive integer for 'ind'")
-    front, back = tuple(A.shape[:ind]), tuple(A.shape[ind:])
+    front, back = tuple(input.shape[:ind]), tuple(input.shape[ind:])
     n, m = math.prod(front), math.prod(back)
     if n != m:
         raise RuntimeError(
             f"Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), but got {m} != {n}"
         )
-    return inv(A.reshape(n, n)).reshape(*back, *front)
+    return inv(input.reshape(n, n)).reshape(*back, *front)
 
 
-def tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None) -> Tensor:
+def tensorsolve(input: Tensor, other: Tensor, dims: Sequence[int] | None = None) -> Tensor:
     """X with tensordot(A, X, X.ndim) = B, after `dims` of A were moved behind the others.
 
     >>> import gradgpu as gg
@@ -492,16 +497,16 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None) -> Tens
     gradgpu.Size([6])
     """
     if dims is not None:
-        moved = [reduced_dims("linalg.tensorsolve", d, A.ndim)[0] for d in dims]
-        A = permute(A, *[d for d in range(A.ndim) if d not in moved], *moved)
-    shape = tuple(A.shape[B.ndim :])
+        moved = [reduced_dims("linalg.tensorsolve", d, input.ndim)[0] for d in dims]
+        input = permute(input, *[d for d in range(input.ndim) if d not in moved], *moved)
+    shape = tuple(input.shape[other.ndim :])
     n = math.prod(shape)
-    if n != B.numel() or n * n != A.numel():
+    if n != other.numel() or n * n != input.numel():
         raise RuntimeError(
             "Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), but got "
-            f"shapes {tuple(A.shape)} and {tuple(B.shape)}"
+            f"shapes {tuple(input.shape)} and {tuple(other.shape)}"
         )
-    return solve(A.reshape(n, n), B.reshape(n)).reshape(shape)
+    return solve(input.reshape(n, n), other.reshape(n)).reshape(shape)
 
 
 def vander(x: Tensor, *, N: int | None = None) -> Tensor:
@@ -522,7 +527,7 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
 
 # ---- norms ----
 def vector_norm(
-    x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+    input: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
     """(Σ |x|^ord)^(1/ord) over `dim` (None: all elements).
 
@@ -530,11 +535,16 @@ def vector_norm(
     >>> gg.linalg.vector_norm(gg.tensor([3., 4.]))
     tensor(5.)
     """
-    return _norm(x, ord, dim, keepdim, dtype=dtype)
+    return _norm(input, ord, dim, keepdim, dtype=dtype)
 
 
 def matrix_norm(
-    A: Tensor, ord: Any = "fro", dim: tuple[int, int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None
+    input: Tensor,
+    ord: Any = "fro",
+    dim: tuple[int, int] = (-2, -1),
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
 ) -> Tensor:
     """A norm of matrices: 'fro', 'nuc', 1, -1, inf, -inf (sums of rows or columns), 2, -2 (singular values).
 
@@ -543,19 +553,19 @@ def matrix_norm(
     tensor(6.)
     """
     if dtype is not None:
-        A = A.to(dtype)
+        input = input.to(dtype)
     if len(dim) != 2:
         raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple, got {dim}")
     rows, columns = (
-        reduced_dims("linalg.matrix_norm", dim[0], A.ndim)[0],
-        reduced_dims("linalg.matrix_norm", dim[1], A.ndim)[0],
+        reduced_dims("linalg.matrix_norm", dim[0], input.ndim)[0],
+        reduced_dims("linalg.matrix_norm", dim[1], input.ndim)[0],
     )
     if rows == columns:
         raise RuntimeError(f"linalg.matrix_norm: dims must be different, got {tuple(dim)}")
     if ord == "fro":
-        return _norm(A, 2, (rows, columns), keepdim)
-    others = [d for d in range(A.ndim) if d not in (rows, columns)]
-    matrix = permute(A, *others, rows, columns)
+        return _norm(input, 2, (rows, columns), keepdim)
+    others = [d for d in range(input.ndim) if d not in (rows, columns)]
+    matrix = permute(input, *others, rows, columns)
     if ord in (1, -1, math.inf, -math.inf):
         sums = _abs(matrix).sum(-2 if _one(ord) else -1)
         made = sums.amax(-1) if ord > 0 else sums.amin(-1)
@@ -576,26 +586,32 @@ def _one(ord: float) -> bool:
     return ord in (1, -1)
 
 
-def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def norm(
+    input: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
     """A vector norm, or with two dims (or a matrix and an `ord`) a matrix norm."""
     if ord is None:
-        return vector_norm(A, 2, dim, keepdim, dtype=dtype)
-    if isinstance(ord, str) or (isinstance(dim, Sequence) and len(dim) == 2) or (dim is None and A.ndim == 2):
-        return matrix_norm(A, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
-    return vector_norm(A, ord, dim, keepdim, dtype=dtype)
+        return vector_norm(input, 2, dim, keepdim, dtype=dtype)
+    if (
+        isinstance(ord, str)
+        or (isinstance(dim, Sequence) and len(dim) == 2)
+        or (dim is None and input.ndim == 2)
+    ):
+        return matrix_norm(input, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
+    return vector_norm(input, ord, dim, keepdim, dtype=dtype)
 
 
-def cond(A: Tensor, p: Any = None) -> Tensor:
+def cond(input: Tensor, p: Any = None) -> Tensor:
     """The condition number: the ratio of the extreme singular values, or for another norm `p` ‖A‖ · ‖A⁻¹‖."""
-    _matrix("cond", A)
+    _matrix("cond", input)
     if p is None or p in (2, -2):
-        s = svdvals(A)
+        s = svdvals(input)
         return s.amin(-1) / s.amax(-1) if p == -2 else s.amax(-1) / s.amin(-1)
-    return matrix_norm(A, p) * matrix_norm(inv(A), p)
+    return matrix_norm(input, p) * matrix_norm(inv(input), p)
 
 
 # ---- products ----
-def matrix_power(A: Tensor, n: int) -> Tensor:
+def matrix_power(input: Tensor, n: int) -> Tensor:
     """A multiplied with itself n times, by squaring; negative n: the inverse's power; 0: the identity.
 
     >>> import gradgpu as gg
@@ -603,25 +619,25 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     tensor([[1., 5.],
             [0., 1.]])
     """
-    if not isinstance(A, Tensor) or A.ndim < 2 or A.shape[-1] != A.shape[-2]:
-        _matrix("matrix_power", A, square=True)
+    if not isinstance(input, Tensor) or input.ndim < 2 or input.shape[-1] != input.shape[-2]:
+        _matrix("matrix_power", input, square=True)
     if n < 0:
-        return matrix_power(inv(A), -n)
+        return matrix_power(inv(input), -n)
     if n == 0:
         from .ops.creation import eye
 
-        return eye(A.shape[-1], dtype=A.dtype, device=A.device).expand(A.shape).clone()
-    made, square = None, A
+        return eye(input.shape[-1], dtype=input.dtype, device=input.device).expand(input.shape).clone()
+    made, square = None, input
     while n:
         if n & 1:
             made = square if made is None else made @ square
         n >>= 1
         if n:
             square = square @ square
-    return made.clone() if made is A else made  # type: ignore[return-value]
+    return made.clone() if made is input else made  # type: ignore[return-value]
 
 
-def matrix_exp(A: Tensor) -> Tensor:
+def matrix_exp(input: Tensor) -> Tensor:
     """e^A by scaling and squaring with Taylor's series of degree 18 (Higham, "The scaling and squaring method for the
     matrix exponential revisited", 2005, with a series for the Padé approximant). The host waits for the norm.
 
@@ -630,13 +646,15 @@ def matrix_exp(A: Tensor) -> Tensor:
     tensor([[1., 0.],
             [0., 1.]])
     """
-    _matrix("matrix_exp", A, square=True)
+    _matrix("matrix_exp", input, square=True)
     from .ops.creation import eye
 
-    size = float(_abs(outermost(A).detach()).sum(-1).max()) if A.numel() else 0.0  # of all that vmap hides
+    size = (
+        float(_abs(outermost(input).detach()).sum(-1).max()) if input.numel() else 0.0
+    )  # of all that vmap hides
     squarings = max(0, math.ceil(math.log2(size)) + 1) if size > 0.5 and math.isfinite(size) else 0
-    x = A / 2**squarings
-    one = eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    x = input / 2**squarings
+    one = eye(input.shape[-1], dtype=input.dtype, device=input.device)
     made = one + x / 18
     for k in range(17, 0, -1):
         made = one + (x @ made) / k

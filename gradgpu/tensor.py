@@ -207,7 +207,7 @@ class Tensor:
         steps = tuple(s // a.dtype.itemsize for s in a.strides) if cpu else a.strides
         return steps if dim is None else steps[self._dim(dim, "stride")]
 
-    def is_contiguous(self) -> bool:
+    def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether elements lie in row-major order without gaps."""
         a = self._a
         if isinstance(a, (ndarray, generic)):
@@ -688,14 +688,14 @@ def _python_number(value: Any) -> Any:
     return value.item() if isinstance(value, generic) else value
 
 
-def is_tensor(x: Any) -> bool:
-    """Whether `x` is a gradgpu Tensor."""
-    return isinstance(x, Tensor)
+def is_tensor(obj: Any) -> bool:
+    """Whether `obj` is a gradgpu Tensor."""
+    return isinstance(obj, Tensor)
 
 
-def is_inference(x: Tensor) -> bool:
-    """Whether `x` was made in inference mode; see `Tensor.is_inference`."""
-    return x.is_inference()
+def is_inference(input: Tensor) -> bool:
+    """Whether `input` was made in inference mode; see `Tensor.is_inference`."""
+    return input.is_inference()
 
 
 def run_backward(

@@ -262,3 +262,59 @@ def test_embedding_options() -> None:
     weight = gg.ones(3, 2, requires_grad=True)
     F.embedding(gg.tensor([1, 1, 2]), weight, scale_grad_by_freq=True).sum().backward()
     assert weight.grad.tolist() == [[0, 0], [1, 1], [1, 1]]
+
+
+X = gg.ones(4, 4)
+VECTOR = gg.arange(4)
+BY_NAME = [
+    lambda: gg.zeros(2, layout=gg.strided), lambda: gg.full((2,), 1.0, layout=gg.strided, pin_memory=False),
+    lambda: gg.arange(3, layout=gg.strided), lambda: gg.eye(3, layout=gg.strided), lambda: gg.randn(2, layout=gg.strided),
+    lambda: gg.randn_like(X, layout=gg.strided, generator=gg.Generator()), lambda: X.new_zeros(size=(2,), layout=gg.strided),
+    lambda: X.new_full(size=(2,), fill_value=1), lambda: X.new_tensor(data=[1]), lambda: X.clone().copy_(other=X),
+    lambda: X.is_contiguous(memory_format=gg.contiguous_format), lambda: X.view(dtype=gg.int32), lambda: X.view(size=(2, 8)),
+    lambda: X.reshape(shape=(2, 8)), lambda: X.permute(dims=(1, 0)), lambda: X.expand(size=(4, 4)), lambda: X.repeat(repeats=(2, 2)),
+    lambda: X.tile(dims=(2,)), lambda: X.sum_to_size(size=(1, 4)), lambda: X.split(split_size=2),
+    lambda: gg.split(X, split_size_or_sections=[1, 3]), lambda: gg.tensor_split(X, sections=2), lambda: gg.tensor_split(X, indices=(1, 3)),
+    lambda: gg.hsplit(X, sections=2), lambda: gg.vsplit(X, indices=[1]), lambda: gg.dsplit(gg.ones(1, 1, 4), sections=2),
+    lambda: X.clone().random_(to=3), lambda: X.clone().random_(**{"from": 1, "to": 3}), lambda: gg.repeat_interleave(repeats=VECTOR),
+    lambda: gg.result_type(tensor=X, other=1), lambda: gg.numel(input=X), lambda: gg.detach(input=X), lambda: gg.is_nonzero(input=gg.ones(1)),
+    lambda: gg.relu_(input=X.clone()), lambda: gg.abs_(input=X.clone()), lambda: gg.rsub(X, 1, 2), lambda: X.clone().copysign_(other=X),
+    lambda: X.clone().xlogy_(other=X), lambda: gg.isin(elements=VECTOR, test_element=2), lambda: gg.isin(element=2, test_elements=VECTOR),
+    lambda: X.clone().resize_as_(the_template=gg.ones(2)), lambda: X.clone().swapaxes_(axis0=0, axis1=1),
+    lambda: gg.linalg.eigh(input=X, UPLO="U"), lambda: gg.linalg.matrix_power(input=X, n=2), lambda: gg.linalg.norm(input=X, ord=2),
+    lambda: gg.linalg.lstsq(input=X, b=X), lambda: gg.linalg.inv(A=X + gg.eye(4)), lambda: gg.from_dlpack(ext_tensor=np.ones(2), copy=True),
+    lambda: gg.is_tensor(obj=X), lambda: gg.set_default_device(device="cpu"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", [pytest.param(call, id=str(k)) for k, call in enumerate(BY_NAME)])
+def test_arguments_may_be_named_as_in_pytorch(call: Any) -> None:
+    call()
+
+
+def test_what_names_mean() -> None:
+    assert (
+        gg.isin(element=2, test_elements=VECTOR).item()
+        and gg.isin(elements=VECTOR, test_element=2).sum() == 1
+    )
+    assert [len(part) for part in gg.tensor_split(VECTOR, indices=(1, 3))] == [1, 2, 1]
+    assert gg.rsub(X, 1, 2)[0, 0] == -1 and X.clone().random_(**{"from": 2, "to": 3}).unique().tolist() == [2]
+    assert gg.repeat_interleave(repeats=gg.tensor([1, 2])).tolist() == [0, 1, 1] and X.expand(
+        size=(2, 4, 4)
+    ).shape == (2, 4, 4)
+    shared = np.ones(2)
+    gg.from_dlpack(shared)[0] = 2
+    gg.from_dlpack(shared, copy=True)[0] = 3
+    assert shared.tolist() == [2, 1]
+    for wrong in (
+        lambda: gg.zeros(2, layout=gg.sparse_coo), lambda: X.random_(upto=3), lambda: gg.result_type(X, number=3), lambda: gg.hsplit(X),
+        lambda: gg.from_dlpack(shared, device="meta", copy=False),
+    ):  # fmt: skip
+        with pytest.raises((TypeError, RuntimeError, ValueError)):
+            wrong()
+
+
+def test_pinverse_cuts_off_where_pytorch_does() -> None:
+    x = gg.tensor([[1.0, 0.0], [0.0, 1e-9]], dtype=gg.float64)
+    assert gg.pinverse(x)[1, 1].item() == pytest.approx(1e9)
+    assert gg.pinverse(x, 1e-3)[1, 1].item() == 0

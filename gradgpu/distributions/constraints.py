@@ -119,9 +119,9 @@ def multinomial(upper_bound: int) -> Constraint:
     )
 
 
-def independent(base: Constraint, reinterpreted_batch_ndims: int) -> Constraint:
-    """`base` for every element along the last dimensions."""
-    ndims = reinterpreted_batch_ndims
+def independent(base_constraint: Constraint, reinterpreted_batch_ndims: int) -> Constraint:
+    """`base_constraint` for every element along the last dimensions."""
+    base, ndims = base_constraint, reinterpreted_batch_ndims
 
     def holds(value: Tensor) -> Tensor:
         found = base.check(value)

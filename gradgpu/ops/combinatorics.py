@@ -144,15 +144,20 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
 
 
 # ---- membership and runs ----
-def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+def isin(
+    elements: Any = None, test_elements: Any = None, *, assume_unique: bool = False, invert: bool = False, element: Any = None,
+    test_element: Any = None,
+) -> Tensor:  # fmt: skip
     """Which of `elements` occur in `test_elements` (do not, if `invert`); one of the two may be a number.
 
-    `assume_unique` changes nothing but is accepted.
+    `assume_unique` changes nothing but is accepted. A number may also be named as `element` or `test_element`.
 
     >>> import gradgpu as gg
     >>> gg.isin(gg.tensor([1, 2, 3]), gg.tensor([3, 1]))
     tensor([ True, False,  True])
     """
+    elements = element if elements is None else elements
+    test_elements = test_element if test_elements is None else test_elements
     if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
         raise TypeError(
             f"isin(): at least one of elements and test_elements must be a Tensor, got {type(elements).__name__} and "

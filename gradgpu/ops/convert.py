@@ -218,12 +218,13 @@ def contiguous(self: Any, memory_format: Any = None) -> Any:
 
 
 @method
-def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
+def copy_(self: Any, src: Any = None, non_blocking: bool = False, *, other: Any = None) -> Any:
     """Copies `src`, broadcast and converted, into this tensor; the gradient flows to `src`.
 
     With `non_blocking=True` the host does not wait for a copy between cuda and a contiguous tensor in page-locked memory
     (see `pin_memory`); both must stay as they are until the current stream has done its work.
     """
+    src = other if src is None else src  # PyTorch's documentation has the one name, its code the other
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'src' must be Tensor, not {type(src).__name__}")
     if _copy_across(self, src, non_blocking):

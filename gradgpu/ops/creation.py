@@ -13,6 +13,7 @@ from .. import dtypes as dt
 from ..autograd.layers import LAYERS, LayerArray, alike
 from ..devices import as_device
 from ..devices import device as Device
+from ..layouts import strided_only
 from ..meta import MetaArray
 from ..tensor import Tensor, wrap
 from .registry import method
@@ -254,14 +255,16 @@ def _from_capsule(x: Any) -> Tensor:
     return from_numpy(np.asarray(_Writable(found)))
 
 
-def from_dlpack(x: Any) -> Tensor:
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """A tensor that shares the memory of another library's array, by DLPack (CPU), or by the CUDA array interface.
 
     Args:
-        x: an object with ``__dlpack__`` or ``__cuda_array_interface__``, or a DLPack capsule.
+        ext_tensor: an object with ``__dlpack__`` or ``__cuda_array_interface__``, or a DLPack capsule.
+        device: where the tensor is to be; another device than the array's means a copy.
+        copy: True: always a copy; False: ValueError if one is needed.
 
     Raises:
-        TypeError: x is none of them. BufferError: the memory cannot be shared.
+        TypeError: `ext_tensor` is none of them. BufferError: the memory cannot be shared.
 
     >>> import gradgpu as gg, numpy as np
     >>> a = np.zeros(2)
@@ -269,6 +272,14 @@ def from_dlpack(x: Any) -> Tensor:
     >>> a
     array([3., 0.])
     """
+    made = _shared(ext_tensor)
+    moved = made if device is None else made.to(device)
+    if copy is False and moved is not made:
+        raise ValueError(f"from_dlpack: a tensor on {moved.device} of an array on {made.device} is a copy")
+    return moved.clone() if copy and moved is made else moved
+
+
+def _shared(x: Any) -> Tensor:
     if isinstance(x, Tensor):
         return x.detach()
     if hasattr(x, "__cuda_array_interface__"):
@@ -339,6 +350,7 @@ def zeros(
     size: Any = None,
     out: Any = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
@@ -350,6 +362,8 @@ def zeros(
     tensor([[0., 0.],
             [0., 0.]])
     """
+    if layout is not None:
+        strided_only("zeros", layout)
     made = filled(_shape(sizes, "zeros", size), 0, dtype, device, requires_grad, pin_memory)
     return made if out is None else _into("zeros", out, made)
 
@@ -359,20 +373,25 @@ def ones(
     size: Any = None,
     out: Any = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
     """A tensor of ones."""
+    if layout is not None:
+        strided_only("ones", layout)
     made = filled(_shape(sizes, "ones", size), 1, dtype, device, requires_grad, pin_memory)
     return made if out is None else _into("ones", out, made)
 
 
 def empty(
-    *sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    *sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
     pin_memory: bool = False, memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """An uninitialised tensor."""
+    if layout is not None:
+        strided_only("empty", layout)
     made = filled(_shape(sizes, "empty", size), None, dtype, device, requires_grad, pin_memory)
     return made if out is None else _into("empty", out, made)
 
@@ -383,11 +402,14 @@ def full(
     *,
     out: Any = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
     """A tensor of `fill_value`; the dtype follows from it if not given."""
+    if layout is not None:
+        strided_only("full", layout)
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
     if dtype is None:
@@ -426,12 +448,15 @@ def zeros_like(
     input: Any,
     *,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
     """Zeros of the shape, dtype and device of `input`."""
+    if layout is not None:
+        strided_only("zeros_like", layout)
     return _like(input, 0, dtype, device, requires_grad, pin_memory)
 
 
@@ -439,12 +464,15 @@ def ones_like(
     input: Any,
     *,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
     """Ones of the shape, dtype and device of `input`."""
+    if layout is not None:
+        strided_only("ones_like", layout)
     return _like(input, 1, dtype, device, requires_grad, pin_memory)
 
 
@@ -452,12 +480,15 @@ def empty_like(
     input: Any,
     *,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
     """An uninitialised tensor of the shape, dtype and device of `input`."""
+    if layout is not None:
+        strided_only("empty_like", layout)
     return _like(input, None, dtype, device, requires_grad, pin_memory)
 
 
@@ -466,12 +497,15 @@ def full_like(
     fill_value: Any,
     *,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
     """`fill_value` in the shape, dtype and device of `input`."""
+    if layout is not None:
+        strided_only("full_like", layout)
     return _like(input, fill_value, dtype, device, requires_grad, pin_memory)
 
 
@@ -482,6 +516,7 @@ def arange(
     *,
     out: Any = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
@@ -494,6 +529,8 @@ def arange(
     >>> gg.arange(1, 4)
     tensor([1, 2, 3])
     """
+    if layout is not None:
+        strided_only("arange", layout)
     if end is None:
         start, end = 0, start
     start, end, step = (x.item() if isinstance(x, Tensor) else x for x in (start, end, step))
@@ -542,6 +579,7 @@ def linspace(
     *,
     out: Any = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
@@ -552,6 +590,8 @@ def linspace(
     >>> gg.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
+    if layout is not None:
+        strided_only("linspace", layout)
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
     values = _spaced("linspace", start, end, steps).astype(d.np)
     made = _finish(array_on(values, as_device(device)), requires_grad, pin_memory)
@@ -565,6 +605,7 @@ def logspace(
     base: float = 10.0,
     *,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
@@ -575,13 +616,15 @@ def logspace(
     >>> gg.logspace(0, 2, 3)
     tensor([  1.,  10., 100.])
     """
+    if layout is not None:
+        strided_only("logspace", layout)
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
     values = float(base) ** _spaced("logspace", start, end, steps)
     return _finish(array_on(values.astype(d.np), as_device(device)), requires_grad, pin_memory)
 
 
 def eye(
-    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    n: int, m: int | None = None, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """The n × m matrix with ones on the diagonal.
@@ -591,6 +634,8 @@ def eye(
     tensor([[1., 0.],
             [0., 1.]])
     """
+    if layout is not None:
+        strided_only("eye", layout)
     for name, size in (("n", n), ("m", m)):
         if size is not None and size < 0:
             raise RuntimeError(f"eye: {name} must be greater or equal to 0, got {size}")
@@ -602,11 +647,14 @@ def scalar_tensor(
     value: Any,
     *,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
     """A 0-dim tensor of the default dtype."""
+    if layout is not None:
+        strided_only("scalar_tensor", layout)
     d = dtype or dt.get_default_dtype()
     return tensor(value, dtype=d, device=device, requires_grad=requires_grad, pin_memory=pin_memory)
 
@@ -624,12 +672,15 @@ def legacy_constructor(data: Sequence, device: Any) -> Any:
 
 def _new_method(name: str, function: Any) -> None:
     def make(
-        self: Any, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
+        self: Any, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+        **named: Any,
     ) -> Tensor:  # fmt: skip
         if dtype is None:
             dtype = self.dtype
         where = self.device if device is None else device
-        made = function(*args, dtype=dtype, device=where, requires_grad=requires_grad, pin_memory=pin_memory)
+        made = function(
+            *args, dtype=dtype, device=where, requires_grad=requires_grad, pin_memory=pin_memory, **named
+        )
         return made if name == "new_tensor" else _beside(self, made)
 
     make.__name__ = name

@@ -302,8 +302,8 @@ def inverse(input: Any) -> Any:
 
 
 @method
-def pinverse(input: Any, rcond: float | None = None) -> Any:
-    """`linalg.pinv`: the pseudoinverse."""
+def pinverse(input: Any, rcond: float = 1e-15) -> Any:
+    """`linalg.pinv`: the pseudoinverse; singular values of less than `rcond` times the greatest count as 0."""
     from .. import linalg
 
     return linalg.pinv(input, rtol=rcond)

@@ -233,7 +233,7 @@ def sgn(input: Any) -> Any:
     return sign(input)
 
 
-def rsub(input: Any, other: Any, *, alpha: float = 1) -> Any:
+def rsub(input: Any, other: Any, alpha: float = 1) -> Any:
     """`other - alpha · input`."""
     return other - (input if alpha == 1 else input * alpha)
 
@@ -249,8 +249,8 @@ def _install() -> None:
 
 
 def _in_place(name: str, function: Any) -> Any:
-    def changed(self: Any, *args: Any) -> Any:
-        return inplace(name + "_", self, function(self, *args))
+    def changed(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return inplace(name + "_", self, function(self, *args, **kwargs))
 
     changed.__name__ = changed.__qualname__ = name + "_"
     changed.__doc__ = f"In-place `{name}`: changes this tensor and returns it."

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..devices import as_device
+from ..layouts import strided_only
 from ..tensor import Tensor, wrap
 from .creation import _finish, array_on, empty
 from .shape import permute_op
@@ -18,7 +19,7 @@ from .strided import strided_op
 
 
 def range(
-    start: float = 0, end: float | None = None, step: float = 1, *, dtype: Any = None, device: Any = None,
+    start: float = 0, end: float | None = None, step: float = 1, *, dtype: Any = None, layout: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Numbers from `start` up to and with `end`, in the default dtype; deprecated, as in PyTorch: `arange` leaves the end out.
@@ -27,6 +28,8 @@ def range(
     >>> gg.range(1, 3)  # doctest: +SKIP
     tensor([1., 2., 3.])
     """
+    if layout is not None:
+        strided_only("range", layout)
     warnings.warn(
         "range is deprecated, because its behaviour is inconsistent with Python's range builtin. Instead, use arange, "
         "which produces values in [start, end).",
@@ -47,7 +50,7 @@ def range(
 
 
 def empty_strided(
-    size: Sequence[int], stride: Sequence[int], *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    size: Sequence[int], stride: Sequence[int], *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """An uninitialised tensor with the sizes and strides given.
@@ -59,6 +62,8 @@ def empty_strided(
     >>> gg.empty_strided((2, 3), (1, 2)).stride()
     (1, 2)
     """
+    if layout is not None:
+        strided_only("empty_strided", layout)
     size, stride = tuple([int(n) for n in size]), tuple([int(s) for s in stride])
     if len(size) != len(stride):
         raise RuntimeError(
@@ -75,7 +80,7 @@ def empty_strided(
 
 
 def empty_permuted(
-    size: Sequence[int], physical_layout: Sequence[int], *, dtype: Any = None, device: Any = None,
+    size: Sequence[int], physical_layout: Sequence[int], *, dtype: Any = None, layout: Any = None, device: Any = None,
     requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """An uninitialised tensor whose memory has the dimensions in the order given, from the slowest to the fastest.
@@ -84,6 +89,8 @@ def empty_permuted(
     >>> gg.empty_permuted((2, 3, 4), (0, 2, 1)).stride()
     (12, 1, 3)
     """
+    if layout is not None:
+        strided_only("empty_permuted", layout)
     order = tuple(physical_layout)
     if sorted(order) != [*np.arange(len(size))]:
         raise RuntimeError(
@@ -152,7 +159,7 @@ def _window(
 
 
 def bartlett_window(
-    window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    window_length: int, periodic: bool = True, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:  # fmt: skip
     """The triangular window; `periodic` leaves out the last of length + 1 values, for use with Fourier transforms.
 
@@ -160,11 +167,13 @@ def bartlett_window(
     >>> gg.bartlett_window(4)
     tensor([0.0000, 0.5000, 1.0000, 0.5000])
     """
+    if layout is not None:
+        strided_only("bartlett_window", layout)
     return _window("bartlett_window", window_length, periodic, lambda t: 1 - np.abs(2 * t - 1), dtype, device, requires_grad)  # fmt: skip
 
 
 def hann_window(
-    window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    window_length: int, periodic: bool = True, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:  # fmt: skip
     """Hann's window, sin²(πt).
 
@@ -172,11 +181,13 @@ def hann_window(
     >>> gg.hann_window(4)
     tensor([0.0000, 0.5000, 1.0000, 0.5000])
     """
+    if layout is not None:
+        strided_only("hann_window", layout)
     return _window("hann_window", window_length, periodic, lambda t: np.sin(np.pi * t) ** 2, dtype, device, requires_grad)  # fmt: skip
 
 
 def hamming_window(
-    window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, *, dtype: Any = None,
+    window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, *, dtype: Any = None, layout: Any = None,
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Hamming's window, alpha - beta · cos(2πt).
@@ -185,13 +196,15 @@ def hamming_window(
     >>> gg.hamming_window(2)
     tensor([0.0800, 1.0000])
     """
+    if layout is not None:
+        strided_only("hamming_window", layout)
     return _window(
         "hamming_window", window_length, periodic, lambda t: alpha - beta * np.cos(2 * np.pi * t), dtype, device, requires_grad
     )  # fmt: skip
 
 
 def blackman_window(
-    window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    window_length: int, periodic: bool = True, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:  # fmt: skip
     """Blackman's window, 0.42 - 0.5 · cos(2πt) + 0.08 · cos(4πt).
 
@@ -199,6 +212,8 @@ def blackman_window(
     >>> gg.blackman_window(2)[1].item()
     1.0
     """
+    if layout is not None:
+        strided_only("blackman_window", layout)
     return _window(
         "blackman_window",
         window_length,
@@ -211,7 +226,7 @@ def blackman_window(
 
 
 def kaiser_window(
-    window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: Any = None, device: Any = None,
+    window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: Any = None, layout: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Kaiser's window, I₀(beta · √(1 - (2t - 1)²)) / I₀(beta).
@@ -220,6 +235,8 @@ def kaiser_window(
     >>> gg.kaiser_window(2)[1].item()
     1.0
     """
+    if layout is not None:
+        strided_only("kaiser_window", layout)
     return _window(
         "kaiser_window",
         window_length,

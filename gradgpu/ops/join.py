@@ -350,7 +350,7 @@ def _even_sizes(n: int, size: int) -> tuple[int, ...]:
 
 
 @method
-def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple:
+def split(tensor: Any, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None) -> tuple:
     """Cuts a dimension into views of a given size (the last may be smaller), or of the given sizes.
 
     The gradients of the parts are written into one buffer.
@@ -374,6 +374,8 @@ def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
                 f"split expects split_size be positive, but got split_size={size} for a dimension of size {n}"
             )
         sizes = _even_sizes(n, size)
+    elif split_size is not None:  # the name that the method's argument has
+        return split(tensor, split_size, dim)
     else:
         sizes = tuple([int(s) for s in split_size_or_sections])
         if sum(sizes) != n or any(s < 0 for s in sizes):
@@ -417,13 +419,18 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
 
 
 @method
-def tensor_split(input: Any, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple:
+def tensor_split(
+    input: Any, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None, sections: Any = None
+) -> tuple:
     """Cuts a dimension into so many views of nearly equal size, or at the given positions.
 
     >>> import gradgpu as gg
     >>> gg.tensor_split(gg.arange(5), (1, 3))
     (tensor([0]), tensor([1, 2]), tensor([3, 4]))
     """
+    indices_or_sections = next((x for x in (indices_or_sections, indices, sections) if x is not None), None)
+    if indices_or_sections is None:
+        raise TypeError("tensor_split() needs indices or a number of sections")
     if not input.ndim:
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor")
     d = _shape.canonical_dim(dim, input.ndim, "tensor_split")
@@ -471,7 +478,7 @@ def _ints(op: str, sizes: tuple) -> tuple[int, ...]:
 
 
 @method
-def repeat(self: Any, *repeats: Any) -> Tensor:
+def repeat(self: Any, *times: Any, repeats: Any = None) -> Tensor:
     """The tensor tiled `repeats` times along each dimension, with new leading dimensions if there are more of them.
 
     >>> import gradgpu as gg
@@ -479,7 +486,7 @@ def repeat(self: Any, *repeats: Any) -> Tensor:
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
-    times, shape = _ints("repeat", repeats), self._a.shape
+    times, shape = _ints("repeat", times if repeats is None else (repeats,)), self._a.shape
     lead = len(times) - len(shape)
     if lead < 0:
         raise RuntimeError(
@@ -493,15 +500,15 @@ def repeat(self: Any, *repeats: Any) -> Tensor:
 
 
 @method
-def tile(input: Any, *dims: Any) -> Tensor:
+def tile(input: Any, *times: Any, dims: Any = None) -> Tensor:
     """As `repeat`, but a shorter `dims` is filled up with leading ones (numpy's tile)."""
-    times = _ints("tile", dims)
+    times = _ints("tile", times if dims is None else (dims,))
     return repeat(input, *(1,) * (input.ndim - len(times)), *times)
 
 
 @method
 def repeat_interleave(
-    input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+    input: Any = None, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
     """Repeats each entry along `dim` (of the flattened tensor if None), `repeats` times or as often as a 1-D tensor says.
 
@@ -511,9 +518,10 @@ def repeat_interleave(
     >>> gg.repeat_interleave(gg.tensor([1, 2, 3]), gg.tensor([0, 2, 1]))
     tensor([2, 2, 3])
     """
-    if repeats is None:
+    if repeats is None or input is None:
         from .creation import arange
 
+        input = repeats if input is None else input
         input, repeats = arange(input.shape[0], device=input.device), input
     if dim is None:
         input, dim = input.reshape((-1,)), 0

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib import import_module
 from typing import Any
 
@@ -122,10 +123,18 @@ class Later:
         return found.__get__(instance, owner)
 
 
+def _of_method(found: Any) -> Any:
+    @functools.wraps(found)
+    def function(input: Any, *args: Any, **kwargs: Any) -> Any:
+        return found(input, *args, **kwargs)
+
+    return function
+
+
 def function(name: str) -> Any:
     """The function of that name, with `out=` where it has one."""
     if name in OF_METHODS:
-        return getattr(Tensor, name)
+        return _of_method(getattr(Tensor, name))
     found = getattr(import_module("." + FUNCTIONS[name], __package__), name)
     return out.with_out(found) if name in out.NAMES else found
 

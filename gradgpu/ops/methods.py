@@ -93,9 +93,9 @@ def is_set_to(self: Tensor, tensor: Tensor) -> bool:
 
 
 @method
-def resize_as_(self: Tensor, other: Tensor, *, memory_format: Any = None) -> Tensor:
-    """`resize_` to the shape of `other`."""
-    return self.resize_(tuple(other.shape))
+def resize_as_(self: Tensor, the_template: Tensor, *, memory_format: Any = None) -> Tensor:
+    """`resize_` to the shape of `the_template`."""
+    return self.resize_(tuple(the_template.shape))
 
 
 @method

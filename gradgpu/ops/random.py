@@ -13,6 +13,7 @@ from ..autograd.layers import LAYERS, LayerArray
 from ..autograd.modes import state
 from ..devices import as_device
 from ..devices import device as Device
+from ..layouts import strided_only
 from ..meta import MetaArray
 from ..random import Generator, generator_of
 from ..tensor import Tensor, wrap
@@ -144,6 +145,7 @@ def rand(
     size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
@@ -154,6 +156,8 @@ def rand(
     >>> gg.rand(2, 3).shape
     gradgpu.Size([2, 3])
     """
+    if layout is not None:
+        strided_only("rand", layout)
     return _factory(
         "rand", "uniform", _shape(sizes, "rand", size), dtype, device, requires_grad, generator, pin_memory
     )
@@ -164,6 +168,7 @@ def randn(
     size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
@@ -174,6 +179,8 @@ def randn(
     >>> gg.randn(4, dtype=gg.float64).dtype
     gradgpu.float64
     """
+    if layout is not None:
+        strided_only("randn", layout)
     return _factory(
         "randn", "normal", _shape(sizes, "randn", size), dtype, device, requires_grad, generator, pin_memory
     )
@@ -186,6 +193,7 @@ def randint(
     *,
     generator: Generator | None = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
@@ -200,6 +208,8 @@ def randint(
     >>> int(x.min()) >= 3, int(x.max()) <= 6
     (True, True)
     """
+    if layout is not None:
+        strided_only("randint", layout)
     if size is None:  # randint(high, size)
         low, high, size = 0, low, high
     elif high is None:  # randint(high, size=size)
@@ -222,6 +232,7 @@ def randperm(
     *,
     generator: Generator | None = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
@@ -232,6 +243,8 @@ def randperm(
     >>> sorted(gg.randperm(4).tolist())
     [0, 1, 2, 3]
     """
+    if layout is not None:
+        strided_only("randperm", layout)
     if n < 0:
         raise RuntimeError(f"randperm: n must be non-negative, got {n}")
     where = as_device(device)
@@ -245,16 +258,32 @@ def randperm(
 
 
 def rand_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **ignored: Any
+    input: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **ignored: Any,
 ) -> Tensor:
     """Uniform numbers in [0, 1) in the shape, dtype and device of `input`."""
+    if layout is not None:
+        strided_only("rand_like", layout)
     return rand(*input.shape, **_as(input, dtype, device, requires_grad, ignored))
 
 
 def randn_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **ignored: Any
+    input: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **ignored: Any,
 ) -> Tensor:
     """Standard normal numbers in the shape, dtype and device of `input`."""
+    if layout is not None:
+        strided_only("randn_like", layout)
     return randn(*input.shape, **_as(input, dtype, device, requires_grad, ignored))
 
 
@@ -264,11 +293,14 @@ def randint_like(
     high: int | None = None,
     *,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     **ignored: Any,
 ) -> Tensor:
     """Integers in [low, high), or [0, low) if only one bound is given, in the shape, dtype and device of `input`."""
+    if layout is not None:
+        strided_only("randint_like", layout)
     if low is None and high is None:
         raise TypeError(
             "randint_like() needs a bound: randint_like(input, high) or randint_like(input, low, high)"
@@ -298,6 +330,7 @@ def normal(
     *,
     generator: Generator | None = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
@@ -308,6 +341,8 @@ def normal(
     >>> gg.normal(gg.zeros(3), 0.1).shape
     gradgpu.Size([3])
     """
+    if layout is not None:
+        strided_only("normal", layout)
     tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
     _check_std("normal", std)
     if not tensors:
@@ -483,9 +518,12 @@ _EXACT = {dt.float64: 1 << 53, dt.float32: 1 << 24, dt.float16: 1 << 11, dt.bflo
 
 @method
 def random_(
-    self: Any, low: int = 0, high: int | None = None, *, generator: Generator | None = None
+    self: Any, low: int = 0, high: int | None = None, *, generator: Generator | None = None, **bounds: int
 ) -> Tensor:
     """Fills the tensor with integers in [low, high); one argument means [0, it), none all that the dtype holds exactly."""
+    low, high = bounds.pop("from", low), bounds.pop("to", high)
+    if bounds:
+        raise TypeError(f"random_() got unexpected keyword arguments {sorted(bounds)}")
     d = self.dtype
     most = 2 if d is dt.bool else _EXACT[d] + 1 if d.is_floating_point else dt.iinfo(d).max + 1
     if high is None:

@@ -50,8 +50,11 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
 
 
 # ---- cutting ----
-def _cut(name: str, input: Tensor, how: Any, dim: int, least: int) -> tuple:
+def _cut(name: str, input: Tensor, ways: tuple, dim: int, least: int) -> tuple:
     require_tensor(name, input)
+    how = next((way for way in ways if way is not None), None)
+    if how is None:
+        raise TypeError(f"{name}() needs indices or a number of sections")
     if input.ndim < least:
         raise RuntimeError(
             f"{name} requires a tensor with at least {least} dimension{'s' * (least > 1)}, but got a tensor with "
@@ -67,36 +70,42 @@ def _cut(name: str, input: Tensor, how: Any, dim: int, least: int) -> tuple:
 
 
 @method
-def hsplit(input: Tensor, indices_or_sections: Any) -> tuple:
+def hsplit(
+    input: Tensor, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None
+) -> tuple:
     """Views of equal parts along the second dimension (of a vector the only one), or cut at the positions given.
 
     >>> import gradgpu as gg
     >>> gg.hsplit(gg.arange(4), 2)
     (tensor([0, 1]), tensor([2, 3]))
     """
-    return _cut("hsplit", input, indices_or_sections, 0 if input.ndim == 1 else 1, 1)
+    return _cut("hsplit", input, (indices_or_sections, indices, sections), 0 if input.ndim == 1 else 1, 1)
 
 
 @method
-def vsplit(input: Tensor, indices_or_sections: Any) -> tuple:
+def vsplit(
+    input: Tensor, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None
+) -> tuple:
     """Views of equal parts along the first dimension of at least two, or cut at the positions given.
 
     >>> import gradgpu as gg
     >>> gg.vsplit(gg.tensor([[1], [2]]), 2)
     (tensor([[1]]), tensor([[2]]))
     """
-    return _cut("vsplit", input, indices_or_sections, 0, 2)
+    return _cut("vsplit", input, (indices_or_sections, indices, sections), 0, 2)
 
 
 @method
-def dsplit(input: Tensor, indices_or_sections: Any) -> tuple:
+def dsplit(
+    input: Tensor, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None
+) -> tuple:
     """Views of equal parts along the third dimension, or cut at the positions given.
 
     >>> import gradgpu as gg
     >>> len(gg.dsplit(gg.zeros(2, 2, 4), 2))
     2
     """
-    return _cut("dsplit", input, indices_or_sections, 2, 3)
+    return _cut("dsplit", input, (indices_or_sections, indices, sections), 2, 3)
 
 
 def atleast_3d(*tensors: Any) -> Any:

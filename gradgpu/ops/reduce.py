@@ -222,9 +222,10 @@ def nansum(
 
 
 @method
-def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+def sum_to_size(input: Tensor, *sizes: Any, size: Any = None) -> Tensor:
     """Sums a tensor down to the shape `size`, which must be broadcastable to the tensor's shape."""
-    shape = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else tuple(size)
+    sizes = sizes if size is None else (size,)
+    shape = tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
     old = input._a.shape
     lead = len(old) - len(shape)
     if lead < 0 or _builtin_any(n not in (1, m) for n, m in zip(shape, old[lead:])):

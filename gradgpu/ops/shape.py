@@ -310,11 +310,15 @@ def _reshaped(x: Tensor, shape: tuple, copies: bool = False) -> Tensor | None:
 
 
 @method
-def view(self: Any, *shape: Any) -> Any:
+def view(self: Any, *shape: Any, size: Any = None, dtype: Any = None) -> Any:
     """A view of another shape (one entry may be -1), or, given a dtype of the same size, of other element type.
 
     Raises RuntimeError if the elements do not lie so that no copy is needed; use `reshape` then.
     """
+    if size is not None:
+        shape = (size,)
+    elif dtype is not None:
+        shape = (dtype,)
     made = _reshaped(self, shape)
     if made is not None:
         return made
@@ -346,7 +350,7 @@ def _view_dtype(x: Any, d: Any) -> Any:
 
 
 @method
-def reshape(input: Any, *shape: Any) -> Any:
+def reshape(input: Any, *sizes: Any, shape: Any = None) -> Any:
     """The same elements in another shape, in row-major order; a view where possible, else a copy. One entry may be -1.
 
     >>> import gradgpu as gg
@@ -354,11 +358,13 @@ def reshape(input: Any, *shape: Any) -> Any:
     tensor([[0, 1],
             [2, 3]])
     """
-    made = _reshaped(input, shape, True)
+    if shape is not None:
+        sizes = (shape,)
+    made = _reshaped(input, sizes, True)
     if made is not None:
         return made
     a = input._a
-    wanted = infer_shape(_sizes(shape), a.size, a.shape, "reshape")
+    wanted = infer_shape(_sizes(sizes), a.size, a.shape, "reshape")
     if not _viewable(input, wanted):
         input = input.clone()
     return reshape_op(input, shape=wanted)
@@ -411,7 +417,7 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
 
 
 @method
-def permute(input: Any, *dims: Any) -> Any:
+def permute(input: Any, *order: Any, dims: Any = None) -> Any:
     """The dimensions in another order.
 
     >>> import gradgpu as gg
@@ -419,12 +425,11 @@ def permute(input: Any, *dims: Any) -> Any:
     gradgpu.Size([4, 2, 3])
     """
     n = input._a.ndim
-    order = tuple([canonical_dim(d, n, "permute") for d in _sizes(dims)])
-    if len(order) != n or len(set(order)) != n:
-        raise RuntimeError(
-            f"permute(dims={_sizes(dims)}): needs every one of the {n} dimensions exactly once"
-        )
-    return _permuted(input, input._a, order)
+    given = _sizes(order if dims is None else (dims,))
+    found = tuple([canonical_dim(d, n, "permute") for d in given])
+    if len(found) != n or len(set(found)) != n:
+        raise RuntimeError(f"permute(dims={given}): needs every one of the {n} dimensions exactly once")
+    return _permuted(input, input._a, found)
 
 
 @method
@@ -499,9 +504,9 @@ moveaxis = movedim
 
 
 @method
-def expand(self: Any, *sizes: Any) -> Any:
+def expand(self: Any, *sizes: Any, size: Any = None, implicit: bool = False) -> Any:
     """A view in which dimensions of size 1 are repeated without copying; -1 keeps a size."""
-    shape, wanted = self._a.shape, _sizes(sizes)
+    shape, wanted = self._a.shape, _sizes(sizes if size is None else (size,))
     pad = len(wanted) - len(shape)
     if pad < 0:
         raise RuntimeError(

@@ -350,10 +350,16 @@ def t_(self: Tensor) -> Tensor:
     return _become("t_", self, _shape.t)
 
 
-@method("transpose_", "swapaxes_", "swapdims_")
+@method("transpose_", "swapdims_")
 def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     """`transpose` in place."""
     return _become("transpose_", self, lambda x: _shape.transpose(x, dim0, dim1))
+
+
+@method
+def swapaxes_(self: Tensor, axis0: int, axis1: int) -> Tensor:
+    """`swapaxes` in place."""
+    return transpose_(self, axis0, axis1)
 
 
 @method
