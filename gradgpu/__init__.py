@@ -135,6 +135,7 @@ _LAZY = {
     "linalg": "linalg",
     "fft": "fft",
     "func": "func",
+    "hub": "hub",
     "jit": "jit",
     "vmap": "func",
     "multiprocessing": "multiprocessing",

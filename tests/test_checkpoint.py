@@ -345,3 +345,16 @@ def test_unrecorded_calls_are_just_calls(x: Any) -> None:
     with gg.no_grad():
         y = checkpoint(twice(gg.exp, calls), x, use_reentrant=False)
     assert not y.requires_grad and len(calls) == 1
+
+
+def test_states_of_the_devices_of_arguments(device: str) -> None:
+    from gradgpu.utils.checkpoint import get_device_states, set_device_states
+
+    x = gg.ones(2, device=device)
+    devices, states = get_device_states(gg.ones(1), {"a": [x, x]})
+    assert devices == ([0] if x.is_cuda else []) and len(states) == len(devices)
+    first = gg.rand(3, device=device)
+    set_device_states(devices, states)
+    assert (gg.rand(3, device=device).tolist() == first.tolist()) is x.is_cuda
+    with pytest.raises(ValueError, match="'xpu'"):
+        set_device_states(devices, states, device_type="xpu")

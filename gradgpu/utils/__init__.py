@@ -11,6 +11,7 @@ _LATER = (
     "data",
     "dlpack",
     "hooks",
+    "model_zoo",
 )  # modules that are imported when they are asked for
 
 

@@ -23,8 +23,8 @@ from ..tensor import Tensor
 from ._pytree import tree_flatten, tree_unflatten
 
 __all__ = [
-    "CheckpointError", "CheckpointFunction", "checkpoint", "checkpoint_sequential", "noop_context_fn",
-    "set_checkpoint_debug_enabled", "set_checkpoint_early_stop",
+    "CheckpointError", "CheckpointFunction", "checkpoint", "checkpoint_sequential", "get_device_states", "noop_context_fn",
+    "set_checkpoint_debug_enabled", "set_checkpoint_early_stop", "set_device_states",
 ]  # fmt: skip
 
 
@@ -68,6 +68,39 @@ def set_checkpoint_debug_enabled(enabled: bool | None) -> Iterator[None]:
 def noop_context_fn() -> tuple:
     """The default `context_fn`: two contexts that do nothing."""
     return nullcontext(), nullcontext()
+
+
+def get_device_states(*args: Any) -> tuple[list[int], list[Tensor]]:
+    """The CUDA devices that tensors among `args` (and inside its containers) live on, and the states of their generators.
+
+    Reversible layers that run again in backward keep them, to draw the same numbers: see `set_device_states`.
+
+    >>> import gradgpu as gg
+    >>> from gradgpu.utils.checkpoint import get_device_states
+    >>> get_device_states(gg.ones(2))
+    ([], [])
+    """
+    from ..random import get_rng_state
+
+    where = {x.device for x in tree_flatten(args)[0] if isinstance(x, Tensor) and x.is_cuda}
+    indices = sorted(device.index or 0 for device in where)
+    return indices, [get_rng_state(f"cuda:{k}") for k in indices]
+
+
+def set_device_states(
+    devices: Sequence[int], states: Sequence[Tensor], *, device_type: str | None = None
+) -> None:
+    """Gives the generators of these CUDA devices the states that `get_device_states` returned.
+
+    Raises:
+        ValueError: `device_type` is something else than 'cuda'.
+    """
+    from ..random import set_rng_state
+
+    if device_type not in (None, "cuda", "cpu"):
+        raise ValueError(f"set_device_states: expected the device type 'cuda', got {device_type!r}")
+    for k, rng in zip(devices, states):
+        set_rng_state(rng, f"cuda:{k}")
 
 
 class _Surroundings:
