@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,19 +83,104 @@ def test_randint_of_one_bound_and_a_size(device: str) -> None:
     assert x.shape == (50,) and 0 <= x.min() and x.max() < 3
 
 
-def test_distributed_says_that_there_is_one_process() -> None:
+def test_distributed_says_that_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not gg.distributed.is_available() and not gg.distributed.is_initialized()
-    with pytest.raises(RuntimeError, match="no process groups"):
+    assert not gg.distributed.is_backend_available("nccl") and gg.distributed.group.WORLD is None
+    for options in ({}, {"world_size": 2, "rank": 0}):
+        with pytest.raises(
+            RuntimeError, match=f"no process groups of {options.get('world_size', 'several')}"
+        ):
+            gg.distributed.init_process_group("nccl", **options)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(RuntimeError, match="no process groups of 4"):
         gg.distributed.init_process_group("nccl")
-    with pytest.raises(ValueError, match="get_rank.*has not been initialized"):
-        gg.distributed.get_rank()
-    with pytest.raises(ValueError, match="all_gather_into_tensor"):
-        gg.distributed.all_gather_into_tensor(gg.zeros(2), gg.zeros(1))
-    with pytest.raises(RuntimeError, match="no process groups"):
-        gg.distributed.ProcessGroup()
-    assert gg.distributed.group.WORLD is None
-    with pytest.raises(RuntimeError, match="no process groups"):
+    for name in ("get_rank", "barrier", "new_group", "destroy_process_group"):
+        with pytest.raises(ValueError, match=f"{name}.*has not been initialized"):
+            getattr(gg.distributed, name)()
+    with pytest.raises(ValueError, match="has not been initialized"):
         gg.nn.parallel.DistributedDataParallel(gg.nn.Linear(1, 1))
+
+
+@pytest.fixture
+def group_of_one(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("WORLD_SIZE", "1")  # as torchrun does
+    monkeypatch.setenv("RANK", "0")
+    gg.distributed.init_process_group("gloo")
+    yield gg.distributed
+    gg.distributed.destroy_process_group()
+
+
+def test_a_group_of_one(group_of_one: Any, device: str) -> None:
+    dist = group_of_one
+    with pytest.raises(ValueError, match="twice"):
+        dist.init_process_group("gloo", world_size=1, rank=0)
+    assert (dist.is_initialized(), dist.get_rank(), dist.get_world_size(), dist.get_backend()) == (
+        True,
+        0,
+        1,
+        "gloo",
+    )
+    assert (
+        dist.new_group([0]) is dist.group.WORLD
+        and dist.group.WORLD.size() == 1
+        and dist.get_process_group_ranks() == [0]
+    )
+    assert (
+        dist.get_global_rank(None, 0) == dist.get_group_rank(None, 0) == 0
+        and dist.get_node_local_rank(5) == 5
+    )
+    x = gg.tensor([1.0, 2.0], device=device)
+    for call in (dist.all_reduce, dist.broadcast, dist.reduce):
+        assert call(x) is None and call(x, async_op=True).wait() and x.tolist() == [1, 2]
+    for call in (
+        lambda out: dist.all_gather([out], x), lambda out: dist.all_gather_into_tensor(out, x), lambda out: dist.gather(x, [out]),
+        lambda out: dist.scatter(out, [x]), lambda out: dist.reduce_scatter(out, [x]), lambda out: dist.reduce_scatter_tensor(out, x),
+        lambda out: dist.all_to_all([out], [x]), lambda out: dist.all_to_all_single(out, x),
+    ):  # fmt: skip
+        out = gg.zeros(2, device=device)
+        assert call(out) is None and out.tolist() == [1, 2]
+    for call in (
+        dist.all_gather_object,
+        lambda out, obj: dist.gather_object(obj, out),
+        lambda out, obj: dist.scatter_object_list(out, [obj]),
+    ):
+        objects: list = [None]
+        call(objects, "it")
+        dist.broadcast_object_list(objects)
+        assert objects == ["it"]
+    dist.monitored_barrier()
+    with pytest.raises(ValueError, match="no process 1 in a group of one"):
+        dist.broadcast(x, src=1)
+    with pytest.raises(ValueError, match="list of one entry, a process each, got 2"):
+        dist.all_gather([x, x], x)
+    with pytest.raises(ValueError, match=r"\(3,\) does not hold the input \(2,\)"):
+        dist.all_gather_into_tensor(gg.zeros(3, device=device), x)
+    with pytest.raises(TypeError, match="expected a Tensor, got float"):
+        dist.all_reduce(1.0)
+    with pytest.raises(ValueError, match="no other process"):
+        dist.send(x, 1)
+
+
+def test_gradients_and_modules_in_a_group_of_one(group_of_one: Any) -> None:
+    import gradgpu.distributed.nn as collectives
+
+    x = gg.tensor([1.0, 2.0], requires_grad=True)
+    parts = (
+        collectives.all_reduce(x), collectives.reduce(x, 0), collectives.broadcast(x, 0), *collectives.all_gather(x),
+        *collectives.gather(x), collectives.scatter([x]), collectives.reduce_scatter(gg.zeros(2), [x]),
+        *collectives.all_to_all([gg.zeros(2)], [x]), collectives.functional.all_to_all_single(gg.zeros(2), x),
+    )  # fmt: skip
+    sum(parts).sum().backward()
+    assert x.grad.tolist() == [9.0, 9.0] and all(part.tolist() == [1, 2] for part in parts)
+    net = nn.parallel.DistributedDataParallel(nn.Linear(2, 1), device_ids=None)
+    with net.no_sync():
+        net(gg.ones(1, 2)).sum().backward()
+    with net.join():
+        assert net.module.weight.grad.tolist() == [[1.0, 1.0]]
+    with pytest.raises(RuntimeError, match="not needed"):
+        nn.parallel.DistributedDataParallel(nn.ReLU())
+    sampler = gg.utils.data.distributed.DistributedSampler(range(4), shuffle=False)
+    assert list(sampler) == [0, 1, 2, 3]
 
 
 def test_compile_gives_back_what_it_got() -> None:

@@ -20,7 +20,7 @@ class DistributedSampler(Sampler):
 
     Args:
         dataset: what is divided.
-        num_replicas, rank: how many parts, and which. There are no process groups here that would know.
+        num_replicas, rank: how many parts, and which; by default those of the process group (`gradgpu.distributed`).
         shuffle: a new order each epoch.
         seed: the same in all processes.
         drop_last: make the parts equal by leaving samples out, not by giving some twice.
@@ -42,9 +42,14 @@ class DistributedSampler(Sampler):
         drop_last: bool = False,
     ) -> None:
         if num_replicas is None or rank is None:
-            raise RuntimeError(
-                "Requires distributed package to be available: gradgpu has no process groups, give num_replicas and rank"
-            )
+            from ... import distributed
+
+            if not distributed.is_initialized():
+                raise RuntimeError(
+                    "Requires distributed package to be available: give num_replicas and rank, or init_process_group first"
+                )
+            num_replicas = distributed.get_world_size() if num_replicas is None else num_replicas
+            rank = distributed.get_rank() if rank is None else rank
         if not 0 <= rank < num_replicas:
             raise ValueError(f"Invalid rank {rank}, rank should be in the interval [0, {num_replicas - 1}]")
         super().__init__(dataset)
