@@ -12,9 +12,10 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..tensor import Tensor
+from .doors import binary_door, unary_door
 from .inplace import inplace
 from .pointwise import abs, exp, isinf, isnan, log, logaddexp, maximum, minimum, pow, sign, sin, trunc, where
-from .pointwise_op import Pointwise, binary_door, unary_door
+from .pointwise_op import Pointwise
 from .reduce import require_tensor
 from .registry import method
 

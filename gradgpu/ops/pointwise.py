@@ -16,10 +16,11 @@ import numpy as np
 from .. import dtypes as dt
 from ..autograd.modes import SPECIAL, state
 from ..tensor import Tensor
+from .doors import binary_door, unary_door
 from .expr import Expr
 from .gelu import SINGLE, gelu_cpu, gelu_of
 from .inplace import check_overlap, inplace
-from .pointwise_op import Pointwise, binary_door, unary_door
+from .pointwise_op import Pointwise
 from .registry import older_form
 
 _PI = math.pi

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor
+from .doors import unary_door
 from .expr import Expr
 from .inplace import inplace
 from .pointwise import clamp, floor, log, tan, where_op
-from .pointwise_op import Pointwise, unary_door
+from .pointwise_op import Pointwise
 from .registry import method
 
 # B_2k / 2k and B_2k for k = 1 … 7, the Bernoulli numbers of the asymptotic series

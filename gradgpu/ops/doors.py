@@ -1,0 +1,335 @@
+"""The public functions of pointwise operations with one or two inputs, and their gradients, in few steps.
+
+On small tensors the steps cost more than the arithmetic. A *door* does the common cases by itself, float arrays or
+numpy scalars on the CPU and layouts that were met before on cuda, and leaves all others to the operation
+(pointwise_op.py), which says the same in general.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from ..autograd.modes import INFERENCE, INFERRING, SPECIAL, state
+from ..autograd.node import LEAF, Node, next_sequence
+from ..cuda.array import Array
+from ..cuda.elementwise import broadcast_shapes
+from ..scalars import zero_dim
+from ..tensor import Tensor
+from .expr import Expr
+from .pointwise_op import Pointwise, same
+from .reduce import sum_to_size_op
+from .registry import unpack, with_foreign
+
+ndarray, generic, float32, float64 = np.ndarray, np.generic, np.float32, np.float64
+_new = object.__new__
+_F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)  # dtypes with numpy arithmetic of their own
+
+_LARGE = 16384  # elements from which on it pays to reuse the memory of a gradient
+
+
+def _passed_count() -> int:
+    def vjp(node: Any, g: Any, edges: tuple, create_graph: bool) -> int:
+        return getrefcount(g)
+
+    g = object()
+    return vjp(None, g, (), False)
+
+
+_PASSED = _passed_count()  # references to a gradient that `engine.run` alone holds, seen in `vjp`
+
+
+def unary_door(op: Pointwise) -> Callable:
+    """The public function of a one-input op: the common case in few steps, all others through `op`."""
+    cpu, runs, has_gradient = op.ufunc, op.runs, op.has_gradient and op.rules[0] is not None
+    keep_in, keep_out = op.kept_for((True,)) if has_gradient else (False, False)
+    if has_gradient:
+        op.vjp = _unary_vjp(op)  # type: ignore[method-assign]
+    if op.accepts == "integer":  # the short path is for floats, which the op must refuse
+        return _named(lambda input, *, out=None: op(input, out=out), op)
+
+    def door(input: Any, *, out: Any = None) -> Any:
+        if type(input) is ndarray:  # inside a gradient rule
+            return cpu(input)
+        try:
+            x = input._a
+        except AttributeError:
+            return op(input, out=out)
+        if out is not None:
+            return op(input, out=out)
+        kind = type(x)
+        if kind is ndarray or kind is float32 or kind is float64:
+            d = x.dtype
+            if d is not _F32 and d is not _F64:
+                return op(input)
+            y = cpu(x)
+        else:
+            run = runs.get(x.layout) if kind is Array else None
+            if run is None:
+                return op(input)
+            y = run(x)
+        t = _new(Tensor)
+        t._a = y
+        t._edge = t._grad = t._cell = None
+        if INFERRING and state.inference:
+            t._cell = INFERENCE
+        edge = input._edge
+        if edge is not None and has_gradient and state.grad:
+            if SPECIAL and state.special:
+                op.record((input,), (x,), t, None)
+                return t
+            t._edge = node = Node()
+            node.op = op
+            node.attrs = node.extra = None
+            node.seq = next_sequence()
+            node.edges = (input if edge is LEAF else edge,)
+            if keep_in:
+                cell = input._cell
+                if cell is None:
+                    cell = input._cell = [0]
+                if keep_out:
+                    t._cell = [0]
+                    node.saved, node.checks = (x, y, None), (cell, cell[0], t._cell, 0)
+                else:
+                    node.saved, node.checks = (x, None, None), (cell, cell[0])
+            elif keep_out:
+                t._cell = cell = [0]
+                node.saved, node.checks = (None, y, None), (cell, 0)
+            else:
+                node.saved, node.checks = (None, None, None), None
+        return t
+
+    return _named(door, op)
+
+
+def _may_change(node: Node, g: Any) -> bool:
+    """Whether a gradient that nobody else holds may be overwritten: it is no view, and no hook will see it."""
+    return g.base is None and node.extra is None and g.flags.writeable
+
+
+def _unary_vjp(op: Pointwise) -> Callable:
+    """`Pointwise.vjp` of a one-input op, with the common case (numpy, first order) in few steps."""
+    runner, overwrite = op.runners[0], op.overwrite
+    general, fused = op.vjp, op.fused_vjp
+
+    def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        saved = node.saved
+        if create_graph or type(saved) is not tuple:
+            return general(node, g, edges, create_graph)
+        kind = type(g)
+        if kind is Array:
+            return fused(g, unpack(node), edges, None)
+        if kind is not float32 and kind is not float64 and g.itemsize == 2:
+            return general(node, g, edges, create_graph)
+        checks = node.checks
+        if checks and (
+            checks[0][0] != checks[1] or len(checks) > 2 and (len(checks) > 4 or checks[2][0] != checks[3])
+        ):
+            unpack(node)
+        if overwrite is not None and g.size > _LARGE and getrefcount(g) == _PASSED and _may_change(node, g):
+            return (overwrite(g, saved),)
+        return (runner(g, saved, None),)  # type: ignore[misc]
+
+    return vjp
+
+
+# numpy's scalars do arithmetic by operators in a tenth of a ufunc's time.
+_SCALAR: dict[Any, Callable] = {
+    np.add: operator.add,
+    np.subtract: operator.sub,
+    np.multiply: operator.mul,
+    np.true_divide: operator.truediv,
+}
+
+
+def _known(x: Any) -> bool:
+    return isinstance(x, (Tensor, ndarray, generic, float, int, complex, Expr)) or hasattr(x, "layout")
+
+
+def binary_door(op: Pointwise) -> Callable:
+    """The public function of a two-input op; see `unary_door`."""
+    cpu, runs, has_gradient = op.ufunc, op.runs, op.has_gradient
+    if has_gradient:
+        op.vjp = _binary_vjp(op)  # type: ignore[method-assign]
+    if op.accepts == "integer":
+        return _named(lambda input, other, *, out=None: op(input, other, out=out), op)
+    # Which operands a node saves if the first, the other or both want a gradient; an op that saves its result is left to
+    # `record`.
+    keep_one, keep_other, keep_both = (
+        op.kept_for(needs)[:2] for needs in ((True, False), (False, True), (True, True))
+    )
+    saves_result, saves_none = op.kept_for((True, True))[2], not any(op.kept_for((True, True)))
+    scalar = _SCALAR.get(cpu, cpu)
+    arithmetic = cpu in _SCALAR
+
+    def door(input: Any, other: Any, *, out: Any = None) -> Any:
+        number = type(other)
+        plain = number is float or number is int
+        try:
+            x = input._a
+            if plain:
+                y: Any = other
+                other_edge = None
+            else:
+                y = other._a
+                other_edge = other._edge
+        except AttributeError:
+            return op(input, other, out=out) if _known(other) else with_foreign(op, input, other)
+        if out is not None:
+            return op(input, other, out=out)
+        kind = type(x)
+        scalars = (kind is float32 or kind is float64) and (number is float or type(y) is kind)
+        if scalars:
+            r = scalar(x, y)
+        elif kind is Array:
+            run = runs.get((x.layout, number if plain else y.layout if type(y) is Array else None))
+            if run is None:
+                return op(input, other)
+            r = run(x, y)
+        else:
+            d = x.dtype
+            if (
+                not plain
+                and (
+                    y.dtype is not d
+                    or type(y) is not type(x)
+                    and not (isinstance(x, (ndarray, generic)) and isinstance(y, (ndarray, generic)))
+                )
+                or d is not _F32
+                and d is not _F64
+            ):
+                return op(input, other)
+            try:
+                if kind is ndarray:
+                    if number is float and arithmetic:
+                        y = zero_dim(y, d)
+                    r = cpu(x, y)
+                elif kind is float32 or kind is float64:
+                    r = scalar(x, y)
+                else:
+                    return op(input, other)
+            except ValueError:
+                broadcast_shapes(op.name, x.shape, getattr(y, "shape", ()))
+                raise
+        t = _new(Tensor)
+        t._a = r
+        t._edge = t._grad = t._cell = None
+        if INFERRING and state.inference:
+            t._cell = INFERENCE
+        edge = input._edge
+        if (edge is not None or other_edge is not None) and has_gradient and state.grad:
+            if saves_result or SPECIAL and state.special:
+                op.record((input, other), (x, y), t, None)
+                return t
+            t._edge = node = Node()
+            node.op = op
+            node.attrs = node.extra = None
+            node.seq = next_sequence()
+            node.edges = (input if edge is LEAF else edge, other if other_edge is LEAF else other_edge)
+            shapes: Any = None
+            if not scalars and not plain:
+                shape, other_shape = x.shape, y.shape
+                if shape != other_shape:
+                    shapes = shape, other_shape
+            if saves_none:
+                node.saved, node.checks = _NOTHING if shapes is None else (None, None, None, shapes), None
+                return t
+            keep_x, keep_y = keep_one if other_edge is None else keep_other if edge is None else keep_both
+            if keep_x:
+                cell = input._cell
+                if cell is None:
+                    cell = input._cell = [0]
+            if plain:  # numbers need no check, and are not freed
+                node.saved = (x if keep_x else None, y if keep_y else None, None, None)
+                node.checks = (cell, cell[0]) if keep_x else None
+                return t
+            if keep_y:
+                other_cell = other._cell
+                if other_cell is None:
+                    other_cell = other._cell = [0]
+                if keep_x:
+                    node.saved = (x, y, None, shapes)
+                    node.checks = (cell, cell[0], other_cell, other_cell[0])
+                else:
+                    node.saved, node.checks = (None, y, None, shapes), (other_cell, other_cell[0])
+            elif keep_x:
+                node.saved, node.checks = (x, None, None, shapes), (cell, cell[0])
+            else:
+                node.saved, node.checks = (None, None, None, shapes), None
+        return t
+
+    return _named(door, op)
+
+
+_NOTHING = (None, None, None, None)
+
+
+def _binary_vjp(op: Pointwise) -> Callable:
+    """`Pointwise.vjp` of a two-input op; see `_unary_vjp`."""
+    first, second = op.runners
+    multiplies = op.ufunc is np.multiply
+    if multiplies:  # the same rules with a call less
+        first, second = (lambda g, saved, attrs: g * saved[1]), (lambda g, saved, attrs: g * saved[0])
+    elif op.ufunc is np.subtract:
+        second = lambda g, saved, attrs: -g
+    passes = first is same and second is same
+    overwrite = op.overwrite
+    general, fused = op.vjp, op.fused_vjp
+
+    def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        saved = node.saved
+        if passes and saved is _NOTHING:
+            return g, g
+        if create_graph or type(saved) is not tuple:
+            return general(node, g, edges, create_graph)
+        kind = type(g)
+        a, b = edges
+        if kind is Array:
+            return fused(g, unpack(node), edges, None)
+        checks = node.checks
+        if checks and (
+            checks[0][0] != checks[1] or len(checks) > 2 and (len(checks) > 4 or checks[2][0] != checks[3])
+        ):
+            unpack(node)
+        if kind is float32 or kind is float64:
+            if multiplies:
+                return None if a is None else g * saved[1], None if b is None else g * saved[0]
+            return (
+                None if a is None else first(g, saved, None),  # type: ignore[misc]
+                None if b is None else g if second is same else second(g, saved, None),  # type: ignore[misc]
+            )
+        if g.itemsize == 2:
+            return general(node, g, edges, create_graph)
+        if b is not None:
+            b = g if second is same else second(g, saved, None)  # type: ignore[misc]
+        if a is not None:
+            if first is same:
+                a = g
+            elif (
+                overwrite is not None
+                and g.size > _LARGE
+                and getrefcount(g) == _PASSED
+                and _may_change(node, g)
+            ):
+                a = overwrite(g, saved)
+            else:
+                a = first(g, saved, None)  # type: ignore[misc]
+        shapes = saved[3]
+        if shapes is not None:
+            if a is not None and a.shape != shapes[0]:
+                a = sum_to_size_op.cpu(a, shape=shapes[0])
+            if b is not None and b.shape != shapes[1]:
+                b = sum_to_size_op.cpu(b, shape=shapes[1])
+        return a, b
+
+    return vjp
+
+
+def _named(door: Any, op: Pointwise) -> Any:
+    door.__name__ = door.__qualname__ = op.name
+    door.op = op
+    return door
