@@ -16,9 +16,12 @@ from .cuda import (
     empty_cache,
     is_available,
     max_memory_allocated,
+    max_memory_reserved,
     memory_allocated,
     memory_reserved,
+    memory_stats,
     reset_peak_memory_stats,
+    set_stream,
     synchronize,
 )
 from .cuda import mem_get_info as get_memory_info
@@ -27,8 +30,9 @@ from .devices import device
 
 __all__ = [
     "current_accelerator", "current_device_index", "current_stream", "device_count", "device_index", "empty_cache",
-    "get_device_capability", "get_memory_info", "is_available", "max_memory_allocated", "memory_allocated", "memory_reserved",
-    "reset_peak_memory_stats", "set_device_index", "synchronize",
+    "get_device_capability", "get_memory_info", "is_available", "max_memory_allocated", "max_memory_reserved",
+    "memory_allocated", "memory_reserved", "memory_stats", "reset_peak_memory_stats", "set_device_index", "set_stream",
+    "synchronize",
 ]  # fmt: skip
 
 get_device_capability = cuda.get_device_capability

@@ -22,7 +22,6 @@ LEFT_OUT = {
     "torch.Tensor.resize": "deprecated in PyTorch; most uses are those of images and of numpy. resize_ and reshape are there",
     "torch.Tensor.reinforce": "removed from PyTorch; see distributions.Categorical.log_prob",
     "torch.Tensor.storage": "deprecated in PyTorch: memory is a numpy array or an Array here",
-    "torch.cuda.memory_summary": "the pool's figures: cuda.memory_allocated, cuda.memory_reserved",
 }
 
 # The same for public names of PyTorch's tensor functions that the counted code does not use.

@@ -12,9 +12,12 @@ from .backend import backend, is_available, is_initialized, use_simulator
 from .memory import (
     empty_cache,
     max_memory_allocated,
+    max_memory_reserved,
     mem_get_info,
     memory_allocated,
     memory_reserved,
+    memory_stats,
+    memory_summary,
     reset_peak_memory_stats,
 )
 from .random import (
@@ -76,9 +79,12 @@ __all__ = [
     "set_rng_state",
     "set_rng_state_all",
     "max_memory_allocated",
+    "max_memory_reserved",
     "mem_get_info",
     "memory_allocated",
     "memory_reserved",
+    "memory_stats",
+    "memory_summary",
     "reset_peak_memory_stats",
     "set_device",
     "set_stream",

@@ -35,7 +35,7 @@ What a backend offers (addresses are ints, sizes are bytes, a stream is its hand
 ``launch(handle, gx, gy, gz, bx, by, bz, shared, stream, params, 0)``
                                             params: address of an array of ``void*``, one an argument
 ``memory_info()``                           dict: used, held, free, total (bytes), of the current device
-``peak_memory() reset_peak_memory()``       highest ``used`` since tracking began
+``peak_memory() reset_peak_memory()``       dict: the highest ``used`` and ``held`` since tracking began
 ``empty_cache()``                           returns cached memory to the device
 ==========================================  ==========================================================
 

@@ -56,12 +56,16 @@ class _PeakHook(memory_hook.MemoryHook):
     name = "gradgpu peak memory"
 
     def __init__(self) -> None:
-        self.peak: dict[int, int] = {}
+        self.used: dict[int, int] = {}
+        self.held: dict[int, int] = {}
+
+    def look(self, device: int) -> None:
+        pool = cupy.get_default_memory_pool()
+        self.used[device] = max(self.used.get(device, 0), pool.used_bytes())
+        self.held[device] = max(self.held.get(device, 0), pool.total_bytes())
 
     def malloc_postprocess(self, **event: Any) -> None:
-        device, used = event["device_id"], cupy.get_default_memory_pool().used_bytes()
-        if used > self.peak.get(device, 0):
-            self.peak[device] = used
+        self.look(event["device_id"])
 
 
 _peak_hook: _PeakHook | None = None
@@ -72,14 +76,18 @@ def reset_peak_memory() -> None:
     if _peak_hook is None:
         _peak_hook = _PeakHook()
         _peak_hook.__enter__()
-    _peak_hook.peak[get_device()] = cupy.get_default_memory_pool().used_bytes()
+    device = get_device()
+    _peak_hook.used.pop(device, 0), _peak_hook.held.pop(device, 0)
+    _peak_hook.look(device)
 
 
-def peak_memory() -> int:
+def peak_memory() -> dict[str, int]:
     if _peak_hook is None:
         reset_peak_memory()
     assert _peak_hook is not None
-    return max(_peak_hook.peak.get(get_device(), 0), cupy.get_default_memory_pool().used_bytes())
+    device = get_device()
+    _peak_hook.look(device)
+    return {"used": _peak_hook.used[device], "held": _peak_hook.held[device]}
 
 
 def empty_cache() -> None:

@@ -218,8 +218,9 @@ def memory_info() -> dict[str, int]:
     return {"used": used, "held": held, "free": total - used, "total": total}
 
 
-def peak_memory() -> int:
-    return _numbers()[1]
+def peak_memory() -> dict[str, int]:
+    _, peak, held, _ = _numbers()  # what is held is never given back
+    return {"used": peak, "held": held}
 
 
 def reset_peak_memory() -> None:
