@@ -143,6 +143,7 @@ _LAZY = {
     "optim": "optim",
     "sparse": "sparse",
     "sparse_coo_tensor": "sparse",
+    "profiler": "profiler",
     "special": "special",
     "testing": "testing",
     "types": "types",

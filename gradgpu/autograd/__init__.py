@@ -245,3 +245,11 @@ __all__ = [
     "grad_mode", "is_anomaly_enabled", "is_grad_enabled", "is_inference_mode_enabled", "is_multithreading_enabled", "no_grad", "set_detect_anomaly",
     "set_grad_enabled", "set_multithreading_enabled",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name == "profiler":
+        from importlib import import_module
+
+        return import_module(".profiler", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
