@@ -1,4 +1,4 @@
-"""ASGD, Muon, and averages of weights, against their formulas."""
+"""ASGD, Muon, SparseAdam, and averages of weights, against their formulas."""
 
 from __future__ import annotations
 
@@ -174,3 +174,42 @@ def test_adafactor_and_muon_refuse_what_they_cannot_do() -> None:
         optim.Adafactor([z]).step()
     with pytest.raises(RuntimeError, match="Muon does not support complex"):
         optim.Muon([z])
+
+
+def test_sparse_adam_leaves_rows_alone_that_were_not_looked_up(device: str) -> None:
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(6, 3))
+    table = nn.Embedding(6, 3, sparse=True, device=device, dtype=gg.float64)
+    with gg.no_grad():
+        table.weight.copy_(gg.tensor(start))
+    optimizer = optim.SparseAdam(list(table.parameters()), lr=0.1, betas=(0.8, 0.9))
+    w, m, v = start.copy(), np.zeros((6, 3)), np.zeros((6, 3))
+    for step in range(1, 6):
+        at = rng.integers(0, 5, 4)  # row 5 never
+        optimizer.zero_grad()
+        (table(gg.tensor(at, device=device)) ** 2).sum().backward()
+        optimizer.step()
+        g = np.zeros((6, 3))
+        np.add.at(g, at, 2 * w[at])
+        rows = np.unique(at)
+        m[rows] += (g[rows] - m[rows]) * 0.2
+        v[rows] += (g[rows] ** 2 - v[rows]) * 0.1
+        w[rows] -= 0.1 * (1 - 0.9**step) ** 0.5 / (1 - 0.8**step) * m[rows] / (np.sqrt(v[rows]) + 1e-8)
+    np.testing.assert_allclose(table.weight.detach().cpu().numpy(), w, rtol=1e-9)
+    assert table.weight[5].tolist() == start[5].tolist()
+    again = optim.SparseAdam(list(table.parameters()))
+    again.load_state_dict(optimizer.state_dict())
+    assert again.param_groups[0]["lr"] == 0.1 and again.state[table.weight]["step"] == 5
+
+
+def test_sparse_adam_of_vectors_and_uphill() -> None:
+    x = gg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    x.grad = gg.tensor([0.0, 1.0, 0.0])
+    optim.SparseAdam([x], lr=0.5, maximize=True).step()
+    assert x.tolist() == pytest.approx([1.0, 2.5, 3.0])
+    x.grad = gg.zeros(3)
+    optim.SparseAdam([x]).step()
+    assert x.tolist() == pytest.approx([1.0, 2.5, 3.0])
+    for wrong in ({"lr": 0.0}, {"eps": 0.0}, {"betas": (1.0, 0.9)}):
+        with pytest.raises(ValueError, match="Invalid"):
+            optim.SparseAdam([x], **wrong)  # type: ignore[arg-type]

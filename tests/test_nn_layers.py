@@ -163,8 +163,9 @@ def test_embedding_bag_layer() -> None:
     gg.testing.assert_close(bags(x), bags.weight[1:3].amax(0, keepdim=True))
     fixed = nn.EmbeddingBag.from_pretrained(gg.tensor([[1.0, 2.0], [3.0, 4.0]]), mode="sum")
     assert fixed(gg.tensor([[0, 1]])).tolist() == [[4.0, 6.0]] and not fixed.weight.requires_grad
-    with pytest.raises(NotImplementedError, match="sparse"):
-        nn.EmbeddingBag(2, 2, sparse=True)
+    sparse = nn.EmbeddingBag(2, 2, sparse=True)
+    sparse(gg.tensor([[1, 1]])).sum().backward()
+    assert sparse.weight.grad is not None and sparse.weight.grad.tolist() == [[0, 0], [1, 1]]
 
 
 def test_adaptive_softmax_is_a_softmax(device: str) -> None:

@@ -78,7 +78,7 @@ def embedding(
 
     Args:
         max_norm, norm_type: the rows looked up are first scaled, in place, to at most this norm.
-        sparse: accepted; gradients are dense.
+        sparse: accepted; the gradient is dense, zero in rows that were not looked up.
 
     Raises:
         IndexError: a position outside [0, entries) (on cuda when the host next waits for the device).

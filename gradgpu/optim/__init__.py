@@ -11,6 +11,7 @@ from .lbfgs import *
 from .muon import *
 from .optimizer import Optimizer
 from .sgd import *
+from .sparse_adam import *
 
 # PyTorch has a file for each: `from gradgpu.optim.adamw import AdamW`.
 for _name in ("adadelta", "adagrad", "adamax", "nadam", "radam", "rmsprop", "rprop"):

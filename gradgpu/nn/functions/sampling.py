@@ -298,7 +298,7 @@ def embedding_bag(
         per_sample_weights: of input's shape, factors of the rows (mode 'sum').
         include_last_offset: offsets has one entry more, the end of the last bag.
         padding_idx: rows that do not count.
-        max_norm, norm_type, scale_grad_by_freq: as in `embedding`. sparse: not supported.
+        max_norm, norm_type, scale_grad_by_freq: as in `embedding`. sparse: accepted; the gradient is dense.
 
     Returns:
         (B, D).
@@ -309,8 +309,6 @@ def embedding_bag(
     tensor([[3., 3.],
             [4., 4.]])
     """
-    if sparse:
-        raise NotImplementedError("embedding_bag: sparse=True is not supported; gradients are dense")
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
     if per_sample_weights is not None:

@@ -25,7 +25,7 @@ class Embedding(Module):
         max_norm: rows that are looked up are first scaled, in place, to at most this norm.
         norm_type: of which norm.
         scale_grad_by_freq: divide a row's gradient by how often it was looked up.
-        sparse: not supported; gradients are dense.
+        sparse: accepted; the gradient is dense, zero in rows that were not looked up (see `optim.SparseAdam`).
 
     Example:
         >>> import gradgpu as gg
@@ -48,10 +48,6 @@ class Embedding(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        if sparse:
-            raise NotImplementedError(
-                "Embedding: sparse=True is not supported; gradients are dense, leave it out"
-            )
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:
                 raise AssertionError(
@@ -115,6 +111,7 @@ class Embedding(Module):
             ("max_norm", None),
             ("norm_type", 2.0),
             ("scale_grad_by_freq", False),
+            ("sparse", False),
         ):
             if getattr(self, name) != default:
                 text += f", {name}={getattr(self, name)}"
@@ -127,7 +124,7 @@ class EmbeddingBag(Module):
     Args:
         num_embeddings, embedding_dim, max_norm, norm_type, scale_grad_by_freq: as in :class:`Embedding`.
         mode: 'sum', 'mean' or 'max'.
-        sparse: not supported; gradients are dense.
+        sparse: accepted; the gradient is dense, as in :class:`Embedding`.
         include_last_offset: offsets end with the end of the last bag.
         padding_idx: a row that starts as zeros and counts in no bag.
 
@@ -154,10 +151,6 @@ class EmbeddingBag(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        if sparse:
-            raise NotImplementedError(
-                "EmbeddingBag: sparse=True is not supported; gradients are dense, leave it out"
-            )
         table = Embedding(
             num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, False, _weight, False,
             device, dtype,
