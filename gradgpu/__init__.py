@@ -151,6 +151,9 @@ _LAZY = {
     "load": "serialization",
     "save": "serialization",
     "serialization": "serialization",
+    "storage": "storage",
+    "TypedStorage": "storage",
+    "UntypedStorage": "storage",
 }
 
 

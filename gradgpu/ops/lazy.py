@@ -62,7 +62,7 @@ FAMILIES = {
         "alias_copy fill is_conj is_neg is_storage nonzero_static resolve_neg typename unsafe_chunk unsafe_split unsafe_split_with_sizes",
         "absolute_ acosh_ apply_ arccos arccos_ arccosh arccosh_ arcsin arcsin_ arcsinh arcsinh_ arctan arctan2 arctan2_ arctan_ "
         "arctanh arctanh_ asinh_ atan2_ atanh_ bitwise_left_shift_ bitwise_not_ bitwise_right_shift_ erfc_ greater_ "
-        "conj_physical_ dim_order greater_equal_ is_neg is_pinned is_set_to less_ less_equal_ logical_xor_ map2_ map_ negative_ new_empty_strided nonzero_static resolve_neg "
+        "conj_physical_ dim_order greater_equal_ is_neg is_pinned is_set_to less_ less_equal_ logical_xor_ map2_ map_ negative_ new_empty_strided nonzero_static resolve_neg storage untyped_storage "
         "not_equal_ pin_memory prelu record_stream resize_as_ true_divide_ unsafe_chunk unsafe_split unsafe_split_with_sizes where",
     ),
     "products": (

@@ -316,8 +316,43 @@ def typename(obj: Any) -> str:
 
 
 def is_storage(obj: Any) -> bool:
-    """Whether `obj` is a storage: there are none, memory is a numpy array or an Array."""
-    return False
+    """Whether `obj` is a storage, as `Tensor.storage` and `Tensor.untyped_storage` make them.
+
+    >>> import gradgpu as gg
+    >>> gg.is_storage(gg.ones(1).untyped_storage()), gg.is_storage(gg.ones(1))
+    (True, False)
+    """
+    from ..storage import TypedStorage, UntypedStorage
+
+    return isinstance(obj, (TypedStorage, UntypedStorage))
+
+
+@method
+def storage(self: Any) -> Any:
+    """The memory that the tensor and its views lie in, in one dimension, as elements of its dtype: a `TypedStorage`.
+
+    >>> import gradgpu as gg
+    >>> x = gg.tensor([[4., 1.], [5., 3.]])
+    >>> x[1].storage()[0], len(x.T.storage())
+    (4.0, 4)
+    """
+    from ..storage import typed_storage
+
+    return typed_storage(self)
+
+
+@method
+def untyped_storage(self: Any) -> Any:
+    """The memory that the tensor and its views lie in, as bytes: an `UntypedStorage`.
+
+    >>> import gradgpu as gg
+    >>> x = gg.zeros(4)
+    >>> x[2:].untyped_storage().data_ptr() == x.data_ptr(), x[2:].untyped_storage().nbytes()
+    (True, 16)
+    """
+    from ..storage import untyped_storage as made
+
+    return made(self)
 
 
 __all__ = [
