@@ -255,6 +255,30 @@ def test_types_within_containers(value: Any, kind: Any, expected: bool) -> None:
     assert gg.jit.isinstance(value, kind) is expected
 
 
+def test_settings_of_a_compiler_that_is_not_there() -> None:
+    import gradgpu._dynamo.config
+    import gradgpu._inductor.config
+
+    gradgpu._dynamo.config.suppress_errors = True
+    assert gg._dynamo.config.suppress_errors and gradgpu._dynamo.config is gg._dynamo.config
+    gradgpu._dynamo.config.suppress_errors = False
+    gradgpu._inductor.config.triton.unique_kernel_names = True
+    assert gg._inductor.config.triton.unique_kernel_names
+    gg._dynamo.reset()
+    gg._dynamo.mark_dynamic(gg.ones(1), 0)
+    assert gg._dynamo.disable(abs) is abs and not isinstance(nn.ReLU(), gg._dynamo.OptimizedModule)
+    with pytest.warns(UserWarning, match="no compiler"):
+        assert gg._dynamo.optimize("inductor")(abs) is abs
+
+
+def test_functional() -> None:
+    import gradgpu.functional as F
+
+    assert F.F is nn.functional and all(
+        getattr(F, name) is getattr(gg, name) for name in F.__all__ if name != "F"
+    )
+
+
 def test_nothing_is_compiled_or_exported() -> None:
     assert not gg.compiler.is_compiling() and not gg.compiler.is_exporting()
     assert (
