@@ -417,3 +417,356 @@ def test_utils_for_distributions_of_ones_own(device: str) -> None:
         first = scale.squared
     assert first is scale.squared and scale.calls == 1 and first.requires_grad
     assert isinstance(Scale.squared, lazy_property) and Scale.squared.__doc__ == "The square."
+
+
+# ---- constraints, and what is made of them ----
+HALF = math.sqrt(0.5)
+SETS: dict[str, tuple] = {  # constraint, values, whether each lies in it
+    "greater_than": (constraints.greater_than(1.0), [1.0, 1.5], [False, True]),
+    "greater_than_eq": (constraints.greater_than_eq(1.0), [1.0, 0.5], [True, False]),
+    "less_than": (constraints.less_than(1.0), [1.0, 0.5], [False, True]),
+    "interval": (constraints.interval(0, 2), [0.0, 2.0, 2.5], [True, True, False]),
+    "half_open": (constraints.half_open_interval(0, 2), [0.0, 2.0], [True, False]),
+    "whole": (constraints.integer_interval(1, 3), [1.0, 1.5, 4.0], [True, False, False]),
+    "at_least": (constraints.integer_greater_than(1), [1.0, 0.0, 1.5], [True, False, False]),
+    "at_most": (constraints.integer_less_than(1), [1.0, 2.0, 0.5], [True, False, False]),
+    "counts": (constraints.multinomial(3), [[1.0, 2.0], [2.0, 2.0], [1.5, 1.5]], [True, False, False]),
+    "real_vector": (constraints.real_vector, [[1.0, 2.0], [1.0, math.nan]], [True, False]),
+    "corr_cholesky": (
+        constraints.corr_cholesky,
+        [[[1.0, 0.0], [HALF, HALF]], [[1.0, 0.0], [0.5, 0.5]], [[1.0, 0.0], [HALF, -HALF]], [[HALF, HALF], [0.0, 1.0]]],
+        [True, False, False, False],
+    ),
+    "square": (constraints.square, [[[1.0, 2.0], [3.0, 4.0]]], [True]),
+    "not_square": (constraints.square, [[[1.0, 2.0]]], [False]),
+    "symmetric": (constraints.symmetric, [[[1.0, 2.0], [2.0, 1.0]], [[1.0, 2.0], [3.0, 1.0]]], [True, False]),
+    "neither": (constraints.symmetric, [[[1.0, 2.0]]], [False]),
+    "definite": (constraints.positive_definite, [[[1.0, 0.0], [0.0, 2.0]], [[1.0, 0.0], [0.0, 0.0]]], [True, False]),
+    "semidefinite": (constraints.positive_semidefinite, [[[1.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, -1.0]]], [True, False]),
+    "cat": (constraints.cat([constraints.positive, constraints.boolean], -1, [2, 1]), [[1.0, -1.0, 1.0]], [[True, False, True]]),
+    "stack": (constraints.stack([constraints.positive, constraints.boolean], -1), [[1.0, 2.0]], [[True, False]]),
+    "independent": (constraints.independent(constraints.positive, 2), [[[1.0, 1.0]], [[1.0, -1.0]]], [True, False]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_constraints_tell_what_lies_in_them(name: str, device: str) -> None:
+    constraint, values, expected = SETS[name]
+    assert constraint.check(gg.tensor(values, device=device)).tolist() == expected
+    assert repr(constraint)
+
+
+def test_constraints_are_types_and_users_make_more() -> None:
+    assert (
+        isinstance(constraints.real_vector, constraints.independent)
+        and constraints.real_vector.event_dim == 1
+    )
+    assert isinstance(constraints.unit_interval, constraints.interval) and constraints.one_hot.is_discrete
+    assert constraints.cat([constraints.real, constraints.simplex]).event_dim == 1
+    assert constraints.stack([constraints.real, constraints.boolean], -1).event_dim == 1
+    assert constraints.stack([constraints.real, constraints.boolean]).is_discrete
+    with pytest.raises(ValueError, match="lengths"):
+        constraints.cat([constraints.real], lengths=[1, 2])
+    with pytest.raises(NotImplementedError, match="check"):
+        constraints.Constraint().check(gg.zeros(1))
+    with pytest.raises(ValueError, match="dim"):
+        constraints.independent(constraints.real, 2).check(gg.zeros(1))
+
+    class Even(constraints.Constraint):
+        is_discrete = True
+
+        def check(self, value: Any) -> Any:
+            return value % 2 == 0
+
+    assert (
+        Even().event_dim == 0
+        and Even().check(gg.tensor([2, 3])).tolist() == [True, False]
+        and repr(Even()) == "Even()"
+    )
+    registry = type(gg.distributions.biject_to)()
+    registry.register(Even, lambda c: gg.distributions.AffineTransform(0, 2))
+    assert registry(Even())(gg.tensor(3)).item() == 6
+    with pytest.raises(NotImplementedError, match="Cannot transform"):
+        registry(constraints.real)
+    with pytest.raises(TypeError, match="Constraint subclass or instance"):
+        registry.register(int, lambda c: None)
+
+
+def test_supports_that_depend_on_parameters(device: str) -> None:
+    class Below(Distribution):
+        arg_constraints = {"high": constraints.dependent(is_discrete=False, event_dim=0)}
+
+        def __init__(self, high: Any) -> None:
+            self.high = high
+            super().__init__(high.shape)
+
+        @constraints.dependent_property(is_discrete=False, event_dim=0)
+        def support(self) -> Any:
+            return constraints.less_than(self.high)
+
+        def log_prob(self, value: Any) -> Any:
+            self._validate_sample(value)
+            return value - self.high
+
+    assert (
+        constraints.is_dependent(Below.support)
+        and Below.support.event_dim == 0
+        and not Below.support.is_discrete
+    )
+    assert Below.arg_constraints["high"].event_dim == 0 and constraints.is_dependent(constraints.dependent)
+    d = Below(on(device, 1.0, 2.0))
+    assert d.log_prob(on(device, 0.0, 1.0)).tolist() == [-1.0, -1.0]
+    with pytest.raises(ValueError, match="support"):
+        d.log_prob(on(device, 0.0, 2.0))
+    for name in ("event_dim", "is_discrete"):
+        with pytest.raises(NotImplementedError, match=name):
+            getattr(constraints.dependent, name)
+    with pytest.raises(ValueError, match="dependent"):
+        constraints.dependent.check(on(device, 1.0))
+
+
+def test_distributions_of_ones_own(device: str) -> None:
+    class Exponential2(gg.distributions.ExponentialFamily):
+        """rate · exp(-rate · x), by its natural parameter."""
+
+        arg_constraints = {"rate": constraints.positive}
+
+        def __init__(self, rate: Any) -> None:
+            self.rate = rate
+            super().__init__(rate.shape)
+
+        def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+            made = self._get_checked_instance(Exponential2, _instance)
+            return super().expand(batch_shape, made)
+
+        def rsample(self, sample_shape: Any = ()) -> Any:
+            return self.rate.new_zeros(self._extended_shape(sample_shape))
+
+        def log_prob(self, value: Any) -> Any:
+            self._validate_sample(value)
+            return self.rate.log() - self.rate * value
+
+        @property
+        def _natural_params(self) -> Any:
+            return (-self.rate,)
+
+        def _log_normalizer(self, x: Any) -> Any:
+            return -(-x).log()
+
+        @property
+        def _mean_carrier_measure(self) -> Any:
+            return 0
+
+    class More(Exponential2):
+        def __init__(self) -> None:
+            super().__init__(gg.ones(1))
+
+    rate = on(device, 0.5, 3.0)
+    d = Exponential2(rate)
+    close(d.entropy(), Exponential(rate).entropy().tolist())
+    assert d.sample_n(3).shape == (3, 2) and d.expand((4, 2)).rate.shape == (4, 2)
+    assert (
+        type(d.expand((4, 2))) is Exponential2
+        and not Distribution.has_enumerate_support
+        and Categorical.has_enumerate_support
+    )
+    with pytest.raises(NotImplementedError, match="expand"):
+        More().expand((2,))
+    with pytest.warns(UserWarning, match="does not define `support`"):
+        d.log_prob(on(device, 1.0, 1.0))
+    with pytest.raises(NotImplementedError, match="_natural_params"):
+        gg.distributions.ExponentialFamily()._natural_params  # noqa: B018
+
+
+def test_cat_and_stack_transforms(device: str) -> None:
+    from gradgpu.distributions import (
+        CatTransform,
+        ExpTransform,
+        SigmoidTransform,
+        StackTransform,
+        biject_to,
+        identity_transform,
+    )
+
+    x = gg.tensor([[0.5, 1.0, -1.0, 0.0], [1.5, 2.0, 3.0, -1.0]], dtype=WIDE, device=device)
+    cut = CatTransform([ExpTransform(), identity_transform, SigmoidTransform()], -1, [1, 2, 1])
+    y = cut(x)
+    close(y[:, 0], x[:, 0].exp().tolist())
+    close(y[:, 1:3], x[:, 1:3].tolist())
+    close(y[:, 3], x[:, 3].sigmoid().tolist())
+    close(cut.inv(y), x.tolist())
+    jacobian = gg.stack([gg.autograd.functional.jacobian(cut, row).diagonal().log() for row in x])
+    close(cut.log_abs_det_jacobian(x, y), jacobian.tolist())
+    assert cut.domain.event_dim == 0 and cut.codomain.check(y).all() and cut.bijective and cut.length == 4
+    for one in (x[0], x):  # a vector of two blocks, each an event: determinants add up
+        blocks = CatTransform([gg.distributions.IndependentTransform(ExpTransform(), 1)] * 2, -1, [2, 2])
+        close(blocks.log_abs_det_jacobian(one, blocks(one)), one.sum(-1).tolist())
+    pair = StackTransform([ExpTransform(), SigmoidTransform()], 1)
+    z = pair(x[:, :2])
+    close(pair.inv(z), x[:, :2].tolist())
+    close(pair.log_abs_det_jacobian(x[:, :2], z)[:, 0], x[:, 0].tolist())
+    assert (
+        pair.codomain.check(z).all()
+        and pair.with_cache(1).with_cache(1).bijective
+        and cut.with_cache(1) is not cut
+    )
+    for transform in (cut, pair):
+        with pytest.raises(ValueError, match="must have size"):
+            transform(x[:, :3])
+    with pytest.raises(ValueError, match="lengths"):
+        CatTransform([ExpTransform()], lengths=[1, 1])
+    for wanted in (
+        constraints.cat([constraints.positive, constraints.unit_interval], -1, [1, 3]),
+        constraints.stack([constraints.positive, constraints.real, constraints.less_than(2.0), constraints.greater_than(1.0)], -1),
+    ):  # fmt: skip
+        assert wanted.check(biject_to(wanted)(x)).all()
+
+
+def test_matrices_from_unconstrained_numbers(device: str) -> None:
+    from gradgpu.distributions import CorrCholeskyTransform, transform_to
+
+    x = gg.tensor([[0.3, -1.2, 0.8], [2.0, 0.1, -0.4]], dtype=WIDE, device=device)
+    transform = CorrCholeskyTransform()
+    y = transform(x)
+    assert constraints.corr_cholesky.check(y).all() and y.shape == transform.forward_shape(x.shape) == (
+        2,
+        3,
+        3,
+    )
+    close(transform.inv(y), x.tolist(), 1e-7)
+    for k, row in enumerate(x):
+        # the free entries of the factor are those below the diagonal
+        jacobian = gg.autograd.functional.jacobian(
+            lambda v: gg.distributions.utils.tril_matrix_to_vec(transform(v), -1), row
+        )
+        close(transform.log_abs_det_jacobian(x, y)[k], gg.linalg.slogdet(jacobian).logabsdet.item())
+    assert transform.inverse_shape((2, 3, 3)) == (2, 3)
+    for wrong in (lambda: transform.forward_shape((4,)), lambda: transform.inverse_shape((2, 3)), lambda: transform.inverse_shape((3,))):  # fmt: skip
+        with pytest.raises(ValueError):
+            wrong()
+    m = gg.tensor([[0.5, 9.0], [-1.0, 0.25]], dtype=WIDE, device=device)
+    for wanted in (
+        constraints.positive_definite,
+        constraints.positive_semidefinite,
+        constraints.lower_cholesky,
+    ):
+        made = transform_to(wanted)(m)
+        assert wanted.check(made)
+        close(transform_to(wanted).inv(made), m.tril().tolist())
+    assert constraints.corr_cholesky.check(gg.distributions.biject_to(constraints.corr_cholesky)(x)).all()
+
+
+def test_lkj_of_two_is_a_beta_distribution(device: str) -> None:
+    from gradgpu.distributions import Beta, LKJCholesky
+
+    c, r = on(device, 0.5, 1.0, 4.0), 0.3
+    value = gg.tensor([[1.0, 0.0], [r, math.sqrt(1 - r * r)]], dtype=WIDE, device=device)
+    d = LKJCholesky(2, c)
+    close(d.log_prob(value), (Beta(c, c).log_prob(on(device, (r + 1) / 2)) - math.log(2)).tolist())
+    assert d.expand((2, 3)).log_prob(value).shape == (2, 3)
+    gg.manual_seed(0)
+    drawn = LKJCholesky(3, gg.tensor(2.0, device=device)).sample((1500,))
+    assert constraints.corr_cholesky.check(drawn).all()
+    correlations = drawn @ drawn.mT
+    for i, j in ((1, 0), (2, 0), (2, 1)):  # (r + 1) / 2 is Beta(2.5, 2.5)
+        found = correlations[:, i, j]
+        assert abs(found.mean().item()) < 0.05 and abs(found.var().item() - 1 / 6) < 0.03
+    with pytest.raises(ValueError, match="dim"):
+        LKJCholesky(1)
+    with pytest.raises(ValueError, match="concentration"):
+        LKJCholesky(2, gg.tensor(-1.0, device=device))
+
+
+def test_wishart_of_one_is_a_gamma_distribution(device: str) -> None:
+    from gradgpu.distributions import Gamma, Wishart
+
+    df, v, x = on(device, 1.5, 4.0), on(device, 0.5, 2.0), on(device, 0.7, 3.0)
+    d, same = Wishart(df, v[:, None, None]), Gamma(df / 2, 1 / (2 * v))
+    close(d.log_prob(x[:, None, None]), same.log_prob(x).tolist())
+    close(d.entropy(), same.entropy().tolist())
+    close(d.mean.flatten(), same.mean.tolist())
+    close(d.variance.flatten(), same.variance.tolist())
+    close(d.mode.flatten()[1], same.mode[1].item())
+    assert math.isnan(d.mode.flatten()[0].item())
+    e, other = Wishart(df + 1, v[:, None, None] * 3), Gamma((df + 1) / 2, 1 / (6 * v))
+    close(kl_divergence(d, e), kl_divergence(same, other).tolist())
+
+
+def test_wishart(device: str) -> None:
+    from gradgpu.distributions import Wishart
+
+    v = gg.tensor([[2.0, 0.6], [0.6, 1.0]], dtype=WIDE, device=device)
+    x = gg.tensor([[3.0, 1.0], [1.0, 4.0]], dtype=WIDE, device=device)
+    ways = [
+        Wishart(4.5, v),
+        Wishart(4.5, precision_matrix=gg.linalg.inv(v)),
+        Wishart(4.5, scale_tril=gg.linalg.cholesky(v)),
+    ]
+    # scipy.stats.wishart(4.5, v): logpdf, entropy
+    for d in ways:
+        close(d.log_prob(x), -6.034447816897608, 1e-8)
+        close(d.entropy(), 7.319307251102661, 1e-8)
+        close(d.covariance_matrix, v.tolist())
+        close(d.precision_matrix @ v, [[1, 0], [0, 1]])
+        close(kl_divergence(d, ways[0]), 0.0)
+        assert d.expand((3,)).log_prob(x).shape == (3,) and d.expand((3,)).scale_tril.shape == (3, 2, 2)
+    gg.manual_seed(0)
+    scale = gg.linalg.cholesky(v).requires_grad_()
+    drawn = Wishart(6.0, scale_tril=scale).rsample((3000,))
+    assert constraints.positive_definite.check(drawn).all()
+    close(drawn.mean(0), (6 * v).tolist(), 0.08 * 12)
+    (slope,) = gg.autograd.grad(drawn.mean(0)[0, 0], scale)
+    close(slope[0, 0], 2 * 6 * scale[0, 0].item(), 1.0)
+    for wrong, match in (
+        (lambda: Wishart(1.0, v), "greater than ndim - 1"),
+        (lambda: Wishart(3.0), "Exactly one"),
+        (lambda: Wishart(3.0, v[0]), "two-dimensional"),
+        (lambda: Wishart(3.0, -v), "covariance_matrix"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            wrong()
+
+
+def test_normal_of_low_rank_is_the_multivariate_one(device: str) -> None:
+    from gradgpu.distributions import LowRankMultivariateNormal, MultivariateNormal
+
+    gg.manual_seed(1)
+    w, diagonal = gg.randn(2, 3, 1, dtype=WIDE, device=device), gg.rand(3, dtype=WIDE, device=device) + 0.5
+    loc, x = gg.randn(3, dtype=WIDE, device=device), gg.randn(4, 2, 3, dtype=WIDE, device=device)
+    d = LowRankMultivariateNormal(loc, w, diagonal)
+    full = MultivariateNormal(loc, w @ w.mT + diagonal.diag_embed())
+    other = MultivariateNormal(loc + 1, gg.eye(3, dtype=WIDE, device=device) * 2)
+    for found, wanted in (
+        (d.log_prob(x), full.log_prob(x)),
+        (d.expand((4, 2)).log_prob(x), full.log_prob(x)),
+        (d.entropy(), full.entropy()),
+        (d.variance, full.variance),
+        (d.scale_tril, full.scale_tril),
+        (d.precision_matrix, full.precision_matrix),
+        (d.mean, full.mean),
+        (d.mode, full.mean),
+        (kl_divergence(d, other), kl_divergence(full, other)),
+        (kl_divergence(other, d), kl_divergence(other, full)),
+        (kl_divergence(d, d), kl_divergence(full, full)),
+    ):
+        close(found, wanted.tolist(), 1e-8)
+    drawn = LowRankMultivariateNormal(loc, w[0], diagonal).rsample((4000,))
+    close(drawn.mean(0), loc.tolist(), 0.15)
+    close(gg.cov(drawn.mT), (w[0] @ w[0].mT + diagonal.diag_embed()).tolist(), 0.25)
+    for wrong, match in (
+        (lambda: LowRankMultivariateNormal(loc[0], w, diagonal), "loc"),
+        (lambda: LowRankMultivariateNormal(loc, w[:, :2], diagonal), "cov_factor"),
+        (lambda: LowRankMultivariateNormal(loc, w, diagonal[:2]), "cov_diag"),
+        (lambda: LowRankMultivariateNormal(loc, w, -diagonal), "cov_diag"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            wrong()
+
+
+def test_validation_of_a_mixture_looks_at_each_component(device: str) -> None:
+    mixture = gg.distributions.MixtureSameFamily(
+        Categorical(on(device, 1.0, 1.0)), Uniform(on(device, 0.0, 0.0), on(device, 1.0, 2.0))
+    )
+    close(mixture.log_prob(on(device, 0.5)), [math.log(0.75)])
+    with pytest.raises(ValueError, match="support"):
+        mixture.log_prob(on(device, 1.5))

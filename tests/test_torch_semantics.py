@@ -835,3 +835,34 @@ def test_the_class_tensor_is_a_type_to_convert_to(device: str) -> None:
         assert on(device, [1, 0]).type(gg.Tensor).dtype is gg.float64
     finally:
         gg.set_default_dtype(gg.float32)
+
+
+def test_bytes_as_elements_of_another_type(device: str) -> None:
+    x = on(device, [[1.0, 2.0], [3.0, 4.0]])
+    assert x.view(gg.int32).tolist() == np.array([[1, 2], [3, 4]], np.float32).view(np.int32).tolist()
+    small = x.view(gg.uint8)
+    assert small.tolist() == np.array([[1, 2], [3, 4]], np.float32).view(np.uint8).tolist()
+    assert small.view(gg.float32).tolist() == x.tolist()
+    assert x.view(gg.float64).tolist() == np.array([[1, 2], [3, 4]], np.float32).view(np.float64).tolist()
+    assert x[1:].view(gg.int16).tolist() == np.array([[3, 4]], np.float32).view(np.int16).tolist()
+    small[0, :4] = 0  # the same memory
+    assert x[0, 0].item() == 0
+    for wrong, match in (
+        (lambda: x[0, 0].view(gg.uint8), "0-dim"),
+        (lambda: x.t().view(gg.uint8), "stride"),
+        (lambda: on(device, [1.0, 2.0, 3.0]).view(gg.float64), "divisible"),
+        (lambda: on(device, [1.0, 2.0, 3.0])[1:].view(gg.float64), "divisible"),
+    ):
+        with pytest.raises(RuntimeError, match=match):
+            wrong()
+
+
+def test_many_tensors_as_one_and_back(device: str) -> None:
+    from gradgpu._utils import _flatten_dense_tensors, _unflatten_dense_tensors
+
+    parts = [on(device, [[1.0, 2.0]]), on(device, 3.0), on(device, [4.0, 5.0])]
+    flat = _flatten_dense_tensors(parts)
+    check(flat, [1, 2, 3, 4, 5])
+    back = _unflatten_dense_tensors(flat * 2, parts)
+    for part, found in zip(parts, back, strict=True):
+        check(found, (part * 2).numpy(force=True))

@@ -107,10 +107,12 @@ class Array:
         view = self.view_as(shape)
         return contiguous(self).view_as(shape) if view is None else view  # type: ignore[return-value]
 
-    def view_dtype(self, dtype: np.dtype) -> Array:
-        """The same bytes as another dtype of the same size."""
-        old = self.layout
-        return Array(self.mem, self.ptr, layout_of(old.device, dtype, old.shape, old.strides))
+    def view_dtype(
+        self, dtype: np.dtype, shape: tuple[int, ...] | None = None, strides: tuple[int, ...] | None = None
+    ) -> Array:
+        """The same bytes as another dtype; if it has another size, with the shape and strides given, in its elements."""
+        shape, strides = shape or self.layout.shape, strides or self.layout.strides
+        return Array(self.mem, self.ptr, layout_of(self.layout.device, dtype, shape, strides))
 
     def copy(self) -> Array:
         """A contiguous copy on the same device."""

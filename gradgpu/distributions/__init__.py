@@ -20,6 +20,7 @@ from . import (
     dirichlet,
     gamma,
     location_scale,
+    matrices,
     power_law,
     relaxed,
     transformed_distribution,
@@ -38,6 +39,7 @@ from .independent import Independent
 from .kl import kl_divergence, register_kl
 from .laplace import Laplace
 from .location_scale import Cauchy, Gumbel, HalfCauchy, HalfNormal, StudentT
+from .matrices import LKJCholesky, LowRankMultivariateNormal, Wishart
 from .mixture_same_family import MixtureSameFamily
 from .multivariate_normal import MultivariateNormal
 from .normal import Normal
@@ -55,6 +57,7 @@ for _home, _names in {
     dirichlet: "beta kumaraswamy",
     gamma: "chi2 inverse_gamma fishersnedecor",
     location_scale: "cauchy gumbel studentT half_normal half_cauchy",
+    matrices: "lkj_cholesky lowrank_multivariate_normal wishart",
     power_law: "weibull pareto",
     relaxed: "relaxed_bernoulli relaxed_categorical",
     transformed_distribution: "log_normal logistic_normal",
@@ -66,9 +69,10 @@ for _home, _names in {
 __all__ = [
     "Bernoulli", "Beta", "Binomial", "Categorical", "Cauchy", "Chi2", "Dirichlet", "Distribution", "Exponential",
     "ExponentialFamily", "FisherSnedecor", "Gamma", "Geometric", "Gumbel", "HalfCauchy", "HalfNormal", "Independent",
-    "InverseGamma", "Kumaraswamy", "Laplace", "LogNormal", "LogisticNormal", "MixtureSameFamily", "Multinomial",
-    "MultivariateNormal", "NegativeBinomial", "Normal", "OneHotCategorical", "OneHotCategoricalStraightThrough", "Pareto",
-    "Poisson", "RelaxedBernoulli", "RelaxedOneHotCategorical", "StudentT", "TransformedDistribution", "Uniform", "VonMises",
-    "Weibull", "biject_to", "constraints", "kl_divergence", "register_kl", "transform_to",
+    "InverseGamma", "Kumaraswamy", "LKJCholesky", "Laplace", "LogNormal", "LogisticNormal", "LowRankMultivariateNormal",
+    "MixtureSameFamily", "Multinomial", "MultivariateNormal", "NegativeBinomial", "Normal", "OneHotCategorical",
+    "OneHotCategoricalStraightThrough", "Pareto", "Poisson", "RelaxedBernoulli", "RelaxedOneHotCategorical", "StudentT",
+    "TransformedDistribution", "Uniform", "VonMises", "Weibull", "Wishart", "biject_to", "constraints", "kl_divergence",
+    "register_kl", "transform_to",
 ]  # fmt: skip
 __all__ += transforms.__all__

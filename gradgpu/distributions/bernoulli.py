@@ -31,6 +31,7 @@ class Bernoulli(Distribution):
     tensor([0.2500])
     """
 
+    has_enumerate_support = True
     arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
     support = constraints.boolean
 

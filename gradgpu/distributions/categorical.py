@@ -33,6 +33,7 @@ class Categorical(Distribution):
     tensor([0.2500, 0.7500])
     """
 
+    has_enumerate_support = True
     arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
 
     probs: Tensor

@@ -9,12 +9,16 @@ from . import constraints
 from .constraints import Constraint
 from .transforms import (
     AffineTransform,
+    CatTransform,
     ComposeTransform,
+    CorrCholeskyTransform,
     ExpTransform,
     IndependentTransform,
     LowerCholeskyTransform,
+    PositiveDefiniteTransform,
     SigmoidTransform,
     SoftmaxTransform,
+    StackTransform,
     StickBreakingTransform,
     Transform,
     identity_transform,
@@ -24,7 +28,7 @@ __all__ = ["ConstraintRegistry", "biject_to", "transform_to"]
 
 
 class ConstraintRegistry:
-    """From a constraint, by its kind, to a transform whose values it holds for.
+    """From a constraint, by its type, to a transform whose values it holds for.
 
     >>> import gradgpu as gg
     >>> from gradgpu.distributions import constraints, transform_to
@@ -33,17 +37,18 @@ class ConstraintRegistry:
     """
 
     def __init__(self) -> None:
-        self._factories: dict[str, Callable[[Constraint], Transform]] = {}
+        self._registry: dict[type, Callable[[Any], Transform]] = {}
 
-    def register(
-        self, constraint: Constraint, factory: Callable[[Constraint], Transform] | None = None
-    ) -> Any:
-        """Registers a function of the constraint for its kind; also a decorator."""
+    def register(self, constraint: Any, factory: Callable[[Any], Transform] | None = None) -> Any:
+        """Registers a function of the constraint for its type (or for a type that is given); also a decorator."""
         if factory is None:
             return lambda f: self.register(constraint, f)
-        if not isinstance(constraint, Constraint):
-            raise TypeError(f"Expected constraint to be a Constraint, but got {constraint!r}")
-        self._factories[constraint.kind] = factory
+        kind = type(constraint) if isinstance(constraint, Constraint) else constraint
+        if not (isinstance(kind, type) and issubclass(kind, Constraint)):
+            raise TypeError(
+                f"Expected constraint to be either a Constraint subclass or instance, but got {constraint!r}"
+            )
+        self._registry[kind] = factory
         return factory
 
     def __call__(self, constraint: Constraint) -> Transform:
@@ -52,10 +57,7 @@ class ConstraintRegistry:
         Raises:
             NotImplementedError: none is registered.
         """
-        if constraint.kind == "independent":
-            base = self(constraint.base)  # type: ignore[arg-type]
-            return IndependentTransform(base, constraint.event_dim - constraint.base.event_dim)  # type: ignore[union-attr]
-        factory = self._factories.get(constraint.kind)
+        factory = self._registry.get(type(constraint))
         if factory is None:
             raise NotImplementedError(f"Cannot transform {constraint!r} constraints")
         return factory(constraint)
@@ -64,35 +66,50 @@ class ConstraintRegistry:
 biject_to, transform_to = ConstraintRegistry(), ConstraintRegistry()
 
 
-def _above(constraint: Constraint) -> Transform:
-    return ComposeTransform([ExpTransform(), AffineTransform(constraint.lower_bound, 1)])
+def _above(constraint: Any) -> Transform:
+    low = constraint.lower_bound
+    if isinstance(low, (int, float)) and low == 0:
+        return ExpTransform()
+    return ComposeTransform([ExpTransform(), AffineTransform(low, 1)])
 
 
-def _below(constraint: Constraint) -> Transform:
+def _below(constraint: Any) -> Transform:
     return ComposeTransform([ExpTransform(), AffineTransform(constraint.upper_bound, -1)])
 
 
-def _between(constraint: Constraint) -> Transform:
+def _between(constraint: Any) -> Transform:
     low, high = constraint.lower_bound, constraint.upper_bound
     if isinstance(low, (int, float)) and (low, high) == (0, 1):
         return SigmoidTransform()
     return ComposeTransform([SigmoidTransform(), AffineTransform(low, high - low)])
 
 
+def _for_all(registry: ConstraintRegistry) -> Callable[[Any], Transform]:
+    return lambda c: IndependentTransform(registry(c.base_constraint), c.reinterpreted_batch_ndims)
+
+
+def _cat(registry: ConstraintRegistry) -> Callable[[Any], Transform]:
+    return lambda c: CatTransform([registry(each) for each in c.cseq], c.dim, c.lengths)
+
+
+def _stack(registry: ConstraintRegistry) -> Callable[[Any], Transform]:
+    return lambda c: StackTransform([registry(each) for each in c.cseq], c.dim)
+
+
 for _registry in (biject_to, transform_to):
-    for _constraint in (constraints.real, constraints.real_vector):
-        _registry.register(_constraint, lambda c: identity_transform)
-    for _constraint in (constraints.positive, constraints.nonnegative):
-        _registry.register(_constraint, lambda c: ExpTransform())
-    for _constraint in (constraints.greater_than(0), constraints.greater_than_eq(0)):
-        _registry.register(_constraint, _above)
-    _registry.register(constraints.less_than(0), _below)
-    for _constraint in (
-        constraints.unit_interval,
-        constraints.interval(0, 1),
-        constraints.half_open_interval(0, 1),
-    ):
-        _registry.register(_constraint, _between)
+    _registry.register(constraints.real, lambda c: identity_transform)
+    _registry.register(constraints.greater_than, _above)
+    _registry.register(constraints.greater_than_eq, _above)
+    _registry.register(constraints.less_than, _below)
+    _registry.register(constraints.interval, _between)
+    _registry.register(constraints.half_open_interval, _between)
+    _registry.register(constraints.corr_cholesky, lambda c: CorrCholeskyTransform())
+    _registry.register(constraints.independent, _for_all(_registry))
+    _registry.register(constraints.cat, _cat(_registry))
+    _registry.register(constraints.stack, _stack(_registry))
 biject_to.register(constraints.simplex, lambda c: StickBreakingTransform())
-transform_to.register(constraints.lower_cholesky, lambda c: LowerCholeskyTransform())
 transform_to.register(constraints.simplex, lambda c: SoftmaxTransform())
+transform_to.register(constraints.lower_cholesky, lambda c: LowerCholeskyTransform())
+transform_to.register(constraints.lower_triangular, lambda c: LowerCholeskyTransform())
+transform_to.register(constraints.positive_semidefinite, lambda c: PositiveDefiniteTransform())
+transform_to.register(constraints.positive_definite, lambda c: PositiveDefiniteTransform())

@@ -2,174 +2,443 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..dtypes import finfo
 from ..tensor import Tensor
+
+__all__ = [
+    "Constraint", "boolean", "cat", "corr_cholesky", "dependent", "dependent_property", "greater_than", "greater_than_eq",
+    "half_open_interval", "independent", "integer_interval", "interval", "is_dependent", "less_than", "lower_cholesky",
+    "lower_triangular", "MixtureSameFamilyConstraint", "multinomial", "nonnegative", "nonnegative_integer", "one_hot", "positive",
+    "positive_definite", "positive_integer", "positive_semidefinite", "real", "real_vector", "simplex", "square", "stack", "symmetric",
+    "unit_interval",
+]  # fmt: skip
 
 
 class Constraint:
-    """A set of values, and how to tell whether tensors lie in it.
+    """A set of values, and how to tell whether tensors lie in it. A subclass defines `check`.
 
-    Args:
-        name: what an error message calls it.
-        holds: a function of a tensor; its result is a bool tensor.
+    Attributes:
         event_dim: how many dimensions at the right make one value.
         is_discrete: whether it holds single points.
-        kind: the family it belongs to, for `transform_to`.
 
     >>> import gradgpu as gg
     >>> gg.distributions.constraints.positive.check(gg.tensor([1., -1.]))
     tensor([ True, False])
     """
 
-    lower_bound: Any = None
-    upper_bound: Any = None
-    base: Constraint | None = None
-
-    def __init__(
-        self,
-        name: str,
-        holds: Callable[[Tensor], Tensor],
-        event_dim: int = 0,
-        is_discrete: bool = False,
-        kind: str | None = None,
-        **bounds: Any,
-    ):
-        self.name, self.holds, self.event_dim, self.is_discrete = name, holds, event_dim, is_discrete
-        self.kind = name if kind is None else kind
-        vars(self).update(bounds)
+    event_dim: Any = 0
+    is_discrete: Any = False
+    text = ""  # what an error message calls it
 
     def check(self, value: Any) -> Tensor:
         """A bool tensor of the shape of `value` without the last `event_dim` dimensions: whether each lies in the set."""
-        return self.holds(value)
+        raise NotImplementedError(f"{type(self).__name__} must define check")
 
     def __repr__(self) -> str:
-        return self.name
+        return self.text.format(**vars(self)) or f"{type(self).__name__.lstrip('_')}()"
+
+
+class _Dependent(Constraint):
+    """A constraint that depends on other parameters: `dependent`, or ``dependent(is_discrete=True, event_dim=1)``."""
+
+    text = "dependent on other parameters"
+
+    def __init__(self, *, is_discrete: Any = NotImplemented, event_dim: Any = NotImplemented) -> None:
+        self._is_discrete, self._event_dim = is_discrete, event_dim
+
+    def _static(self, name: str) -> Any:
+        value = getattr(self, "_" + name)
+        if value is NotImplemented:
+            raise NotImplementedError(f".{name} cannot be determined statically")
+        return value
+
+    @property
+    def is_discrete(self) -> bool:
+        return self._static("is_discrete")
+
+    @property
+    def event_dim(self) -> int:
+        return self._static("event_dim")
+
+    def __call__(self, *, is_discrete: Any = NotImplemented, event_dim: Any = NotImplemented) -> Any:
+        return _Dependent(
+            is_discrete=self._is_discrete if is_discrete is NotImplemented else is_discrete,
+            event_dim=self._event_dim if event_dim is NotImplemented else event_dim,
+        )
+
+    def check(self, value: Any) -> Tensor:
+        raise ValueError("Cannot determine validity of dependent constraint")
+
+
+class dependent_property(property, _Dependent):
+    """A property of a distribution that, asked of the class, is a `dependent` constraint.
+
+    >>> from gradgpu.distributions import Distribution, constraints
+    >>> class Below(Distribution):
+    ...     @constraints.dependent_property(is_discrete=False, event_dim=0)
+    ...     def support(self):
+    ...         return constraints.less_than(self.high)
+    >>> Below.support.event_dim
+    0
+    """
+
+    def __init__(
+        self,
+        fn: Callable | None = None,
+        *more: Any,
+        is_discrete: Any = NotImplemented,
+        event_dim: Any = NotImplemented,
+    ) -> None:
+        property.__init__(self, fn, *more)
+        _Dependent.__init__(self, is_discrete=is_discrete, event_dim=event_dim)
+
+    def __call__(self, fn: Callable) -> Any:  # type: ignore[override]
+        return dependent_property(fn, is_discrete=self._is_discrete, event_dim=self._event_dim)
+
+
+def is_dependent(constraint: Any) -> bool:
+    """Whether the constraint depends on other parameters.
+
+    >>> is_dependent(dependent), is_dependent(real)
+    (True, False)
+    """
+    return isinstance(constraint, _Dependent)
+
+
+class independent(Constraint):
+    """`base_constraint` for every element along the last `reinterpreted_batch_ndims` dimensions."""
+
+    def __init__(self, base_constraint: Constraint, reinterpreted_batch_ndims: int):
+        self.base_constraint, self.reinterpreted_batch_ndims = base_constraint, reinterpreted_batch_ndims
+
+    @property
+    def is_discrete(self) -> bool:
+        return self.base_constraint.is_discrete
+
+    @property
+    def event_dim(self) -> int:
+        return self.base_constraint.event_dim + self.reinterpreted_batch_ndims
+
+    def check(self, value: Any) -> Tensor:
+        found, ndims = self.base_constraint.check(value), self.reinterpreted_batch_ndims
+        if found.ndim < ndims:
+            raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {value.dim()}")
+        return found.reshape((*found.shape[: found.ndim - ndims], -1)).all(-1) if ndims else found
+
+    def __repr__(self) -> str:
+        many = "" if self.reinterpreted_batch_ndims == 1 else f" {self.reinterpreted_batch_ndims}"
+        return f"{self.base_constraint!r} all along the last{many} dimension{'s' if many else ''}"
+
+
+class MixtureSameFamilyConstraint(Constraint):
+    """`base_constraint`, of a mixture's components, for values of the mixture."""
+
+    text = "{base_constraint}"
+
+    def __init__(self, base_constraint: Constraint):
+        self.base_constraint = base_constraint
+
+    @property
+    def is_discrete(self) -> bool:
+        return self.base_constraint.is_discrete
+
+    @property
+    def event_dim(self) -> int:
+        return self.base_constraint.event_dim
+
+    def check(self, value: Any) -> Tensor:
+        # The components are along the dimension before the event's: a value is one if it is one of each.
+        return self.base_constraint.check(value.unsqueeze(-1 - self.event_dim)).all(-1)
 
 
 def _is_whole(value: Tensor) -> Any:
     return value.eq(value.floor() if value.is_floating_point() else value)
 
 
-def greater_than(lower_bound: Any) -> Constraint:
+class greater_than(Constraint):
     """Numbers above lower_bound."""
-    return Constraint(
-        f"greater than {lower_bound}", lambda v: v > lower_bound, kind="greater_than", lower_bound=lower_bound
-    )
+
+    def __init__(self, lower_bound: Any):
+        self.lower_bound = lower_bound
+
+    def check(self, value: Any) -> Tensor:
+        return value > self.lower_bound
+
+    def __repr__(self) -> str:
+        return f"greater than {_plain(self.lower_bound)}"
 
 
-def greater_than_eq(lower_bound: Any) -> Constraint:
+class greater_than_eq(Constraint):
     """Numbers from lower_bound on."""
-    return Constraint(
-        f"at least {lower_bound}", lambda v: v >= lower_bound, kind="greater_than_eq", lower_bound=lower_bound
-    )
+
+    def __init__(self, lower_bound: Any):
+        self.lower_bound = lower_bound
+
+    def check(self, value: Any) -> Tensor:
+        return value >= self.lower_bound
+
+    def __repr__(self) -> str:
+        return f"at least {_plain(self.lower_bound)}"
 
 
-def less_than(upper_bound: Any) -> Constraint:
+class less_than(Constraint):
     """Numbers below upper_bound."""
-    return Constraint(
-        f"less than {upper_bound}", lambda v: v < upper_bound, kind="less_than", upper_bound=upper_bound
-    )
+
+    def __init__(self, upper_bound: Any):
+        self.upper_bound = upper_bound
+
+    def check(self, value: Any) -> Tensor:
+        return value < self.upper_bound
+
+    def __repr__(self) -> str:
+        return f"less than {_plain(self.upper_bound)}"
 
 
-def interval(lower_bound: Any, upper_bound: Any) -> Constraint:
+class interval(Constraint):
     """Numbers in [lower_bound, upper_bound]; the bounds are numbers or tensors."""
-    return Constraint(
-        f"in the interval [{lower_bound}, {upper_bound}]",
-        lambda v: (v >= lower_bound) & (v <= upper_bound),
-        kind="interval",
-        lower_bound=lower_bound,
-        upper_bound=upper_bound,
-    )
+
+    def __init__(self, lower_bound: Any, upper_bound: Any):
+        self.lower_bound, self.upper_bound = lower_bound, upper_bound
+
+    def check(self, value: Any) -> Tensor:
+        return (value >= self.lower_bound) & (value <= self.upper_bound)
+
+    def __repr__(self) -> str:
+        return f"in the interval [{_plain(self.lower_bound)}, {_plain(self.upper_bound)}]"
 
 
-def half_open_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
+class half_open_interval(Constraint):
     """Numbers in [lower_bound, upper_bound)."""
-    return Constraint(
-        f"in the interval [{lower_bound}, {upper_bound})",
-        lambda v: (v >= lower_bound) & (v < upper_bound),
-        kind="half_open_interval",
-        lower_bound=lower_bound,
-        upper_bound=upper_bound,
-    )
+
+    def __init__(self, lower_bound: Any, upper_bound: Any):
+        self.lower_bound, self.upper_bound = lower_bound, upper_bound
+
+    def check(self, value: Any) -> Tensor:
+        return (value >= self.lower_bound) & (value < self.upper_bound)
+
+    def __repr__(self) -> str:
+        return f"in the interval [{_plain(self.lower_bound)}, {_plain(self.upper_bound)})"
 
 
-def integer_interval(lower_bound: int, upper_bound: Any) -> Constraint:
+class integer_interval(interval):
     """Whole numbers from lower_bound to upper_bound, both included."""
-    return Constraint(
-        f"a whole number from {lower_bound} to {upper_bound}",
-        lambda v: (v >= lower_bound) & (v <= upper_bound) & _is_whole(v),
-        is_discrete=True,
-        kind="integer_interval",
-        lower_bound=lower_bound,
-        upper_bound=upper_bound,
-    )
+
+    is_discrete = True
+
+    def check(self, value: Any) -> Tensor:
+        return super().check(value) & _is_whole(value)
+
+    def __repr__(self) -> str:
+        return f"a whole number from {_plain(self.lower_bound)} to {_plain(self.upper_bound)}"
 
 
-def multinomial(upper_bound: int) -> Constraint:
+class _IntegerGreaterThan(greater_than_eq):
+    is_discrete = True
+
+    def check(self, value: Any) -> Tensor:
+        return super().check(value) & _is_whole(value)
+
+    def __repr__(self) -> str:
+        return f"a whole number, at least {_plain(self.lower_bound)}"
+
+
+class _IntegerLessThan(less_than):
+    is_discrete = True
+
+    def check(self, value: Any) -> Tensor:
+        return (value <= self.upper_bound) & _is_whole(value)
+
+    def __repr__(self) -> str:
+        return f"a whole number, at most {_plain(self.upper_bound)}"
+
+
+class multinomial(Constraint):
     """Vectors of counts of sum upper_bound."""
-    return Constraint(
-        f"a vector of counts of sum {upper_bound}",
-        lambda v: ((v >= 0) & _is_whole(v)).all(-1) & v.sum(-1).eq(upper_bound),
-        1,
-        True,
-        kind="multinomial",
-        upper_bound=upper_bound,
-    )
+
+    is_discrete = True
+    event_dim = 1
+    text = "a vector of counts of sum {upper_bound}"
+
+    def __init__(self, upper_bound: int):
+        self.upper_bound = upper_bound
+
+    def check(self, value: Any) -> Tensor:
+        return ((value >= 0) & _is_whole(value)).all(-1) & value.sum(-1).eq(self.upper_bound)
 
 
-def independent(base_constraint: Constraint, reinterpreted_batch_ndims: int) -> Constraint:
-    """`base_constraint` for every element along the last dimensions."""
-    base, ndims = base_constraint, reinterpreted_batch_ndims
+class _Real(Constraint):
+    text = "real"
 
-    def holds(value: Tensor) -> Tensor:
-        found = base.check(value)
-        return found.reshape((*found.shape[: found.ndim - ndims], -1)).all(-1) if ndims else found
-
-    return Constraint(
-        base.name, holds, base.event_dim + ndims, base.is_discrete, kind="independent", base=base
-    )
+    def check(self, value: Any) -> Tensor:
+        return value.eq(value)  # false for NaN
 
 
-def _is_lower(v: Tensor) -> Tensor:
-    return v.tril().eq(v).flatten(-2).all(-1)
+class _Boolean(Constraint):
+    is_discrete = True
+    text = "0 or 1"
+
+    def check(self, value: Any) -> Tensor:
+        return value.eq(0) | value.eq(1)
 
 
-def _is_positive_definite(v: Tensor) -> Tensor:
-    from .. import linalg
+class _OneHot(Constraint):
+    is_discrete = True
+    event_dim = 1
+    text = "a vector of zeros with a single 1"
 
-    symmetric = (v - v.mT).abs().flatten(-2).amax(-1) < 1e-6
-    return symmetric & (linalg.eigvalsh(v) > 0).all(-1)
+    def check(self, value: Any) -> Tensor:
+        return (value.eq(0) | value.eq(1)).all(-1) & value.sum(-1).eq(1)
 
 
-real = Constraint("real", lambda v: v.eq(v))
-positive = Constraint("greater than 0", lambda v: v > 0, kind="positive", lower_bound=0)
-nonnegative = Constraint("at least 0", lambda v: v >= 0, kind="nonnegative", lower_bound=0)
-unit_interval = Constraint(
-    "in the interval [0, 1]", lambda v: (v >= 0) & (v <= 1), kind="interval", lower_bound=0, upper_bound=1
-)
-boolean = Constraint("0 or 1", lambda v: v.eq(0) | v.eq(1), is_discrete=True)
-nonnegative_integer = Constraint(
-    "a whole number, at least 0", lambda v: (v >= 0) & _is_whole(v), is_discrete=True, lower_bound=0
-)
-positive_integer = Constraint(
-    "a whole number, at least 1", lambda v: (v >= 1) & _is_whole(v), is_discrete=True, lower_bound=1
-)
-real_vector = Constraint("a vector of real numbers", lambda v: v.eq(v).all(-1), 1)
-simplex = Constraint(
-    "a vector of non-negative numbers of sum 1",
-    lambda v: (v >= 0).all(-1) & ((v.sum(-1) - 1).abs() < 1e-6),
-    1,
-)
-one_hot = Constraint(
-    "a vector of zeros with a single 1", lambda v: (v.eq(0) | v.eq(1)).all(-1) & (v.sum(-1).eq(1)), 1, True
-)
-lower_triangular = Constraint("a lower triangular matrix", _is_lower, 2)
-lower_cholesky = Constraint(
-    "a lower triangular matrix with a positive diagonal",
-    lambda v: _is_lower(v) & (v.diagonal(dim1=-2, dim2=-1) > 0).all(-1),
-    2,
-)
-positive_definite = Constraint("a positive definite matrix", _is_positive_definite, 2)
-symmetric = Constraint("a symmetric matrix", lambda v: (v - v.mT).abs().flatten(-2).amax(-1) < 1e-6, 2)
+class _Simplex(Constraint):
+    event_dim = 1
+    text = "a vector of non-negative numbers of sum 1"
+
+    def check(self, value: Any) -> Tensor:
+        return (value >= 0).all(-1) & ((value.sum(-1) - 1).abs() < 1e-6)
+
+
+class _LowerTriangular(Constraint):
+    event_dim = 2
+    text = "a lower triangular matrix"
+
+    def check(self, value: Any) -> Tensor:
+        return value.tril().eq(value).flatten(-2).all(-1)
+
+
+class _LowerCholesky(_LowerTriangular):
+    text = "a lower triangular matrix with a positive diagonal"
+
+    def check(self, value: Any) -> Tensor:
+        return super().check(value) & (value.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
+
+
+class _CorrCholesky(_LowerCholesky):
+    text = "a lower triangular matrix with a positive diagonal and rows of length 1"
+
+    def check(self, value: Any) -> Tensor:
+        rounding = finfo(value.dtype).eps * value.shape[-1] * 10
+        lengths = value.detach().square().sum(-1).sqrt()
+        return super().check(value) & ((lengths - 1).abs() <= rounding).all(-1)
+
+
+class _Square(Constraint):
+    event_dim = 2
+    text = "a square matrix"
+
+    def check(self, value: Any) -> Tensor:
+        from ..ops.creation import full
+
+        same = value.shape[-2] == value.shape[-1]
+        return full(value.shape[:-2], same, dtype=_bool(), device=value.device)
+
+
+class _Symmetric(_Square):
+    text = "a symmetric matrix"
+
+    def check(self, value: Any) -> Tensor:
+        if value.shape[-2] != value.shape[-1]:
+            return super().check(value)
+        return (value - value.mT).abs().flatten(-2).amax(-1) < 1e-6
+
+
+class _PositiveSemidefinite(_Symmetric):
+    text = "a positive semidefinite matrix"
+
+    def check(self, value: Any) -> Tensor:
+        symmetric = super().check(value)
+        return symmetric & self._fits(_eigenvalues(value)).all(-1) if symmetric.all() else symmetric
+
+    @staticmethod
+    def _fits(eigenvalues: Tensor) -> Tensor:
+        return eigenvalues >= 0
+
+
+class _PositiveDefinite(_PositiveSemidefinite):
+    text = "a positive definite matrix"
+
+    @staticmethod
+    def _fits(eigenvalues: Tensor) -> Tensor:
+        return eigenvalues > 0
+
+
+class cat(Constraint):
+    """Constraints `cseq` of pieces along `dim` of the sizes `lengths` (1 each by default), as `gradgpu.cat` joins them."""
+
+    text = "pieces along dimension {dim}: {cseq}"
+
+    def __init__(self, cseq: Sequence[Constraint], dim: int = 0, lengths: Sequence[int] | None = None):
+        self.cseq, self.dim = list(cseq), dim
+        self.lengths = [1] * len(self.cseq) if lengths is None else list(lengths)
+        if len(self.lengths) != len(self.cseq):
+            raise ValueError(f"cat: {len(self.cseq)} constraints, but {len(self.lengths)} lengths")
+
+    @property
+    def is_discrete(self) -> bool:
+        return any(c.is_discrete for c in self.cseq)
+
+    @property
+    def event_dim(self) -> int:
+        return max(c.event_dim for c in self.cseq)
+
+    def check(self, value: Any) -> Tensor:
+        from ..ops.join import cat as joined
+
+        pieces = value.split(self.lengths, self.dim)
+        return joined([c.check(v) for c, v in zip(self.cseq, pieces)], self.dim)
+
+
+class stack(Constraint):
+    """Constraints `cseq` of slices along `dim`, as `gradgpu.stack` joins them."""
+
+    text = "slices along dimension {dim}: {cseq}"
+
+    def __init__(self, cseq: Sequence[Constraint], dim: int = 0):
+        self.cseq, self.dim = list(cseq), dim
+
+    @property
+    def is_discrete(self) -> bool:
+        return any(c.is_discrete for c in self.cseq)
+
+    @property
+    def event_dim(self) -> int:
+        event = max(c.event_dim for c in self.cseq)
+        return event + 1 if self.dim + event < 0 else event
+
+    def check(self, value: Any) -> Tensor:
+        from ..ops.join import stack as stacked
+
+        return stacked([c.check(v) for c, v in zip(self.cseq, value.unbind(self.dim))], self.dim)
+
+
+def _plain(bound: Any) -> str:
+    return f"{bound:g}" if isinstance(bound, (int, float)) else f"{bound}"
+
+
+def _bool() -> Any:
+    from ..dtypes import bool
+
+    return bool
+
+
+def _eigenvalues(matrix: Tensor) -> Tensor:
+    from ..linalg import eigvalsh
+
+    return eigvalsh(matrix)
+
+
+dependent = _Dependent()
+real = _Real()
+real_vector = independent(real, 1)
+positive, nonnegative = greater_than(0.0), greater_than_eq(0.0)
+unit_interval = interval(0.0, 1.0)
+boolean, one_hot = _Boolean(), _OneHot()
+integer_less_than, integer_greater_than = _IntegerLessThan, _IntegerGreaterThan
+nonnegative_integer, positive_integer = integer_greater_than(0), integer_greater_than(1)
+simplex = _Simplex()
+square, symmetric = _Square(), _Symmetric()
+lower_triangular, lower_cholesky, corr_cholesky = _LowerTriangular(), _LowerCholesky(), _CorrCholesky()
+positive_semidefinite, positive_definite = _PositiveSemidefinite(), _PositiveDefinite()

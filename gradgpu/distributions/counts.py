@@ -151,6 +151,7 @@ class Binomial(_ByProbs):
     tensor(0.5000)
     """
 
+    has_enumerate_support = True
     arg_constraints = {
         "total_count": constraints.nonnegative_integer,
         "probs": constraints.unit_interval,

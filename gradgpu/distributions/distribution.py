@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from ..autograd import no_grad
+from ..autograd import enable_grad, grad, no_grad
 from ..autograd.layers import outermost
 from ..tensor import Size, Tensor
-from .constraints import Constraint
+from .constraints import Constraint, is_dependent
 
 D = TypeVar("D", bound="Distribution")
 _validate = __debug__
@@ -26,6 +27,7 @@ class Distribution:
     """
 
     has_rsample = False
+    has_enumerate_support = False
     arg_constraints: dict[str, Constraint] = {}
 
     def __init__(
@@ -38,7 +40,8 @@ class Distribution:
         self._validate_args = _validate if validate_args is None else validate_args
         if self._validate_args:
             for name, constraint in self.arg_constraints.items():
-                if name not in vars(self):  # the other one of probs and logits: it follows from this one
+                # Not in vars: the other one of probs and logits, which follows from this one.
+                if name not in vars(self) or is_dependent(constraint):
                     continue
                 value = getattr(self, name)
                 if not bool(outermost(constraint.check(value.detach())).all()):
@@ -98,7 +101,7 @@ class Distribution:
         >>> gg.distributions.Normal(0., 1.).expand((2, 3)).batch_shape
         gradgpu.Size([2, 3])
         """
-        made: D = object.__new__(type(self))
+        made: D = object.__new__(type(self)) if _instance is None else _instance
         for name, constraint in self.arg_constraints.items():
             if name in vars(self):
                 value = getattr(self, name)
@@ -108,10 +111,23 @@ class Distribution:
         made._validate_args = self._validate_args
         return made
 
+    def _get_checked_instance(self, cls: type, _instance: Any = None) -> Any:
+        """What `expand` of a subclass fills: `_instance`, or an empty one of `cls`, which a further subclass must not inherit."""
+        if _instance is None and type(self).__init__ != cls.__init__:  # type: ignore[misc]
+            raise NotImplementedError(
+                f"Subclass {type(self).__name__} of {cls.__name__} that defines a custom __init__ method must also define a "
+                "custom .expand() method."
+            )
+        return object.__new__(type(self)) if _instance is None else _instance
+
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws of shape sample_shape + batch_shape + event_shape, without a gradient."""
         with no_grad():
             return self.rsample(sample_shape)
+
+    def sample_n(self, n: int) -> Tensor:
+        """`sample((n,))`, PyTorch's older way."""
+        return self.sample((n,))
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws as `sample`, as a differentiable function of the parameters."""
@@ -165,9 +181,18 @@ class Distribution:
                     f"{type(self).__name__}: value is not broadcastable with batch_shape+event_shape: "
                     f"{tuple(value.shape)} against {(*self._batch_shape, *self._event_shape)}"
                 )
-        if not bool(outermost(self.support.check(value.detach())).all()):
+        try:
+            support = self.support
+        except NotImplementedError:
+            warnings.warn(
+                f"{type(self).__name__} does not define `support` to enable sample validation; define it, or give "
+                "validate_args=False",
+                stacklevel=3,
+            )
+            return
+        if not bool(outermost(support.check(value.detach())).all()):
             raise ValueError(
-                f"{type(self).__name__}: expected value to be within the support ({self.support}), "
+                f"{type(self).__name__}: expected value to be within the support ({support}), "
                 f"but found invalid values:\n{value}"
             )
 
@@ -181,4 +206,33 @@ class Distribution:
 
 
 class ExponentialFamily(Distribution):
-    """The base of the exponential family's distributions, by PyTorch's name; it adds nothing."""
+    """The base of the exponential family's distributions: densities exp(Σ θᵢ tᵢ(x) - A(θ) + h(x)).
+
+    A subclass that defines `_natural_params` (the θᵢ), `_log_normalizer(*θ)` (A) and `_mean_carrier_measure` (the mean
+    of h) has an `entropy`: A(θ) - Σ θᵢ ∂A/∂θᵢ - mean of h (Nielsen & Nock, 2010).
+    """
+
+    @property
+    def _natural_params(self) -> tuple[Tensor, ...]:
+        raise NotImplementedError(f"{type(self).__name__} does not define _natural_params")
+
+    def _log_normalizer(self, *natural_params: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} does not define _log_normalizer")
+
+    @property
+    def _mean_carrier_measure(self) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} does not define _mean_carrier_measure")
+
+    def entropy(self) -> Tensor:
+        """The entropy by the derivatives of the log normaliser."""
+        result = -self._mean_carrier_measure
+        with enable_grad():
+            params = [p.detach().requires_grad_() for p in self._natural_params]
+            log_normalizer = self._log_normalizer(*params)
+            gradients = grad(log_normalizer.sum(), params, create_graph=True)
+        result = result + log_normalizer
+        event = len(self._event_shape)
+        for param, slope in zip(params, gradients):
+            product = param * slope
+            result = result - (product.flatten(product.ndim - event).sum(-1) if event else product)
+        return result

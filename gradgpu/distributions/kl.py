@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from .. import linalg
 from ..ops.pointwise import where
 from ..ops.shape import broadcast_shapes
+from ..special import multigammaln
 from ..tensor import Tensor
 from .bernoulli import Bernoulli
 from .categorical import Categorical
@@ -20,6 +21,7 @@ from .gamma import Gamma
 from .independent import Independent
 from .laplace import Laplace
 from .location_scale import EULER, Cauchy, Gumbel, HalfNormal
+from .matrices import LowRankMultivariateNormal, Wishart, multidigamma
 from .multivariate_normal import MultivariateNormal, half_log_det, mahalanobis
 from .normal import Normal
 from .one_hot_categorical import OneHotCategorical
@@ -240,6 +242,33 @@ def _multivariate_multivariate(p: Any, q: Any) -> Tensor:
     trace = linalg.solve_triangular(theirs, mine, upper=False).square().sum((-2, -1))
     distance = mahalanobis(theirs, q.loc - p.loc)
     return half_log_det(theirs) - half_log_det(mine) + 0.5 * (trace + distance - n)
+
+
+def _full(d: Any) -> MultivariateNormal:
+    if isinstance(d, MultivariateNormal):
+        return d
+    return MultivariateNormal(d.loc, scale_tril=d.scale_tril, validate_args=False)
+
+
+@register_kl(LowRankMultivariateNormal, LowRankMultivariateNormal)
+@register_kl(LowRankMultivariateNormal, MultivariateNormal)
+@register_kl(MultivariateNormal, LowRankMultivariateNormal)
+def _low_rank_multivariate(p: Any, q: Any) -> Tensor:
+    return _multivariate_multivariate(_full(p), _full(q))
+
+
+@register_kl(Wishart, Wishart)
+def _wishart_wishart(p: Any, q: Any) -> Tensor:
+    n = p._event_shape[-1]
+    shift = half_log_det(q._scale) - half_log_det(p._scale)
+    trace = (q.precision_matrix @ p.covariance_matrix).diagonal(dim1=-2, dim2=-1).sum(-1)
+    return (
+        q.df * shift
+        + multigammaln(0.5 * q.df, n)
+        - multigammaln(0.5 * p.df, n)
+        + 0.5 * (p.df - q.df) * multidigamma(0.5 * p.df, n)
+        + 0.5 * p.df * (trace - n)
+    )
 
 
 @register_kl(TransformedDistribution, TransformedDistribution)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..autograd import no_grad
 from ..tensor import Tensor
+from . import constraints
 from .categorical import Categorical
 from .constraints import Constraint
 from .distribution import Distribution
@@ -70,7 +71,7 @@ class MixtureSameFamily(Distribution):
     @property
     def support(self) -> Constraint:
         """That of the components."""
-        return self._component_distribution.support
+        return constraints.MixtureSameFamilyConstraint(self._component_distribution.support)
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> MixtureSameFamily:
         """The same distributions with parameters expanded to `batch_shape`."""

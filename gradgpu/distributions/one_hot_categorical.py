@@ -20,6 +20,7 @@ class OneHotCategorical(Distribution):
     tensor([0., 1.])
     """
 
+    has_enumerate_support = True
     arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
     support = constraints.one_hot
 

@@ -8,17 +8,19 @@ from typing import Any
 
 from ..dtypes import finfo
 from ..nn.functional import logsigmoid, pad, softplus
-from ..ops.creation import arange
+from ..ops.creation import arange, eye
+from ..ops.join import cat, stack
 from ..ops.pointwise import log1p
 from ..tensor import Size, Tensor
 from . import constraints
 from .constraints import Constraint
-from .utils import _sum_rightmost
+from .utils import _sum_rightmost, tril_matrix_to_vec, vec_to_tril_matrix
 
 __all__ = [
-    "AbsTransform", "AffineTransform", "ComposeTransform", "CumulativeDistributionTransform", "ExpTransform",
-    "IndependentTransform", "LowerCholeskyTransform", "PowerTransform", "ReshapeTransform", "SigmoidTransform",
-    "SoftmaxTransform", "SoftplusTransform", "StickBreakingTransform", "TanhTransform", "Transform", "identity_transform",
+    "AbsTransform", "AffineTransform", "CatTransform", "ComposeTransform", "CorrCholeskyTransform", "CumulativeDistributionTransform",
+    "ExpTransform", "IndependentTransform", "LowerCholeskyTransform", "PositiveDefiniteTransform", "PowerTransform",
+    "ReshapeTransform", "SigmoidTransform", "SoftmaxTransform", "SoftplusTransform", "StackTransform", "StickBreakingTransform",
+    "TanhTransform", "Transform", "identity_transform",
 ]  # fmt: skip
 
 
@@ -58,7 +60,7 @@ class Transform:
     def inv(self) -> Transform:
         """The inverse transform."""
         if self._inv is None:
-            self._inv = _Inverse(self)
+            self._inv = _InverseTransform(self)
         return self._inv
 
     @property
@@ -120,7 +122,7 @@ class Transform:
         return f"{type(self).__name__}()"
 
 
-class _Inverse(Transform):
+class _InverseTransform(Transform):
     """A transform the other way round."""
 
     def __init__(self, transform: Transform):
@@ -152,7 +154,7 @@ class _Inverse(Transform):
         return self._way.with_cache(cache_size).inv
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Inverse) and self._way == other._way
+        return isinstance(other, _InverseTransform) and self._way == other._way
 
     __hash__ = object.__hash__
 
@@ -623,3 +625,203 @@ class CumulativeDistributionTransform(Transform):
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         return self.distribution.log_prob(x)
+
+
+class PositiveDefiniteTransform(Transform):
+    """Square matrices to positive definite ones, L Lᵀ of their `LowerCholeskyTransform`."""
+
+    domain, codomain = constraints.independent(constraints.real, 2), constraints.positive_definite
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PositiveDefiniteTransform)
+
+    __hash__ = object.__hash__
+
+    def _call(self, x: Tensor) -> Tensor:
+        lower = LowerCholeskyTransform()(x)
+        return lower @ lower.mT
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        from ..linalg import cholesky
+
+        return LowerCholeskyTransform().inv(cholesky(y))
+
+
+class CorrCholeskyTransform(Transform):
+    """Vectors of D (D - 1) / 2 numbers to Cholesky factors of D × D correlation matrices (Lewandowski et al., 2009).
+
+    tanh of the numbers fills the triangle below the diagonal, row by row; entry j of a row takes that part of what the
+    entries before it have left of the row's length, which is 1 in all, and the diagonal takes the rest.
+
+    >>> import gradgpu as gg
+    >>> gg.distributions.CorrCholeskyTransform()(gg.zeros(1))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+
+    domain, codomain, bijective = constraints.real_vector, constraints.corr_cholesky, True
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CorrCholeskyTransform)
+
+    __hash__ = object.__hash__
+
+    def _call(self, x: Tensor) -> Tensor:
+        eps = finfo(x.dtype).eps
+        parts = vec_to_tril_matrix(x.tanh().clamp(min=-1 + eps, max=1 - eps), diag=-1)
+        left = (1 - parts.square()).sqrt().cumprod(-1)
+        one = eye(parts.shape[-1], dtype=parts.dtype, device=parts.device)
+        return (parts + one) * pad(left[..., :-1], [1, 0], value=1.0)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        # what the entries up to each have left of its row's squared length, shifted by one
+        left = pad((1 - y.square().cumsum(-1))[..., :-1], [1, 0], value=1.0)
+        tiny = finfo(y.dtype).tiny
+        found = tril_matrix_to_vec(y, diag=-1) / tril_matrix_to_vec(left, diag=-1).clamp(min=tiny).sqrt()
+        return 0.5 * (found.log1p() - (-found).log1p())
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        left = tril_matrix_to_vec(1 - y.square().cumsum(-1), diag=-2)
+        stick = left.clamp(min=finfo(y.dtype).tiny).log().sum(-1)
+        return 0.5 * stick - 2.0 * (x + softplus(-2.0 * x) - math.log(2.0)).sum(-1)
+
+    def forward_shape(self, shape: Sequence[int]) -> Size:
+        count = shape[-1]
+        d = round((0.25 + 2 * count) ** 0.5 + 0.5)
+        if d * (d - 1) // 2 != count:
+            raise ValueError("Input is not a flattened lower-diagonal number")
+        return Size((*shape[:-1], d, d))
+
+    def inverse_shape(self, shape: Sequence[int]) -> Size:
+        if len(shape) < 2 or shape[-2] != shape[-1]:
+            raise ValueError(f"Input is not square: {tuple(shape)}")
+        d = shape[-1]
+        return Size((*shape[:-2], d * (d - 1) // 2))
+
+
+class CatTransform(Transform):
+    """Transforms `tseq` of pieces along `dim` of the sizes `lengths` (1 each by default), as `gradgpu.cat` joins them.
+
+    >>> import gradgpu as gg
+    >>> from gradgpu.distributions import CatTransform, ExpTransform, identity_transform
+    >>> CatTransform([ExpTransform(), identity_transform], lengths=[1, 2])(gg.zeros(3))
+    tensor([1., 0., 0.])
+    """
+
+    def __init__(
+        self,
+        tseq: Sequence[Transform],
+        dim: int = 0,
+        lengths: Sequence[int] | None = None,
+        cache_size: int = 0,
+    ):
+        super().__init__(cache_size)
+        self.transforms = [t.with_cache(cache_size) for t in tseq] if cache_size else list(tseq)
+        self.lengths = [1] * len(self.transforms) if lengths is None else list(lengths)
+        if len(self.lengths) != len(self.transforms):
+            raise ValueError(
+                f"CatTransform: {len(self.transforms)} transforms, but {len(self.lengths)} lengths"
+            )
+        self.dim = dim
+
+    @property
+    def event_dim(self) -> int:
+        return max(t.event_dim for t in self.transforms)
+
+    @property
+    def length(self) -> int:
+        """The size of dimension `dim`."""
+        return sum(self.lengths)
+
+    @property
+    def domain(self) -> Constraint:  # type: ignore[override]
+        return constraints.cat([t.domain for t in self.transforms], self.dim, self.lengths)
+
+    @property
+    def codomain(self) -> Constraint:  # type: ignore[override]
+        return constraints.cat([t.codomain for t in self.transforms], self.dim, self.lengths)
+
+    @property
+    def bijective(self) -> bool:  # type: ignore[override]
+        return all(t.bijective for t in self.transforms)
+
+    def with_cache(self, cache_size: int = 1) -> Transform:
+        if self._cache_size == cache_size:
+            return self
+        return CatTransform(self.transforms, self.dim, self.lengths, cache_size)
+
+    def _pieces(self, x: Tensor) -> Any:
+        if x.shape[self.dim] != self.length:
+            raise ValueError(
+                f"CatTransform: dimension {self.dim} must have size {self.length}, got {x.shape[self.dim]}"
+            )
+        return x.split(self.lengths, self.dim)
+
+    def _call(self, x: Tensor) -> Tensor:
+        return cat([t(v) for t, v in zip(self.transforms, self._pieces(x))], self.dim)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return cat([t.inv(v) for t, v in zip(self.transforms, self._pieces(y))], self.dim)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        event = self.event_dim
+        found = []
+        for t, a, b in zip(self.transforms, self._pieces(x), self._pieces(y)):
+            found.append(_sum_rightmost(t.log_abs_det_jacobian(a, b), event - t.domain.event_dim))
+        dim = self.dim - x.ndim if self.dim >= 0 else self.dim
+        dim += event
+        if dim < 0:  # the pieces lie along a dimension of the batch
+            return cat(found, dim)
+        total = found[0]
+        for each in found[1:]:
+            total = total + each
+        return total
+
+
+class StackTransform(Transform):
+    """Transforms `tseq` of slices along `dim`, as `gradgpu.stack` joins them.
+
+    >>> import gradgpu as gg
+    >>> from gradgpu.distributions import ExpTransform, StackTransform, identity_transform
+    >>> StackTransform([ExpTransform(), identity_transform])(gg.zeros(2))
+    tensor([1., 0.])
+    """
+
+    def __init__(self, tseq: Sequence[Transform], dim: int = 0, cache_size: int = 0):
+        super().__init__(cache_size)
+        self.transforms = [t.with_cache(cache_size) for t in tseq] if cache_size else list(tseq)
+        self.dim = dim
+
+    @property
+    def domain(self) -> Constraint:  # type: ignore[override]
+        return constraints.stack([t.domain for t in self.transforms], self.dim)
+
+    @property
+    def codomain(self) -> Constraint:  # type: ignore[override]
+        return constraints.stack([t.codomain for t in self.transforms], self.dim)
+
+    @property
+    def bijective(self) -> bool:  # type: ignore[override]
+        return all(t.bijective for t in self.transforms)
+
+    def with_cache(self, cache_size: int = 1) -> Transform:
+        return (
+            self if self._cache_size == cache_size else StackTransform(self.transforms, self.dim, cache_size)
+        )
+
+    def _slices(self, x: Tensor) -> Any:
+        if x.shape[self.dim] != len(self.transforms):
+            raise ValueError(
+                f"StackTransform: dimension {self.dim} must have size {len(self.transforms)}, got {x.shape[self.dim]}"
+            )
+        return x.unbind(self.dim)
+
+    def _call(self, x: Tensor) -> Tensor:
+        return stack([t(v) for t, v in zip(self.transforms, self._slices(x))], self.dim)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return stack([t.inv(v) for t, v in zip(self.transforms, self._slices(y))], self.dim)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        pairs = zip(self.transforms, self._slices(x), self._slices(y))
+        return stack([t.log_abs_det_jacobian(a, b) for t, a, b in pairs], self.dim)

@@ -311,9 +311,15 @@ def _reshaped(x: Tensor, shape: tuple, copies: bool = False) -> Tensor | None:
 
 @method
 def view(self: Any, *shape: Any, size: Any = None, dtype: Any = None) -> Any:
-    """A view of another shape (one entry may be -1), or, given a dtype of the same size, of other element type.
+    """A view of another shape (one entry may be -1), or, given a dtype, the same bytes as elements of that type.
+
+    Where the types differ in size the last dimension grows or shrinks with it.
 
     Raises RuntimeError if the elements do not lie so that no copy is needed; use `reshape` then.
+
+    >>> import gradgpu as gg
+    >>> gg.tensor([1.]).view(gg.int32), gg.tensor([1.]).view(gg.uint8)
+    (tensor([1065353216], dtype=gradgpu.int32), tensor([  0,   0, 128,  63], dtype=gradgpu.uint8))
     """
     if size is not None:
         shape = (size,)
@@ -337,14 +343,30 @@ def view(self: Any, *shape: Any, size: Any = None, dtype: Any = None) -> Any:
 
 
 def _view_dtype(x: Any, d: Any) -> Any:
-    if d.itemsize != x.itemsize:
-        raise RuntimeError(
-            f"view: {x.dtype} and {d} differ in size; only dtypes of the same size can be viewed as one another"
-        )
     from ..tensor import wrap
 
     x._materialise()
-    t = wrap(x._a.view(d.np) if isinstance(x._a, ndarray) else x._a.view_dtype(d.np))
+    shape, strides = tuple(x.shape), tuple(x.stride())
+    old, new = x.itemsize, d.itemsize
+    if old != new:
+        if not shape:
+            raise RuntimeError(
+                f"view: a 0-dim tensor cannot be viewed as {d}, which differs from {x.dtype} in size"
+            )
+        if strides[-1] != 1:
+            raise RuntimeError(f"view: stride(-1) must be 1 to view {x.dtype} as {d}, but got {strides[-1]}")
+        if new < old:
+            ratio = old // new
+            shape, strides = (*shape[:-1], shape[-1] * ratio), (*[s * ratio for s in strides[:-1]], 1)
+        else:
+            ratio = new // old
+            if any(n % ratio for n in (shape[-1], *strides[:-1], x.storage_offset())):
+                raise RuntimeError(
+                    f"view: size(-1), the strides of the other dimensions and storage_offset() must be divisible by {ratio} to "
+                    f"view {x.dtype} as {d}, but got shape {shape}, strides {strides} and offset {x.storage_offset()}"
+                )
+            shape, strides = (*shape[:-1], shape[-1] // ratio), (*[s // ratio for s in strides[:-1]], 1)
+    t = wrap(x._a.view(d.np) if isinstance(x._a, ndarray) else x._a.view_dtype(d.np, shape, strides))
     t._cell = x._version_cell()
     return t
 
