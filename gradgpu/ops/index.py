@@ -100,12 +100,17 @@ take_op = Op(
 
 
 def _index_add_cpu(x, index, source, *, dim, negative, op, size):
-    after = prod(source.shape[dim + index.ndim :])
     check_bounds(op, index, size, negative, dim)
     if negative:
         index = count_from_start(index, size)
-    shape = (*source.shape[:dim], size, *source.shape[dim + index.ndim :])
-    before = prod(source.shape[:dim])
+    return add_rows_cpu(x, index, source, dim, size)
+
+
+def add_rows_cpu(x: Any, index: ndarray, source: ndarray, dim: int, size: int) -> ndarray:
+    """`index_add_op` on the CPU for indices in [0, size)."""
+    inner = source.shape[dim + index.ndim :]
+    shape = (*source.shape[:dim], size, *inner)
+    before, after = prod(source.shape[:dim]), prod(inner)
     offsets = index.reshape(-1)
     if before != 1:
         offsets = (np.arange(0, before * size, size or 1)[:, None] + offsets).reshape(-1)
@@ -113,8 +118,17 @@ def _index_add_cpu(x, index, source, *, dim, negative, op, size):
     if pairs is not None:
         after //= 2
     if after != 1:
-        offsets = (offsets * after)[:, None] + np.arange(after)
+        if 0 < before * size * after <= 1 << 16:
+            offsets = _offsets_of_rows(before * size, after).take(offsets, 0)
+        else:
+            offsets = (offsets * after)[:, None] + np.arange(after)
     return _add_flat(x, shape, offsets, source, pairs)
+
+
+@lru_cache(maxsize=4)
+def _offsets_of_rows(rows: int, length: int) -> ndarray:
+    """The flat offsets of all elements of a matrix. To take rows of it costs less than to compute them."""
+    return np.arange(rows * length).reshape(rows, length)
 
 
 def _index_add_cuda(x, index, source, *, dim, negative, op, size):
