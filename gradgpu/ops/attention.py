@@ -10,15 +10,18 @@ import numpy as np
 
 from .. import dtypes as dt
 from .. import philox
+from ..autograd.modes import SPECIAL, state
+from ..autograd.node import LEAF, Node, new_node
 from ..cuda import attention as _cuda
 from ..random import generator_of
-from ..tensor import Tensor
+from ..scalars import zero_dim
+from ..tensor import Tensor, wrap
 from .creation import ones, zeros
-from .fused import Fused
+from .fused import Fused, through_composed
 from .linalg import matmul
 from .pointwise import where
 from .random import Mask, dropout_op
-from .registry import Op
+from .registry import Op, Saving, unpack
 from .shape import broadcast_shapes
 from .softmax import softmax
 
@@ -84,6 +87,24 @@ def _softmax_in_place(s: Any, mask: Any, causal: bool) -> None:
     s *= np.reciprocal(sums, sums).reshape(*s.shape[:-1], 1)
 
 
+def _plain_weights(s: np.ndarray, causal: bool) -> bool:
+    """Scores to weights as above, if there is no mask and no row needs its largest taken away: whether that was so.
+    (If not, the scores are lost.)"""
+    rows, keys = s.shape[2:]
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.exp(s, s)
+        if causal:
+            np.multiply(s, _not_ahead(rows, keys, s.dtype), s)
+        sums = np.dot(s.reshape(-1, keys), _ones(keys, s.dtype))
+        if not (_LEAST < np.minimum.reduce(sums) and np.maximum.reduce(sums) < _MOST):
+            return False
+    np.multiply(s, np.divide(1, sums, sums).reshape(*s.shape[:-1], 1), s)
+    return True
+
+
+_LEAST, _MOST = 1e-30, 1e30  # sums of exponentials that float32 holds with all that counts in them
+
+
 def _up(x: Any) -> Any:
     """Half types as float32; None, masks and other dtypes stay."""
     return x if x is None or x.dtype.itemsize > 2 or x.dtype.kind == "b" else x.astype(np.float32)
@@ -98,9 +119,21 @@ def _attention_cpu(q, k, v, mask, *, causal, scale, drop):
     if 0 in full:
         out[...] = 0
         return out.astype(d, copy=False), np.zeros(full, kind)
-    qs, ks, vs = _grouped(q * kind.type(scale), k, v)
-    s = np.matmul(qs, ks.swapaxes(-1, -2)).reshape(full)
-    _softmax_in_place(s, mask, causal)
+    qs, ks, vs = _grouped(q, k, v)
+    factor = zero_dim(scale, kind)
+
+    def scores() -> np.ndarray:
+        if keys > 4 * shape[3]:
+            return np.matmul(np.multiply(qs, factor), ks.swapaxes(-1, -2)).reshape(full)
+        made = np.matmul(qs, ks.swapaxes(-1, -2))
+        return np.multiply(made, factor, made).reshape(full)
+
+    s = scores()
+    if mask is not None:
+        _softmax_in_place(s, mask, causal)
+    elif not _plain_weights(s, causal):
+        s = scores()
+        _softmax_in_place(s, None, causal)
     used = s if drop is None else s * drop.factors(full, kind)
     if qs is q or qs.ndim == 4:
         np.matmul(used, v, out)
@@ -132,9 +165,9 @@ def _attention_backward_cpu(grad, q, k, v, mask, out, weights, *, causal, scale,
         s *= factors
     along = np.multiply(s, weights)
     rows_of = np.dot(along.reshape(-1, keys), _ones(keys, kind)).reshape(*full[:-1], 1)
-    s -= rows_of
-    s *= weights
-    s *= kind.type(scale)
+    np.subtract(s, rows_of, s)
+    np.multiply(s, weights, s)
+    np.multiply(s, zero_dim(scale, kind), s)
     if shape[1] == kv:
         np.matmul(s, k, of_q)
         np.matmul(s.swapaxes(-1, -2), q, of_k)
@@ -183,6 +216,45 @@ def _attention_rule(g0, q, k, v, mask, y0, y1, *, causal, scale, drop):
 
 
 attention_op = Fused("attention", _attention_cpu, _cuda.attention, _attention_rule, _composed, (True, False))
+
+
+class _Attention(Saving):
+    """Attention of float32 or float64 arrays (batch, heads, …) without a mask on the CPU, in few steps."""
+
+    node_name = attention_op.node_name
+    inputs = ("q", "k", "v")
+
+    def of(self, tensors: tuple, arrays: tuple, causal: bool, scale: float) -> Tensor:
+        """The output for (q, k, v) with these arrays."""
+        attrs = {"causal": causal, "scale": scale, "drop": None}
+        out, weights = _attention_cpu(*arrays, None, **attrs)
+        output = wrap(out)
+        if state.grad:
+            q, k, v = edges = [t if t._edge is LEAF else t._edge for t in tensors]
+            if q is not None or k is not None or v is not None:
+                cells = [t._version_cell() for t in tensors]
+                checks = tuple([part for cell in cells for part in (cell, cell[0])])
+                saved = (*arrays, out, weights)
+                cell = output._version_cell()
+                output._edge = new_node(self, tuple(edges), saved, (*checks, cell, cell[0]), attrs)
+        return output
+
+    def _saves(self, node: Node) -> list[tuple[str, int]]:
+        return [("in", 0), ("in", 1), ("in", 2), ("out", 0), ("", 4)]
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        q, k, v, out, weights = unpack(node)
+        if create_graph:
+            return through_composed(_unmasked, (q, k, v), node, g, edges)
+        return _attention_backward_cpu(g, q, k, v, None, out, weights, **node.attrs)
+
+
+def _unmasked(q: Tensor, k: Tensor, v: Tensor, **attrs: Any) -> tuple:
+    return _composed(q, k, v, None, **attrs)
+
+
+_attention_of = _Attention().of
+_DIRECT = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def _check(query: Tensor, key: Tensor, value: Tensor, gqa: bool) -> None:
@@ -255,6 +327,19 @@ def scaled_dot_product_attention(
              [1.5000],
              [3.0000]]])
     """
+    if attn_mask is None and not dropout_p and not enable_gqa and not (SPECIAL and state.special):
+        a, b, c = query._a, key._a, value._a
+        if (
+            type(a) is type(b) is type(c) is np.ndarray
+            and a.dtype is b.dtype is c.dtype
+            and a.dtype in _DIRECT
+            and a.ndim == b.ndim == c.ndim == 4
+            and a.shape[:2] == b.shape[:2] == c.shape[:2]
+            and a.shape[3] == b.shape[3]
+            and b.shape[2] == c.shape[2]
+        ):
+            factor = (a.shape[3] or 1) ** -0.5 if scale is None else float(scale)
+            return _attention_of((query, key, value), (a, b, c), is_causal, factor)
     _check(query, key, value, enable_gqa)
     if is_causal and attn_mask is not None:
         raise RuntimeError(

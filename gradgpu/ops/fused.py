@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..autograd.modes import enable_grad, state
@@ -35,22 +35,27 @@ class Fused(Op):
         if not create_graph:
             return super().vjp(node, g, edges, False)
         saved = dict(zip(node.plan.saves, unpack(node)))
-        inputs: list[Any] = [
-            None if saved["in", k] is None else wrap(saved["in", k]) for k in range(len(self.inputs))
-        ]
-        # Nodes of their own: what is differentiated for are these places, though one tensor may stand in several.
-        for x, edge in zip(inputs, node.edges):
-            if edge is not None:
-                x._edge = new_node(PASS, (edge,))
-        record = state.grad  # no: what transforms work on is done by `composed`, too
-        with enable_grad():
-            outputs = self.composed(*inputs, **node.attrs)
-        several = outputs if type(outputs) is tuple else (outputs,)
-        pairs = [
-            (y, h)
-            for y, h in zip(several, g if type(g) is list else [g])
-            if h is not None and y.requires_grad
-        ]
-        wanted = [x for x, edge in zip(inputs, edges) if edge is not None]
-        found = iter(run_backward([y for y, _ in pairs], [h for _, h in pairs], True, record, wanted))
-        return [None if edge is None else next(found) for edge in edges]
+        return through_composed(self.composed, [saved["in", k] for k in range(len(self.inputs))], node, g, edges)
+
+
+def through_composed(composed: Callable, arrays: Sequence[Any], node: Node, g: Any, edges: tuple) -> list:
+    """The gradients, as Tensors to differentiate further, of an op on `arrays` that does what `composed` does.
+
+    Args:
+        g: the gradient of the output, or a list of those of the outputs.
+    """
+    inputs: list[Any] = [None if a is None else wrap(a) for a in arrays]
+    # Nodes of their own: what is differentiated for are these places, though one tensor may stand in several.
+    for x, edge in zip(inputs, node.edges):
+        if edge is not None:
+            x._edge = new_node(PASS, (edge,))
+    record = state.grad  # no: what transforms work on is done by `composed`, too
+    with enable_grad():
+        outputs = composed(*inputs, **node.attrs)
+    several = outputs if type(outputs) is tuple else (outputs,)
+    pairs = [
+        (y, h) for y, h in zip(several, g if type(g) is list else [g]) if h is not None and y.requires_grad
+    ]
+    wanted = [x for x, edge in zip(inputs, edges) if edge is not None]
+    found = iter(run_backward([y for y, _ in pairs], [h for _, h in pairs], True, record, wanted))
+    return [None if edge is None else next(found) for edge in edges]
