@@ -227,7 +227,8 @@ class _Attention(Saving):
     def of(self, tensors: tuple, arrays: tuple, causal: bool, scale: float) -> Tensor:
         """The output for (q, k, v) with these arrays."""
         attrs = {"causal": causal, "scale": scale, "drop": None}
-        out, weights = _attention_cpu(*arrays, None, **attrs)
+        a, b, c = arrays
+        out, weights = _attention_cpu(a, b, c, None, causal=causal, scale=scale, drop=None)
         output = wrap(out)
         if state.grad:
             q, k, v = edges = [t if t._edge is LEAF else t._edge for t in tensors]

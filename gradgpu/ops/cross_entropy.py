@@ -514,7 +514,9 @@ def cross_entropy(
     tensor(0.1269)
     """
     if (
-        weight is size_average is reduce is None
+        weight is None
+        and size_average is None
+        and reduce is None
         and not label_smoothing
         and isinstance(input, Tensor)
         and isinstance(target, Tensor)

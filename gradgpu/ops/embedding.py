@@ -85,9 +85,7 @@ class _Lookup(Saving):
         (index,) = unpack(node)
         size = node.attrs["size"]
         if create_graph:
-            return None, index_add_op(
-                None, wrap(index), g, dim=0, negative=False, op="embedding", size=size
-            )
+            return None, index_add_op(None, wrap(index), g, dim=0, negative=False, op="embedding", size=size)
         return None, add_rows_cpu(None, index, g, 0, size)
 
 

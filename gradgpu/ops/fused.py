@@ -35,7 +35,9 @@ class Fused(Op):
         if not create_graph:
             return super().vjp(node, g, edges, False)
         saved = dict(zip(node.plan.saves, unpack(node)))
-        return through_composed(self.composed, [saved["in", k] for k in range(len(self.inputs))], node, g, edges)
+        return through_composed(
+            self.composed, [saved["in", k] for k in range(len(self.inputs))], node, g, edges
+        )
 
 
 def through_composed(composed: Callable, arrays: Sequence[Any], node: Node, g: Any, edges: tuple) -> list:

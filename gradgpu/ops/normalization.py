@@ -16,6 +16,7 @@ from ..cuda.array import contiguous, empty, zeros
 from ..cuda.launch import Kernel
 from ..cuda.reduction import fast_division, reduce_cuda
 from ..dtypes import FLOATS
+from ..scalars import zero_dim
 from ..tensor import Tensor, wrap
 from . import pointwise as _pw
 from .moments import mean_op
@@ -63,51 +64,58 @@ def _pointer(x: Any) -> int:
 # ---- layer norm: the last dimensions of x as n, the others as rows ----
 def _layer_norm_cpu(x, weight, bias, *, n, eps, centred):
     d = x.dtype
-    rows = _up(x).reshape(-1, n)
+    if d.itemsize == 2:
+        y, xhat, rstd = _layer_norm_cpu(_up(x), _up(weight), _up(bias), n=n, eps=eps, centred=centred)
+        return y.astype(d), xhat, rstd
+    rows = x.reshape(-1, n)
     if not rows.size:
-        return x.copy(), rows, np.ones(rows.shape[0], rows.dtype)
-    mean = _constant(n, 1.0 / n, rows.dtype)
+        return x.copy(), rows, np.ones(rows.shape[0], d)
+    mean = _constant(n, 1.0 / n, d)
     xhat = np.subtract(rows, np.dot(rows, mean).reshape(-1, 1)) if centred else rows
     y = np.multiply(xhat, xhat)
     rstd = np.dot(y, mean)
-    rstd += rstd.dtype.type(eps)
+    np.add(rstd, zero_dim(eps, d), rstd)
     np.sqrt(rstd, rstd)
-    np.reciprocal(rstd, rstd)
+    np.divide(1, rstd, rstd)
     xhat = np.multiply(xhat, rstd.reshape(-1, 1), xhat if centred else None)
-    if weight is None:
-        y = xhat.copy() if bias is None else y
-    else:
-        np.multiply(xhat, _up(weight).reshape(-1), y)
+    if weight is not None:
+        np.multiply(xhat, weight.reshape(-1), y)
+    elif bias is None:
+        y = xhat.copy()
     if bias is not None:
-        np.add(xhat if weight is None else y, _up(bias).reshape(-1), y)
-    return _down(y.reshape(x.shape), d), xhat, rstd
+        np.add(xhat if weight is None else y, bias.reshape(-1), y)
+    return y.reshape(x.shape), xhat, rstd
 
 
 def _layer_norm_backward_cpu(grad, x, weight, saved, rstd, *, n, eps, centred):
-    d, xhat = x.dtype, saved
-    g = _up(grad).reshape(-1, n)
+    d = x.dtype
+    if d.itemsize == 2:
+        made = _layer_norm_backward_cpu(
+            _up(grad), _up(x), _up(weight), saved, rstd, n=n, eps=eps, centred=centred
+        )
+        return made.astype(d) if weight is None else tuple([part.astype(d) for part in made])
+    g = grad.reshape(-1, n)
     if not g.size:
         nothing = np.zeros(x.shape, d)
         return nothing if weight is None else (nothing, np.zeros(weight.shape, d), np.zeros(weight.shape, d))
-    along = np.multiply(g, xhat)
-    share = _constant(n, 1.0 / n, g.dtype)
+    along = np.multiply(g, saved)
+    share = _constant(n, 1.0 / n, d)
     a = g
     if weight is not None:
-        w = _up(weight).reshape(-1)
-        ones = _constant(g.shape[0], 1.0, g.dtype)
+        w = weight.reshape(-1)
+        ones = _constant(len(g), 1.0, d)
         of_weight, of_bias = np.dot(ones, along), np.dot(ones, g)
         a = np.multiply(g, w)
         share = np.multiply(share, w)
     means = np.dot(along, share).reshape(-1, 1)
-    made = np.multiply(xhat, means, along)
+    made = np.multiply(saved, means, along)
     np.subtract(a, made, made)
     if centred:
-        made -= np.dot(g, share).reshape(-1, 1)
-    made *= rstd.reshape(-1, 1)
-    made = _down(made.reshape(x.shape), d)
+        np.subtract(made, np.dot(g, share).reshape(-1, 1), made)
+    made = np.multiply(made, rstd.reshape(-1, 1), made).reshape(x.shape)
     if weight is None:
         return made
-    return made, _down(of_weight.reshape(weight.shape), d), _down(of_bias.reshape(weight.shape), d)
+    return made, of_weight.reshape(weight.shape), of_bias.reshape(weight.shape)
 
 
 def _row_grid(rows: int, n: int) -> tuple[int, int, int]:
@@ -256,14 +264,16 @@ class _LayerNorm(Saving):
     def _record(self, tensors: tuple, y: np.ndarray, saved: tuple, attrs: dict) -> Tensor:
         output = wrap(y)
         if state.grad:
-            edges = []
-            for t in tensors:
-                edge = t._edge
-                edges.append(t if edge is LEAF else edge)
-            if edges[0] is not None or edges[1] is not None or edges[2] is not None:
-                input, weight, _ = tensors
+            input, weight, bias = tensors
+            of_x, of_w, of_b = input._edge, weight._edge, bias._edge
+            if of_x is not None or of_w is not None or of_b is not None:
                 cell, other = input._version_cell(), weight._version_cell()
-                output._edge = new_node(self, tuple(edges), saved, (cell, cell[0], other, other[0]), attrs)
+                edges = (
+                    input if of_x is LEAF else of_x,
+                    weight if of_w is LEAF else of_w,
+                    bias if of_b is LEAF else of_b,
+                )
+                output._edge = new_node(self, edges, saved, (cell, cell[0], other, other[0]), attrs)
         return output
 
     def _saves(self, node: Node) -> Sequence[tuple[str, int]]:
