@@ -165,7 +165,56 @@ def compile(model: Any = None, **options: Any) -> Any:
     return model
 
 
+def is_deterministic_algorithms_warn_only_enabled() -> bool:
+    """False: there is nothing to warn of, every operation is deterministic."""
+    return False
+
+
+def set_deterministic_debug_mode(debug_mode: int | str) -> None:
+    """Accepted ('default', 'warn', 'error' or 0, 1, 2), and changes nothing: every operation is deterministic.
+
+    Raises:
+        RuntimeError: another mode.
+    """
+    if debug_mode not in ("default", "warn", "error", 0, 1, 2):
+        raise RuntimeError(
+            f"invalid value of debug_mode, expected 'default', 'warn', 'error', 0, 1 or 2, got {debug_mode!r}"
+        )
+
+
+def get_deterministic_debug_mode() -> int:
+    """2, 'error': operations that are not deterministic would raise; there are none."""
+    return 2
+
+
+def get_num_interop_threads() -> int:
+    """1: operations run one after another."""
+    return 1
+
+
+def set_num_interop_threads(num_threads: int) -> None:
+    """Accepted, and changes nothing: operations run one after another.
+
+    Raises:
+        RuntimeError: not a positive int.
+    """
+    if not isinstance(num_threads, int) or num_threads < 1:
+        raise RuntimeError(f"set_num_interop_threads expects a positive integer, got {num_threads!r}")
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """False, which says that nothing was set: numpy leaves the processor's treatment of denormal numbers as it is.
+
+    >>> import gradgpu as gg
+    >>> gg.set_flush_denormal(True)
+    False
+    """
+    return False
+
+
 __all__ = [
-    "are_deterministic_algorithms_enabled", "compile", "get_float32_matmul_precision", "get_num_threads", "set_default_tensor_type", "set_float32_matmul_precision",
+    "are_deterministic_algorithms_enabled", "compile", "get_deterministic_debug_mode", "get_float32_matmul_precision",
+    "get_num_interop_threads", "get_num_threads", "is_deterministic_algorithms_warn_only_enabled", "set_default_tensor_type",
+    "set_deterministic_debug_mode", "set_float32_matmul_precision", "set_flush_denormal", "set_num_interop_threads",
     "set_num_threads", "use_deterministic_algorithms",
 ]  # fmt: skip

@@ -133,4 +133,60 @@ def _compare(
     )
 
 
-__all__ = ["assert_allclose", "assert_close"]
+def make_tensor(
+    *shape: Any,
+    dtype: dt.dtype,
+    device: Any = "cpu",
+    low: float | None = None,
+    high: float | None = None,
+    requires_grad: bool = False,
+    noncontiguous: bool = False,
+    exclude_zero: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
+    """Random values for tests: uniform in [low, high), by default of floating and complex numbers [-9, 9), of integers [-9, 10)
+    (uint8: [0, 10)).
+
+    Args:
+        noncontiguous: the elements lie in memory with gaps.
+        exclude_zero: zeros become the smallest number of the dtype (floating and complex) or 1.
+
+    Raises:
+        ValueError: high is not above low.
+
+    >>> import gradgpu as gg
+    >>> gg.testing.make_tensor((2, 3), dtype=gg.int64, low=3, high=4)
+    tensor([[3, 3, 3],
+            [3, 3, 3]])
+    """
+    from .ops.complex import complex as pair
+    from .ops.creation import tensor
+    from .ops.pointwise import where
+    from .ops.random import rand, randint
+
+    size = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+    if low is not None and high is not None and low >= high:
+        raise ValueError(f"make_tensor: `low` must be less than `high`, but got {low} >= {high}")
+    whole = (*size[:-1], 2 * size[-1]) if noncontiguous and size else size
+    if dtype is dt.bool:
+        made = randint(0, 2, whole, device=device).to(dt.bool)
+    elif dtype.category < dt.FLOAT:
+        start = (0 if dtype is dt.uint8 else -9) if low is None else int(low)
+        made = randint(start, 10 if high is None else int(high), whole, device=device, dtype=dtype)
+    else:
+        first, last = -9.0 if low is None else low, 9.0 if high is None else high
+        kind = dtype.to_real() if dtype.is_complex else dtype
+        parts = [
+            rand(whole, device=device, dtype=kind) * (last - first) + first
+            for _ in range(1 + dtype.is_complex)
+        ]
+        made = pair(*parts) if dtype.is_complex else parts[0]
+    if noncontiguous and size:
+        made = made[..., ::2]
+    if exclude_zero:
+        least = dt.finfo(dtype).tiny if dtype.category >= dt.FLOAT else 1
+        made = where(made == 0, tensor(least, dtype=dtype, device=device), made)
+    return made.detach().requires_grad_(requires_grad)
+
+
+__all__ = ["assert_allclose", "assert_close", "make_tensor"]

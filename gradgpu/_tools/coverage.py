@@ -53,7 +53,6 @@ LEFT_OUT_UNUSED = {
     "torch.ormqr": "LAPACK's packed form of linalg.qr",
     "torch.quantize_per_tensor": "no quantised tensors",
     "torch.segment_reduce": "scatter_reduce, index_add",
-    "torch.set_flush_denormal": "numpy offers no access to that flag",
     "torch.special.airy_ai": "of mathematical physics; SciPy has it",
     "torch.special.bessel_j0": "of mathematical physics; SciPy has it",
     "torch.special.chebyshev_polynomial_t": "orthogonal polynomials are recurrences of a line",

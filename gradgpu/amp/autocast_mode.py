@@ -182,6 +182,28 @@ def is_autocast_cache_enabled() -> bool:
     return state.autocast is None or state.autocast.caching
 
 
+def _of_device(device_type: str) -> tuple[Any, Any, Any]:
+    """PyTorch's older functions for one device: the dtype, its change, whether there is a region."""
+
+    def get() -> dt.dtype:
+        return get_autocast_dtype(device_type)
+
+    def change(dtype: dt.dtype) -> None:
+        set_autocast_dtype(device_type, dtype)
+
+    def enabled() -> bool:
+        return is_autocast_enabled(device_type)
+
+    get.__doc__ = f"`get_autocast_dtype({device_type!r})`."
+    change.__doc__ = f"`set_autocast_dtype({device_type!r}, dtype)`."
+    enabled.__doc__ = f"`is_autocast_enabled({device_type!r})`."
+    return get, change, enabled
+
+
+get_autocast_gpu_dtype, set_autocast_gpu_dtype, _ = _of_device("cuda")
+get_autocast_cpu_dtype, set_autocast_cpu_dtype, is_autocast_cpu_enabled = _of_device("cpu")
+
+
 def clear_autocast_cache() -> None:
     """Forgets converted parameters."""
     if state.autocast is not None:

@@ -248,8 +248,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name == "profiler":
+    if name in ("profiler", "variable"):
         from importlib import import_module
 
-        return import_module(".profiler", __name__)
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

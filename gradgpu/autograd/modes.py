@@ -71,6 +71,16 @@ def is_anomaly_enabled() -> bool:
     return state.anomaly
 
 
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether anomaly detection, where it is on, looks for NaN in this thread."""
+    return state.check_nan
+
+
+def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
+    """Turns anomaly detection in this thread on or off; see `detect_anomaly`."""
+    _set_anomaly(bool(mode), check_nan)
+
+
 class _Mode:
     """A context manager that is also a decorator (of functions and generator functions)."""
 

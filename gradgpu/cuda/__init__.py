@@ -151,7 +151,7 @@ class device(on_device):
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("amp", "simulator"):
+    if name in ("amp", "nvtx", "simulator"):
         from importlib import import_module
 
         return import_module(f".{name}", __name__)

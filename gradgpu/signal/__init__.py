@@ -1,0 +1,5 @@
+"""PyTorch's place of windows for signals."""
+
+from . import windows
+
+__all__ = ["windows"]
