@@ -57,3 +57,21 @@ def test_the_table_shows_them() -> None:
         assert abs(float(number) * scale - nbytes) <= 0.06 * scale, (name, cells[name], nbytes)
     assert "GPU total" not in short and short.count("\n") == whole.count("\n") - 4
     assert x.numel() == 5 * MIB // 4
+
+
+def test_properties_by_both_names() -> None:
+    found = gg.cuda.get_device_properties(0)
+    assert found.total_memory == found["totalGlobalMem"] == gg.cuda.mem_get_info()[1]
+    assert (
+        found.major,
+        found.minor,
+    ) == gg.cuda.get_device_capability() and found.name == gg.cuda.get_device_name()
+    assert (
+        found.warp_size == 32
+        and found.multi_processor_count >= 1
+        and {"name", "total_memory"} <= set(dir(found))
+    )
+    assert repr(found).startswith(f"DeviceProperties(name={found.name!r}, major={found.major}")
+    with pytest.raises(AttributeError, match="does not report 'no_such_name'"):
+        found.no_such_name  # noqa: B018
+    assert gg.cuda._initialized is gg.cuda.is_initialized() is True

@@ -20,6 +20,7 @@ from .memory import (
     memory_summary,
     reset_peak_memory_stats,
 )
+from .properties import DeviceProperties
 from .random import (
     get_rng_state,
     get_rng_state_all,
@@ -125,9 +126,10 @@ def get_device_capability(device: Any = None) -> tuple[int, int]:
     return divmod(backend().compute_capability(_index(device)), 10)
 
 
-def get_device_properties(device: Any = None) -> dict[str, Any]:
-    """The properties that the CUDA runtime reports, by its names (``multiProcessorCount``, ``totalGlobalMem`` …)."""
-    return dict(backend().properties(_index(device)))
+def get_device_properties(device: Any = None) -> DeviceProperties:
+    """The device's properties: attributes by PyTorch's names (``multi_processor_count``, ``total_memory`` …), entries by the CUDA
+    runtime's (``["multiProcessorCount"]``)."""
+    return DeviceProperties(backend().properties(_index(device)))
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:
@@ -151,6 +153,8 @@ class device(on_device):
 
 
 def __getattr__(name: str) -> Any:
+    if name == "_initialized":  # scripts that save random states ask it
+        return is_initialized()
     if name in ("amp", "nvtx", "simulator"):
         from importlib import import_module
 
