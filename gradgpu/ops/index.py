@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autograd.modes import SPECIAL, state
+from ..autograd.node import LEAF, Node, new_node
 from ..cuda.elementwise import broadcast_shapes
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 from .inplace import inplace
-from .registry import Op, method
+from .registry import Op, Saving, method, unpack
 
 ndarray = np.ndarray
 _uint64 = np.uint64
@@ -188,9 +190,18 @@ def flat_offsets(index: ndarray, shape: tuple, dim: int) -> ndarray:
     if not index.size:
         return index
     step = prod(shape[dim + 1 :])
-    few = index.size < 1 << 17  # what is kept for the next call stays below a megabyte
-    others = (_offsets_of_others if few else _offsets_of_others.__wrapped__)(index.shape, shape, dim)
+    if index.size <= 1 << 15:
+        others = _all_offsets_of_others(index.shape, shape, dim)
+    else:
+        few = index.size < 1 << 17  # what is kept for the next call stays below a megabyte
+        others = (_offsets_of_others if few else _offsets_of_others.__wrapped__)(index.shape, shape, dim)
     return (index if step == 1 else index * step) + others
+
+
+@lru_cache(maxsize=8)
+def _all_offsets_of_others(counts: tuple, shape: tuple, dim: int) -> ndarray:
+    """The same for each element: a sum with it runs through memory in order."""
+    return np.ascontiguousarray(np.broadcast_to(_offsets_of_others.__wrapped__(counts, shape, dim), counts))
 
 
 @lru_cache(maxsize=32)
@@ -231,6 +242,11 @@ def _corner(source: Any, index: Any) -> Any:
 
 def _scatter_add_cpu(x, index, source, *, dim, shape, unique=False):
     check_bounds("scatter_add", index, shape[dim], False, dim)
+    return _added_elements(x, index, source, dim, shape, unique)
+
+
+def _added_elements(x: Any, index: ndarray, source: ndarray, dim: int, shape: tuple, unique: bool) -> ndarray:
+    """`scatter_add_op` on the CPU for indices in [0, shape[dim])."""
     offsets, source = flat_offsets(index, shape, dim), _corner(source, index)
     if x is None and (unique or index.shape[dim] == 1):
         y = np.zeros(shape, source.dtype)
@@ -346,6 +362,36 @@ def _check_element_index(op: str, x: Any, index: Any, dim: int, source: Any = No
 
 
 # ---- public: per element ----
+class _Gather(Saving):
+    """`gather` from a float32 or float64 array by int64 indices on the CPU, in few steps."""
+
+    node_name = gather_op.node_name
+    inputs = ("x", "index")
+
+    def of(self, input: Tensor, index: Tensor, x: ndarray, i: ndarray, dim: int) -> Tensor:
+        """The elements for two tensors whose arrays are `x` and `i`."""
+        output = wrap(_gather_cpu(x, i, dim=dim))
+        edge = input._edge
+        if edge is not None and state.grad:
+            cell = index._version_cell()
+            edges = (input if edge is LEAF else edge, None)
+            output._edge = new_node(self, edges, (i,), (cell, cell[0]), {"dim": dim, "shape": x.shape})
+        return output
+
+    def _saves(self, node: Node) -> list[tuple[str, int]]:
+        return [("in", 1)]
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        (index,) = unpack(node)
+        if create_graph:
+            return scatter_add_op(None, wrap(index), g, **node.attrs), None
+        return _added_elements(None, index, g, unique=False, **node.attrs), None
+
+
+_gather_of = _Gather().of
+_INT64, _DIRECT = np.dtype(np.int64), (np.dtype(np.float32), np.dtype(np.float64))
+
+
 @method
 def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
     """Picks elements along `dim`: out[i][j] = input[index[i][j]][j] for dim 0, input[i][index[i][j]] for dim 1, and so on.
@@ -367,6 +413,14 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
         flat = gather_op(input.reshape((-1,)) if input.ndim == 0 else input, index.reshape((-1,)), dim=0)
         return flat.reshape(tuple(index.shape))
     _check_element_index("gather", input, index, dim)
+    x, i = input._a, index._a
+    if (
+        type(x) is type(i) is ndarray
+        and i.dtype is _INT64
+        and x.dtype in _DIRECT
+        and not (SPECIAL and state.special)
+    ):
+        return _gather_of(input, index, x, i, dim)
     return gather_op(input, index, dim=dim)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autograd.node import Node
 from ..cuda.reduction import reduce_cuda
 from ..tensor import Tensor
 from .registry import Op, method
@@ -21,6 +22,7 @@ from .sums import float_sum
 
 __all__ = ["all", "any", "count_nonzero", "nansum", "sum"]
 
+ndarray = np.ndarray
 _INT64, _BOOL = np.dtype(np.int64), np.dtype(np.bool_)
 _ALL_DIMS = [tuple(range(n)) for n in range(65)]
 _builtin_any = any
@@ -110,7 +112,22 @@ def sum_array(x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
     return reduce_cuda("sum", x, dims, keepdim, (sum_dtype(x.dtype),))
 
 
-sum_op = Op(
+class _Sum(Op):
+    """The sum, whose gradient rule takes few steps where it can."""
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        saved = node.saved
+        kind = type(g)
+        if create_graph or kind is not ndarray and kind is not np.float32 or type(saved) is not tuple:
+            return super().vjp(node, g, edges, create_graph)
+        attrs = node.attrs
+        shape = saved[0]
+        if not attrs["keepdim"] and kind is ndarray:
+            g = g.reshape(kept_shape(shape, attrs["dims"]))
+        return (_broadcast_cpu(g, shape=shape),)
+
+
+sum_op = _Sum(
     "sum",
     cpu=_sum_cpu,
     cuda=lambda x, *, dims, keepdim: sum_array(x, dims, keepdim),
@@ -154,9 +171,8 @@ sum_to_size_op = Op(
 def _broadcast_cpu(x, *, shape):
     if prod(shape) > 4096:
         return np.broadcast_to(x, shape)
-    made = np.empty(
-        shape, x.dtype
-    )  # a third of what np.broadcast_to takes, and what follows runs on dense memory
+    # A third of what np.broadcast_to takes, and what follows runs on dense memory.
+    made = np.empty(shape, x.dtype)
     made[...] = x
     return made
 

@@ -22,6 +22,7 @@ from .registry import Op, Plan, method
 
 ndarray = np.ndarray
 _new = object.__new__
+_ALL = slice(None)
 
 
 # ---- ops ----
@@ -176,8 +177,24 @@ def basic_geometry(shape: Sequence[int], strides: Sequence[int], index: tuple) -
 
 
 def _index_backward_cpu(g: Any, *, shape: tuple, index: tuple) -> Any:
-    made = np.zeros(shape, g.dtype)
+    if g.size < 4096 or 2 * g.size < prod(shape):
+        made = np.zeros(shape, g.dtype)
+    else:
+        made = _zeros_beside(shape, g.dtype, index)
     made[index] = g
+    return made
+
+
+def _zeros_beside(shape: tuple, dtype: Any, index: tuple) -> ndarray:
+    """An array that is zero outside `index`, at least."""
+    cut = [(d, i) for d, i in enumerate(index) if i != _ALL]
+    if len(cut) != 1 or type(cut[0][1]) is not slice or cut[0][1].step not in (None, 1):
+        return np.zeros(shape, dtype)
+    ((d, part),) = cut
+    start, stop, _ = part.indices(shape[d])
+    made = np.empty(shape, dtype)
+    made[(*(_ALL,) * d, slice(start))] = 0
+    made[(*(_ALL,) * d, slice(max(start, stop), None))] = 0
     return made
 
 
