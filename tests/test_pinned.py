@@ -425,3 +425,26 @@ def test_a_prefetching_loop() -> None:
         sums.append((x * 2).sum())
         del x
     assert [s.item() for s in sums] == [2.0 * N * k for k in range(6)]
+
+
+class Collected(gg.utils.data.Dataset):
+    """Sample: how much memory of the parent's is noted here, after a collection of garbage."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> int:
+        gc.collect()
+        in_flight.release(wait=True)
+        return len(in_flight._shared)
+
+
+def test_worker_processes_leave_the_parents_memory_alone() -> None:
+    side = gg.cuda.Stream()
+    gc.collect()
+    assert not in_flight._shared
+    gg.zeros(4, device="cuda").record_stream(side)
+    (seen,) = gg.utils.data.DataLoader(Collected(), num_workers=1, multiprocessing_context="fork")
+    assert seen.tolist() == [1]
+    gc.collect()
+    assert not in_flight._shared

@@ -240,3 +240,167 @@ def test_the_backend_knows_the_stream_too() -> None:
     with gg.cuda.stream(s):
         assert backend().current_stream_ptr() == s.cuda_stream == backend().current_stream().ptr
     assert backend().current_stream_ptr() == 0
+
+
+# ---- backward ----
+def net(x: gg.Tensor, weights: list[gg.Tensor]) -> gg.Tensor:
+    for w in weights:
+        x = (x @ w).tanh()
+    return (x * x).sum()
+
+
+def gradients(streams: bool, place: int) -> list:
+    """Gradients of a net whose forward pass is on some streams or on one."""
+    gg.manual_seed(3)
+    weights = [gg.randn(40, 40, device=f"cuda:{place}").div_(6).requires_grad_() for _ in range(4)]
+    x = gg.randn(64, 40, device=f"cuda:{place}")
+    found = []
+    s, t = (gg.cuda.Stream(place) for _ in range(2))
+    for _ in range(3):
+        if not streams:
+            loss = net(net(x, weights[:2]) * x, weights[2:]) + net(x, weights)
+            loss.backward()
+        else:
+            current = gg.cuda.current_stream(place)
+            s.wait_stream(current)
+            with gg.cuda.stream(s):
+                first = net(x, weights[:2])
+            t.wait_stream(s)
+            with gg.cuda.stream(t):
+                second = net(x, weights)
+            with gg.cuda.stream(s):
+                loss = net(first * x, weights[2:])
+            current.wait_stream(s)
+            current.wait_stream(t)
+            (loss + second).backward()
+        found.append([w.grad.clone() for w in weights])
+        for w in weights:
+            w.grad = None
+    return [[g.tolist() for g in row] for row in found]
+
+
+@pytest.mark.cuda
+def test_backward_runs_on_the_streams_of_forward(place: int) -> None:
+    assert gradients(True, place) == gradients(False, place)
+
+
+@pytest.mark.cuda
+def test_backward_of_work_that_this_stream_has_not_waited_for() -> None:
+    s = gg.cuda.Stream()
+    x = gg.ones(3000, device="cuda").requires_grad_()
+    s.wait_stream(gg.cuda.current_stream())
+    with gg.cuda.stream(s):
+        y = (x * 2).exp().sum()
+    y.backward()  # on the stream s; this one waits for it
+    assert gg.cuda.current_stream() == gg.cuda.default_stream()
+    assert np.allclose(x.grad.cpu().numpy(), 2 * np.exp(2.0), rtol=1e-5)
+    with gg.cuda.stream(s):
+        x.grad = None
+        y = (x * 2).exp().sum()
+        y.backward()
+        assert np.allclose(x.grad.cpu().numpy(), 2 * np.exp(2.0), rtol=1e-5)
+    (gradient,) = gg.autograd.grad((x * 3).sum(), x)
+    assert gradient.max().item() == 3
+
+
+def test_double_backward_follows_the_first(place: int) -> None:
+    s = gg.cuda.Stream(place)
+    x = gg.full((2000,), 2.0, device=f"cuda:{place}").requires_grad_()
+    s.wait_stream(gg.cuda.current_stream(place))
+    with gg.cuda.stream(s):
+        y = (x**3).sum()
+    (first,) = gg.autograd.grad(y, x, create_graph=True)
+    (second,) = gg.autograd.grad(first.sum(), x)
+    assert first.min().item() == first.max().item() == 12
+    assert second.min().item() == second.max().item() == 12
+
+
+def test_backward_in_a_thread_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradgpu.autograd import engine
+
+    s = gg.cuda.Stream()
+    x = gg.ones(3000, device="cuda").requires_grad_()
+    s.wait_stream(gg.cuda.current_stream())
+    with gg.cuda.stream(s):
+        y = (x * 2).exp().sum()
+        monkeypatch.setattr(engine.state, "depth", engine._MAX_DEPTH + 1)
+        y.backward()
+        monkeypatch.undo()
+        assert gg.cuda.current_stream() == s
+        assert np.allclose(x.grad.cpu().numpy(), 2 * np.exp(2.0), rtol=1e-5)
+
+
+def test_an_error_in_backward_leaves_the_stream_as_it_was() -> None:
+    s = gg.cuda.Stream()
+    x = gg.ones(3, device="cuda").requires_grad_()
+    with gg.cuda.stream(s):
+        y = x * 2
+        y.register_hook(lambda g: 1 / 0)
+        z = (y * y).sum()
+    with pytest.raises(ZeroDivisionError):
+        z.backward()
+    assert gg.cuda.current_stream() == gg.cuda.default_stream()
+
+
+def test_hooks_see_gradients_that_are_there() -> None:
+    s = gg.cuda.Stream()
+    x = gg.ones(3000, device="cuda").requires_grad_()
+    seen = []
+    s.wait_stream(gg.cuda.current_stream())
+    with gg.cuda.stream(s):
+        y = x * 2
+        y.register_hook(lambda g: seen.append(g.max().item()))
+        z = (y * 3).sum()
+    x.register_post_accumulate_grad_hook(lambda t: seen.append(t.grad.max().item()))
+    z.backward()
+    assert seen == [3, 6]
+
+
+def test_streams_of_copies_leave_nothing_to_follow() -> None:
+    from gradgpu.cuda import stream_log
+
+    s, log = gg.cuda.Stream(), stream_log._local
+    x = gg.ones(3, device="cuda").requires_grad_()
+    (x * 1).sum().backward()  # so that there are nodes before
+    before = len(log.numbers)
+    for _ in range(5):
+        with gg.cuda.stream(s):
+            data = gg.ones(3).pin_memory().to("cuda", non_blocking=True)
+        gg.cuda.current_stream().wait_stream(s)
+        (x * data).sum().backward()
+    assert len(log.numbers) <= before + 1 and x.grad.tolist() == [6, 6, 6]
+
+
+def test_the_log_of_streams_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradgpu.cuda import stream_log
+
+    monkeypatch.setattr(stream_log, "_MOST", 50)
+    s = gg.cuda.Stream()
+    x = gg.ones(3, device="cuda").requires_grad_()
+    s.wait_stream(gg.cuda.current_stream())
+    total = x.sum()
+    for _ in range(100):
+        with gg.cuda.stream(s):
+            total = total + (x * 2).sum()
+        gg.cuda.current_stream().wait_stream(s)
+    assert len(stream_log._local.numbers) <= 50
+    total.backward()
+    assert x.grad.tolist() == [201, 201, 201]
+
+
+@pytest.mark.cuda
+def test_memory_that_backward_has_freed_is_written_only_after_it() -> None:
+    s, t = gg.cuda.Stream(), gg.cuda.Stream()
+    x = gg.ones(3000, device="cuda").requires_grad_()
+    t.wait_stream(gg.cuda.current_stream())
+    with gg.cuda.stream(t):
+        a = x.exp()
+    s.wait_stream(t)
+    with gg.cuda.stream(s):
+        y = (a * 3).sum()
+    y.backward()  # the gradient of a comes from s, and is read on t
+    with gg.cuda.stream(s):
+        later = [gg.full((3000,), 50.0, device="cuda") for _ in range(3)]
+        s.synchronize()
+    assert np.allclose(x.grad.cpu().numpy(), 3 * np.exp(1.0), rtol=1e-5)
+    assert all(z.min().item() == 50 for z in later)

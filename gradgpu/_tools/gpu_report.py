@@ -252,6 +252,42 @@ def bandwidth(sizes: _Sizes) -> Lines:
     return lines
 
 
+def copies(sizes: _Sizes) -> Lines:
+    """Copies between host and device: how long they take, and how soon the host goes on."""
+    shape = (sizes.rows, sizes.columns)
+    pageable, locked = gg.ones(shape), gg.ones(shape, pin_memory=True)
+    x, target = gg.ones(shape, device="cuda"), gg.empty(shape, device="cuda")
+    cases: list[tuple[str, Callable[[], Any]]] = [
+        ("to cuda, from ordinary memory", lambda: target.copy_(pageable)),
+        ("to cuda, from page-locked memory", lambda: target.copy_(locked)),
+        ("the same, non_blocking", lambda: target.copy_(locked, non_blocking=True)),
+        ("to the host, into ordinary memory", lambda: pageable.copy_(x)),
+        ("to the host, into page-locked memory", lambda: locked.copy_(x)),
+        ("the same, non_blocking", lambda: locked.copy_(x, non_blocking=True)),
+        ("x.pin_memory()", pageable.pin_memory),
+    ]
+    lines = [
+        f"{4 * sizes.rows * sizes.columns / 2**20:.1f} MiB.",
+        "",
+        "| copy | ms | GB/s | ms until the host goes on |",
+        "|---|---|---|---|",
+    ]
+    for name, step in cases:
+        step()
+        rounds = []
+        for _ in range(sizes.repeats):
+            backend().synchronize()
+            start = time.perf_counter()
+            step()
+            returned = time.perf_counter()
+            backend().synchronize()
+            rounds.append(((time.perf_counter() - start) * 1e3, (returned - start) * 1e3))
+        whole, host = (statistics.median(column) for column in zip(*rounds))
+        rate = 4 * sizes.rows * sizes.columns / whole / 1e6
+        lines.append(f"| {name} | {whole:.3f} | {rate:.1f} | {host:.3f} |")
+    return lines
+
+
 def products(sizes: _Sizes) -> Lines:
     """Matrix products against cuBLAS through CuPy."""
     import cupy
@@ -343,6 +379,7 @@ def main(argv: list[str] | None = None) -> int:
         ("Machine", describe),
         ("Host cost of a launch", lambda: launch_overhead(sizes)),
         ("Memory-bound kernels", lambda: bandwidth(sizes)),
+        ("Copies between host and device", lambda: copies(sizes)),
         ("Matrix products", lambda: products(sizes)),
         ("Training", lambda: training(sizes)),
     ]

@@ -54,6 +54,7 @@ class Part(NamedTuple):
 # Passes inside passes on one thread's stack; deeper ones get a thread, hence a stack, of their own.
 _MAX_DEPTH = 60
 early_leaves: list[None] = []  # not empty once a post-accumulate hook was registered
+followers: list[Any] = []  # not empty once work went to more than one stream: cuda.stream_log.Follower
 watchers: list[None] = []  # not empty once somebody must tell passes apart, or asks what a pass will reach
 
 
@@ -80,15 +81,18 @@ def run(
     tensors = (
         create_graph if not LAYERS else create_graph or bool(state.layers)
     )  # no bare arrays in transforms
-    task = running = autocast = None
-    watch = False
+    task = running = autocast = follow = None
+    watch = closely = False
     if SPECIAL:
         autocast = state.autocast
         if autocast is not None:
             state.autocast = None  # gradients have the dtypes of forward
         watch = state.anomaly
         if watch:
-            running = state.running
+            closely, running = True, state.running
+    if followers:
+        follow = followers[0].begin()
+        closely = closely or follow is not None
     try:
         waiting: dict[int, tuple[Node, Any]] = {}  # by number: a node and the sum of its gradients so far
         heap: list[int] = []  # the numbers in `waiting`, the latest node first
@@ -159,8 +163,13 @@ def run(
                 c = parts[node.saved]
                 parts[node.saved] = g if c is None else c + g
                 continue
-            if watch or extra is not None:
-                grads = _hooked_vjp(node, g, edges, tensors, watch)
+            if closely or extra is not None:
+                if follow is not None:
+                    follow.go(node.seq)
+                if watch or extra is not None:
+                    grads = _hooked_vjp(node, g, edges, tensors, watch)
+                else:
+                    grads = op.vjp(node, g, edges, tensors)
             else:
                 grads = op.vjp(node, g, edges, tensors)
             if not keep and node.checks is not None:
@@ -221,6 +230,8 @@ def run(
                         left[edge] -= 1
                         if not left[edge] and edge in leaves:
                             _arrive(edge, leaves.pop(edge), tensors, create_graph, None, True)
+        if follow is not None:
+            follow.end()
         g = None
         while leaves:
             edge, g = leaves.popitem()
@@ -235,6 +246,8 @@ def run(
         return [] if targets is None else [_as_tensor(captured.get(t), tensors) for t in targets]
     finally:
         state.grad = before
+        if follow is not None:
+            follow.end()
         if autocast is not None:
             state.autocast = autocast
         if watchers:
@@ -263,10 +276,13 @@ def _on_a_new_stack(
 ) -> list[Any]:
     """`run`, in a thread that is in the modes of this one."""
     modes = dict(state.__dict__, depth=0)
+    take_streams = followers[0].hand_over() if followers else None
     outcome: list = []
 
     def work() -> None:
         state.__dict__.update(modes)
+        if take_streams is not None:
+            take_streams()
         try:
             found = run(
                 roots, gradients, keep=keep, create_graph=create_graph, targets=targets, deposit_targets=deposit_targets

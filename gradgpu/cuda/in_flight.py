@@ -11,6 +11,7 @@ between host and device, at further calls of these functions, where the host wai
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections import deque
 from sys import getrefcount
@@ -21,6 +22,7 @@ from .backend import backend
 _waiting: dict[tuple[int, int], deque[tuple[Any, Any]]] = {}  # (event, memory) in order, by device and stream
 _shared: dict[int, tuple[Any, dict[tuple[int, int], Any]]] = {}  # (memory, its streams), by id of the memory
 _lock = threading.Lock()
+_owner = os.getpid()  # a forked process cannot ask the driver about what it has inherited
 
 
 def keep(memory: Any) -> None:
@@ -41,7 +43,7 @@ def use_on(memory: Any, device: int, stream: Any) -> None:
 
 def release(wait: bool = False) -> None:
     """Lets go of what no stream needs any more; `wait` waits for the streams first."""
-    if not (_waiting or _shared) or not _lock.acquire(blocking=False):
+    if not (_waiting or _shared) or os.getpid() != _owner or not _lock.acquire(blocking=False):
         return  # nothing there, or already at it: letting go of memory may lead here again
     try:
         for key, entry in list(_shared.items()):

@@ -8,6 +8,7 @@ from typing import Any
 from . import in_flight
 from .array import after_wait, run_after_wait
 from .backend import backend
+from .stream_log import switch
 
 __all__ = [
     "Event", "ExternalStream", "Stream", "StreamContext", "current_stream", "default_stream", "set_stream", "stream",
@@ -198,14 +199,14 @@ class StreamContext:
             if not hasattr(_entered, "before"):
                 _entered.before = []
             _entered.before.append((before, b.current_stream()))
-            self.stream._raw.use()
+            switch(self.stream._raw)
 
     def __exit__(self, *exc: Any) -> None:
         if self.stream is not None:
             b = backend()
             device, raw = _entered.before.pop()
             b.set_device(self.stream._device)
-            raw.use()
+            switch(raw)
             b.set_device(device)
 
 
@@ -325,7 +326,7 @@ def set_stream(stream: Stream | None) -> None:
     """Makes a stream, and its device, the current ones from here on; None changes nothing. Prefer `stream`."""
     if stream is not None:
         backend().set_device(stream._device)
-        stream._raw.use()
+        switch(stream._raw)
 
 
 def synchronize(device: Any = None) -> None:
