@@ -48,6 +48,7 @@ from .stream import (
 
 if TYPE_CHECKING:
     from . import simulator
+    from .raw_kernel import RawKernel, compile_kernel
 
 # What an allocation that does not fit raises: CuPy's OutOfMemoryError is one too.
 OutOfMemoryError = MemoryError
@@ -57,7 +58,9 @@ __all__ = [
     "ExternalStream",
     "OutOfMemoryError",
     "Stream",
+    "RawKernel",
     "StreamContext",
+    "compile_kernel",
     "current_device",
     "current_stream",
     "default_stream",
@@ -155,6 +158,10 @@ class device(on_device):
 def __getattr__(name: str) -> Any:
     if name == "_initialized":  # scripts that save random states ask it
         return is_initialized()
+    if name in ("compile_kernel", "_compile_kernel", "RawKernel"):
+        from . import raw_kernel
+
+        return getattr(raw_kernel, name.lstrip("_"))
     if name in ("amp", "nvtx", "simulator"):
         from importlib import import_module
 

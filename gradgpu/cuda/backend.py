@@ -29,8 +29,9 @@ What a backend offers (addresses are ints, sizes are bytes, a stream is its hand
 ``copy(dst, src, nbytes, stream)``          on one device
 ``copy_peer(dst, dst_device, src, src_device, nbytes, stream)``
 ``fill(ptr, byte, nbytes, stream)``         as cudaMemsetAsync
-``compile(source, name)``                   Module; ``.function(name)`` → Function with ``.handle``,
-                                            ``.attributes``, ``.set_shared(nbytes)``
+``compile(source, name, options=())``       Module; ``.function(name)`` → Function with ``.handle``,
+                                            ``.attributes``, ``.set_shared(nbytes)``; options are NVRTC's, and mean
+                                            nothing to the simulator
 ``precompile(sources)``                     compiles a list of (source, name), several at a time
 ``launch(handle, gx, gy, gz, bx, by, bz, shared, stream, params, 0)``
                                             params: address of an array of ``void*``, one an argument

@@ -218,8 +218,9 @@ class Module:
 
     __slots__ = ("_raw", "name")
 
-    def __init__(self, source: str, name: str) -> None:
-        self._raw, self.name = cupy.RawModule(code=source, options=("-std=c++17",)), name
+    def __init__(self, source: str, name: str, options: tuple[str, ...] = ()) -> None:
+        standard = () if any(option.lstrip("-").startswith("std") for option in options) else ("-std=c++17",)
+        self._raw, self.name = cupy.RawModule(code=source, options=(*standard, *options)), name
         try:
             self._raw.compile()
         except compiler.CompileException as error:
@@ -229,8 +230,8 @@ class Module:
         return Function(self._raw.get_function(name), name)
 
 
-def compile(source: str, name: str) -> Module:
-    return Module(source, name)
+def compile(source: str, name: str, options: tuple[str, ...] = ()) -> Module:
+    return Module(source, name, options)
 
 
 def precompile(sources: list[tuple[str, str]]) -> None:

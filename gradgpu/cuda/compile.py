@@ -6,6 +6,7 @@ import functools
 import os
 import re
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from .. import dtypes as dt
@@ -33,15 +34,29 @@ def _inline(file: str, seen: set[str]) -> str:
     path = os.path.join(KERNELS_DIR, file)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"no kernel file {file!r} in {KERNELS_DIR}")
+    return with_headers(_text(path), [KERNELS_DIR], seen)
+
+
+def _text(path: str) -> str:
     with open(path, encoding="utf-8") as opened:
-        text = opened.read().replace("#pragma once\n", "")
+        return opened.read().replace("#pragma once\n", "")
+
+
+def with_headers(text: str, folders: Sequence[str], seen: set[str]) -> str:
+    """`text` with each header that it includes in quotes and that lies in one of the folders in place, once.
+
+    Other headers are left to the compiler. `seen`: names that are in place already.
+    """
 
     def replace(match: re.Match) -> str:
         header = match[1]
         if header in seen:
             return ""
+        path = next((p for p in (os.path.join(f, header) for f in folders) if os.path.isfile(p)), None)
+        if path is None:
+            return match[0]
         seen.add(header)
-        return _inline(header, seen)
+        return with_headers(_text(path), [os.path.dirname(path), *folders], seen)
 
     return _INCLUDE.sub(replace, text)
 
@@ -74,14 +89,14 @@ _modules: dict[tuple, Any] = {}
 _lock = threading.Lock()
 
 
-def module(text: str, name: str) -> Any:
+def module(text: str, name: str, options: tuple[str, ...] = ()) -> Any:
     """The compiled module of a text on the current device; `name` is for messages."""
     b = backend()
-    key = (b.get_device(), text)
+    key = (b.get_device(), text, options)
     found = _modules.get(key)
     if found is None:
         with _lock:
             found = _modules.get(key)
             if found is None:
-                found = _modules[key] = b.compile(text, name)
+                found = _modules[key] = b.compile(text, name, options)
     return found

@@ -617,7 +617,8 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
     """
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
-    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
+    arrays = (Tensor, np.ndarray, Expr)  # the last two in gradient rules
+    if not isinstance(input, arrays) and not isinstance(other, arrays) and type(condition) is not Expr:
         from .creation import tensor
 
         input = tensor(input, device=condition.device)

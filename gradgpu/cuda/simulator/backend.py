@@ -518,7 +518,7 @@ class Module:
         return Function(self, name)
 
 
-def compile(source: str, name: str) -> Module:
+def compile(source: str, name: str, options: tuple[str, ...] = ()) -> Module:
     return Module(source, name)
 
 
