@@ -1,11 +1,13 @@
 """Arrays of the device 'meta': a shape and a dtype, and no memory.
 
 A module on 'meta' is the skeleton that `func.functional_call` fills with other parameters, and can be built in no time; `to_empty`
-gives it memory. Its tensors can be made, filled and passed on; to compute with one is an error.
+gives it memory. Its tensors can be made, filled and passed on, and operations on them tell the shapes and dtypes of their results
+(ops/inference.py); to read an element is an error.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -61,6 +63,11 @@ class MetaArray(Described):
 
     __slots__ = ()
 
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
+        super().__init__(shape, dtype)
+        if MetaArray not in HANDLERS:
+            HANDLERS[MetaArray] = _infer
+
     def refusal(self, what: str) -> Exception:
         return NotImplementedError(
             f"{what}: a tensor on 'meta' has a shape and a dtype, but no data to compute with"
@@ -90,5 +97,12 @@ class SparseArray(Described):
         )
 
 
-# Once there are sparse tensors: what does operations on them (gradgpu/sparse.py).
-SPARSE: list[Any] = []
+# What operations on arrays of these types are handed to, as soon as there are any: (op, inputs, attributes) -> outputs.
+HANDLERS: dict[type, Callable] = {}
+
+
+def _infer(op: Any, inputs: tuple, attrs: dict) -> Any:
+    from .ops.inference import infer  # imported with the first operation that needs it
+
+    HANDLERS[MetaArray] = infer
+    return infer(op, inputs, attrs)

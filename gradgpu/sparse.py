@@ -29,7 +29,7 @@ import numpy as np
 from . import dtypes as dt
 from .devices import device as Device
 from .layouts import sparse_coo
-from .meta import SPARSE, SparseArray
+from .meta import HANDLERS, SparseArray
 from .ops.convert import clone_op, move_op
 from .ops.creation import arange, tensor, zeros
 from .ops.index import index_add_op, take_op
@@ -982,7 +982,7 @@ def dispatch(op: Any, inputs: tuple, attrs: dict) -> Any:
     return rule(*inputs, **attrs)
 
 
-SPARSE.append(dispatch)
+HANDLERS[SparseArray] = dispatch
 
 
 # ---- the older constructors ----

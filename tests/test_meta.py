@@ -4,11 +4,15 @@ import copy
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 
 import gradgpu as gg
 from gradgpu import nn
 from gradgpu.func import functional_call, stack_module_state, vmap
+from gradgpu.utils._pytree import tree_flatten
+from tests.samples import OpSamples
+from tests.test_samples import ALL
 
 
 def test_what_a_meta_tensor_is() -> None:
@@ -81,16 +85,118 @@ def test_filling_does_nothing() -> None:
 @pytest.mark.parametrize(
     "use",
     [
-        lambda t: t + 1, lambda t: 1 - t, lambda t: t * t, lambda t: gg.ones(2, 2) + t, lambda t: t.exp(), lambda t: t.relu(),
-        lambda t: t == t, lambda t: t.mul_(2), lambda t: t.sum(), lambda t: t @ t, lambda t: t.softmax(0), lambda t: t[0],
-        lambda t: gg.cat([t, t]), lambda t: nn.functional.linear(gg.ones(2), t), lambda t: gg.ones(2, 2).copy_(t),
-        lambda t: t.cpu(), lambda t: t.tolist(), lambda t: t[0, 0].item(), lambda t: t.numpy(force=True),
-        lambda t: nn.functional.conv1d(t[None], t[None]),
+        lambda t: t.cpu(), lambda t: t.tolist(), lambda t: t[0, 0].item(), lambda t: t.numpy(force=True), lambda t: bool(t[0, 0] > 0),
+        lambda t: t.nonzero(), lambda t: t[t > 0], lambda t: t.unique(), lambda t: t.masked_select(t > 0),
+        lambda t: t.requires_grad_().exp().sum().backward(),
+        lambda t: t.requires_grad_().exp().backward(t), lambda t: (t.requires_grad_() * 1j).exp().backward(t * 1j),
     ],
 )  # fmt: skip
-def test_computing_is_refused(use: Any) -> None:
+def test_reading_is_refused(use: Any) -> None:
     with pytest.raises(NotImplementedError, match="no data"):
         use(gg.ones(2, 2, device="meta"))
+
+
+# Whose results' shapes, or numbers that the host needs, depend on the elements; or that look at memory.
+NEED_ELEMENTS = {
+    "combinatorics.unique_consecutive", "embedding.one_hot", "getitem.getitem", "getitem.setitem", "getitem.index_put",
+    "index.masked_select", "index.masked_scatter", "index.nonzero", "join.repeat_interleave", "linear_algebra.matrix_exp",
+    "pointwise.to_device", "quantiles.histogram", "quantiles.histogramdd", "random.multinomial", "sort.unique", "sort.bincount",
+    "special.histc", "strided.as_strided", "strided.as_strided_scatter", "strided.view_copies",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("op", [pytest.param(op, id=op.id) for op in ALL if op.family != "sparse"])
+def test_operations_tell_shapes_and_dtypes(op: OpSamples) -> None:
+    """Each sample on 'meta' beside the same on the CPU."""
+    dtype = "float32" if "float32" in op.dtypes else op.dtypes[0]
+    refused = 0
+    for sample in op.samples:
+        rng = np.random.default_rng(0)
+        values = [part.draw(rng, dtype) for part in sample.inputs()]
+
+        def run(place: str, sample: Any = sample, values: list = values) -> list:
+            drawn = iter(values)
+
+            def make(given: Any) -> gg.Tensor:
+                t, learns = gg.tensor(next(drawn)).to(place), given.grad and given.is_floating(dtype)
+                return t.requires_grad_() if op.differentiable and learns else t
+
+            args, kwargs = sample.build(make)
+            results = tree_flatten(op.function(*args, **kwargs))[0]
+            return [
+                (tuple(y.shape), y.dtype, y.requires_grad, y.device.type)
+                for y in results
+                if isinstance(y, gg.Tensor)
+            ]
+
+        want = [(*what, "meta") for *what, _ in run("cpu")]
+        try:
+            got = run("meta")
+        except NotImplementedError:
+            refused += 1
+            assert op.id in NEED_ELEMENTS
+        else:
+            assert got == want, sample
+    assert (
+        refused or op.id not in NEED_ELEMENTS or op.id == "strided.view_copies"
+    )  # which several samples have as their name
+
+
+def test_large_tensors_cost_nothing() -> None:
+    with gg.device("meta"):
+        x = gg.empty(1 << 20, 1 << 16)  # 256 GB
+        w = gg.empty(1 << 12, 1 << 16)
+        assert (x @ w.t()).shape == (1 << 20, 1 << 12) and nn.functional.linear(x, w).relu().sum(0).shape == (
+            1 << 12,
+        )
+        assert x.softmax(1).var(1).shape == (1 << 20,) and gg.cat([x, x], 1).shape[1] == 1 << 17
+        assert (
+            nn.functional.layer_norm(x, (1 << 16,)).shape == x.shape and x.reshape(-1, 2).shape[0] == 1 << 35
+        )
+        images = gg.empty(1 << 16, 3, 224, 224)
+        y = nn.Sequential(
+            nn.Conv2d(3, 64, 7, 2, 3), nn.MaxPool2d(3, 2, 1), nn.Conv2d(64, 64, 3, groups=4), nn.AvgPool2d(2)
+        )(images)
+        assert y.shape == (1 << 16, 64, 27, 27)
+        q = gg.empty(1 << 10, 16, 4096, 64)
+        assert nn.functional.scaled_dot_product_attention(q, q, q, is_causal=True).shape == q.shape
+        index = gg.empty(1 << 20, 100, dtype=gg.int64)
+        assert nn.functional.embedding(index, w).shape == (1 << 20, 100, 1 << 16)
+        with pytest.raises(NotImplementedError, match="not known"):
+            x.sort()
+
+
+def test_what_does_not_fit_is_refused_as_elsewhere() -> None:
+    x, y = gg.empty(2, 3, device="meta"), gg.empty(4, 5, device="meta")
+    for wrong, seen in (
+        (lambda: x @ y, "cannot be multiplied"), (lambda: x + y, "broadcast"), (lambda: nn.functional.linear(x, y), "cannot be multiplied"),
+        (lambda: gg.matmul(x[None, None], y[None, None]), "cannot be multiplied|match"), (lambda: gg.cat([x, y]), "must match|except"),
+        (lambda: x @ gg.ones(3, 2), "same device"), (lambda: x + gg.ones(2, 3), "same device"), (lambda: x @ x.t().double(), "same dtype"),
+        (lambda: nn.functional.conv1d(x[None], y[None]), "channels|weight"),
+    ):  # fmt: skip
+        with pytest.raises(RuntimeError, match=seen):
+            wrong()
+    assert (x + 1).is_meta and (x + gg.tensor(2.0)).is_meta  # a single number may come from elsewhere
+
+
+def test_modules_tell_shapes() -> None:
+    cases: list[tuple[Any, Any]] = [
+        (nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.GELU()), gg.ones(3, 6)),
+        (nn.LSTM(6, 5, 2, bidirectional=True), gg.ones(7, 3, 6)), (nn.GRU(6, 5), gg.ones(7, 3, 6)),
+        (nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), gg.ones(3, 5, 8)),
+        (nn.MultiheadAttention(8, 2), (gg.ones(5, 3, 8),) * 3), (nn.GroupNorm(2, 4), gg.ones(2, 4, 3, 3)),
+        (nn.ConvTranspose2d(4, 2, 3, 2), gg.ones(2, 4, 5, 5)), (nn.Upsample(scale_factor=2), gg.ones(1, 2, 3, 3)),
+        (nn.AdaptiveAvgPool2d(2), gg.ones(1, 2, 5, 5)), (nn.Embedding(5, 3), gg.zeros(2, 4, dtype=gg.int64)),
+        (nn.CrossEntropyLoss(), (gg.ones(4, 3), gg.zeros(4, dtype=gg.int64))), (nn.Conv1d(2, 3, 3, padding="same"), gg.ones(1, 2, 9)),
+    ]  # fmt: skip
+    for module, given in cases:
+        inputs = given if isinstance(given, tuple) else (given,)
+        want = tree_flatten(module(*inputs))[0]
+        skeleton = copy.deepcopy(module).to("meta")
+        got = tree_flatten(skeleton(*[x.to("meta") for x in inputs]))[0]
+        assert [(y.shape, y.dtype, y.device.type) for y in got] == [
+            (y.shape, y.dtype, "meta") for y in want
+        ], module
 
 
 def test_modules_on_meta(device: str) -> None:

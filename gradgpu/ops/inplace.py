@@ -10,7 +10,7 @@ from .. import dtypes as dt
 from ..autograd.layers import LAYERS, LayerArray, write_into
 from ..autograd.modes import INFERENCE, enable_grad, state
 from ..autograd.node import LEAF, Node, new_node
-from ..meta import SPARSE, MetaArray, SparseArray
+from ..meta import MetaArray, SparseArray
 from ..tensor import Tensor, _edge_of, wrap
 from .registry import Packed, method
 
@@ -104,7 +104,7 @@ def _refuse_view(name: str, target: Tensor, result: Tensor | None) -> None:
 
 def inplace(name: str, target: Tensor, result: Tensor) -> Tensor:
     """Makes `target` hold `result` (with its history); returns `target`."""
-    if SPARSE and type(target._a) is SparseArray:
+    if type(target._a) is SparseArray:
         return target._become(name, result)
     check_writable(name, target, result)
     if result._a.shape != target._a.shape:

@@ -20,7 +20,7 @@ from ..autograd.modes import state
 from ..autograd.node import LEAF, Node, new_node, saved_of
 from ..cuda.array import Array
 from ..cuda.elementwise import broadcast_shapes, elementwise
-from ..meta import SPARSE, SparseArray
+from ..meta import HANDLERS
 from ..tensor import Tensor, wrap
 from .expr import Expr, literal, substitute
 from .reduce import sum_to_size_op
@@ -158,8 +158,11 @@ class Pointwise(Op):
                 return self.cpu(*inputs, **attrs)
             seen = ", ".join(type(x).__name__ for x in inputs)
             raise TypeError(f"{self.name}: expected a Tensor, got {seen}; make one with gradgpu.tensor(...)")
-        if SPARSE and any(isinstance(x, Tensor) and type(x._a) is SparseArray for x in inputs):
-            return SPARSE[0](self, inputs, attrs)
+        if HANDLERS:
+            for x in inputs:
+                handler = HANDLERS.get(type(x._a)) if isinstance(x, Tensor) else None
+                if handler is not None:
+                    return handler(self, inputs, attrs)
         if dt.complex_seen and any(_is_complex(x) for x in inputs):
             return self._complex(inputs, out, attrs)
         operands = self._operands(inputs)

@@ -29,7 +29,7 @@ from ..autograd.node import (
 )
 from ..cuda.array import Array, on_device
 from ..devices import device
-from ..meta import SPARSE, SparseArray
+from ..meta import HANDLERS
 from ..tensor import Tensor, wrap
 
 ndarray, generic = np.ndarray, np.generic
@@ -226,8 +226,11 @@ class Op(Saving):
         if self.view and tensors and isinstance(arrays[0], generic):
             first._materialise()  # a numpy scalar has no memory to share
             arrays[0] = first._a
-        if SPARSE and any(type(a) is SparseArray for a in arrays):
-            return SPARSE[0](self, inputs, attrs)
+        if HANDLERS:
+            for a in arrays:
+                handler = HANDLERS.get(type(a))
+                if handler is not None:
+                    return handler(self, inputs, attrs)
         if LAYERS:
             level = top_level(arrays)
             if level is not None:

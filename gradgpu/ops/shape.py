@@ -16,6 +16,7 @@ import numpy as np
 from ..autograd.layers import LAYERS, LayerArray
 from ..autograd.modes import INFERRING, SPECIAL, state
 from ..autograd.node import LEAF, Node, next_sequence
+from ..meta import MetaArray
 from ..tensor import Tensor, drop_lost, wrap
 from . import reduce as _reduce
 from .registry import Op, Plan, method
@@ -293,6 +294,8 @@ def _viewable(t: Any, shape: tuple) -> bool:
             return _viewable(a.inner, (*a.inner.shape[: a.inner.ndim - a.ndim], *shape))
         from ..cuda.array import reshape_strides
 
+        if type(a) is MetaArray:
+            return True
         if hasattr(a, "layout"):
             return reshape_strides(a.layout, shape) is not None
         t._materialise()
