@@ -26,10 +26,12 @@ from .cuda import (
 )
 from .cuda import mem_get_info as get_memory_info
 from .cuda import set_device as set_device_index
+from .cuda.memory import empty_host_cache
 from .devices import device
 
 __all__ = [
     "current_accelerator", "current_device_index", "current_stream", "device_count", "device_index", "empty_cache",
+    "empty_host_cache",
     "get_device_capability", "get_memory_info", "is_available", "max_memory_allocated", "max_memory_reserved",
     "memory_allocated", "memory_reserved", "memory_stats", "reset_peak_memory_stats", "set_device_index", "set_stream",
     "synchronize",

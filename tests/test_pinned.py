@@ -448,3 +448,29 @@ def test_worker_processes_leave_the_parents_memory_alone() -> None:
     assert seen.tolist() == [1]
     gc.collect()
     assert not in_flight._shared
+
+
+def test_packed_sequences() -> None:
+    packed = gg.nn.utils.rnn.pack_sequence([gg.ones(2), gg.ones(3) * 2], enforce_sorted=False)
+    pinned_one = packed.pin_memory()
+    assert pinned_one.is_pinned() and pinned_one.sorted_indices.is_pinned()
+    assert not pinned_one.batch_sizes.is_pinned() and not packed.is_pinned()
+    for moved in (
+        pinned_one.cuda(non_blocking=True),
+        pinned_one.to("cuda", non_blocking=True),
+        packed.cuda(0),
+    ):
+        assert moved.is_cuda and moved.sorted_indices.is_cuda and not moved.batch_sizes.is_cuda
+        assert moved.to("cuda") is moved
+        padded, lengths = gg.nn.utils.rnn.pad_packed_sequence(moved)
+        assert padded.T.tolist() == [[1, 1, 0], [2, 2, 2]] and lengths.tolist() == [2, 3]
+
+
+def test_free_pinned_memory_goes_back_to_the_system() -> None:
+    x = page_locked(1.0, 1 << 18)
+    address = x.data_ptr()
+    y = x.to("cuda", non_blocking=True)
+    del x
+    gg.cuda.synchronize()
+    gg.accelerator.empty_host_cache()
+    assert not backend().is_pinned(address) and y.min().item() == 1

@@ -38,6 +38,7 @@ What a backend offers (addresses are ints, sizes are bytes, a stream is its hand
 ``memory_info()``                           dict: used, held, free, total (bytes), of the current device
 ``peak_memory() reset_peak_memory()``       dict: the highest ``used`` and ``held`` since tracking began
 ``empty_cache()``                           returns cached memory to the device
+``empty_pinned_cache()``                    returns cached page-locked memory to the system
 ==========================================  ==========================================================
 
 A handle of a Function belongs to the device that was current when it was made.
@@ -57,7 +58,7 @@ PROTOCOL = (
     "alloc", "MemoryPool", "using_pool", "current_stream_ptr", "current_stream", "Stream", "external_stream", "Event",
     "elapsed_time", "synchronize", "alloc_pinned", "is_pinned", "to_device", "to_device_async", "to_host",
     "to_host_async", "copy", "copy_peer", "fill", "compile", "precompile", "launch", "memory_info", "peak_memory",
-    "reset_peak_memory", "empty_cache",
+    "reset_peak_memory", "empty_cache", "empty_pinned_cache",
 )  # fmt: skip
 
 _lock = threading.RLock()

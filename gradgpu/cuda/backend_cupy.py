@@ -94,6 +94,10 @@ def empty_cache() -> None:
     cupy.get_default_memory_pool().free_all_blocks()
 
 
+def empty_pinned_cache() -> None:
+    cupy.get_default_pinned_memory_pool().free_all_blocks()
+
+
 # ---- streams and events ----
 current_stream = cupy.cuda.get_current_stream
 external_stream = Stream.from_external

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import in_flight
-from .backend import backend
+from .backend import backend, is_initialized
 from .stream import _index, on_device
 
 __all__ = [
@@ -125,3 +125,14 @@ def empty_cache() -> None:
     """Gives the memory that the pool keeps for later back to the device."""
     in_flight.release()
     backend().empty_cache()
+
+
+def empty_host_cache() -> None:
+    """Gives page-locked memory that its pool keeps for later (see `Tensor.pin_memory`) back to the system.
+
+    >>> import gradgpu as gg
+    >>> gg.accelerator.empty_host_cache()
+    """
+    if is_initialized():
+        in_flight.release()
+        backend().empty_pinned_cache()

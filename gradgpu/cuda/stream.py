@@ -97,7 +97,8 @@ class Stream:
         self._raw.synchronize()
         in_flight.release()
         if after_wait:
-            run_after_wait()
+            with StreamContext(self):  # what this looks at is read on the stream that is done
+                run_after_wait()
 
     def query(self) -> bool:
         """True if all work of the stream is done."""

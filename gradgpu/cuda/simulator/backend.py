@@ -231,6 +231,10 @@ def empty_cache() -> None:
     """Freed memory of the simulated device is reused at once; there is no cache to empty."""
 
 
+def empty_pinned_cache() -> None:
+    """Freed page-locked memory is the system's again at once."""
+
+
 # ---- streams, events, graphs ----
 _handles = itertools.count(0x5100, 0x10)
 _capturing: dict[int, Graph] = {}  # by stream

@@ -41,9 +41,12 @@ class PackedSequence(NamedTuple):
     unsorted_indices: Tensor | None = None
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
-        """Moves or casts the data; the sizes stay on the CPU."""
+        """Moves or casts the data; the sizes stay on the CPU. Self if nothing changes."""
         data = self.data.to(*args, **kwargs)
-        order = [i if i is None else i.to(data.device) for i in (self.sorted_indices, self.unsorted_indices)]
+        if data is self.data:
+            return self
+        move = {"device": data.device, "non_blocking": kwargs.get("non_blocking", False)}
+        order = [i if i is None else i.to(**move) for i in (self.sorted_indices, self.unsorted_indices)]
         return PackedSequence(data, self.batch_sizes, *order)
 
     @property
@@ -52,17 +55,17 @@ class PackedSequence(NamedTuple):
         return self.data.is_cuda
 
     def is_pinned(self) -> bool:
-        """Whether the data is in memory that a GPU reads by itself."""
+        """Whether the data is in page-locked memory."""
         return self.data.is_pinned()
 
     def pin_memory(self) -> PackedSequence:
-        """With the data in memory that a GPU reads by itself."""
-        return self._replace(data=self.data.pin_memory())
+        """With the data, and the order of the sequences, in page-locked memory; see `Tensor.pin_memory`."""
+        order = [i if i is None else i.pin_memory() for i in (self.sorted_indices, self.unsorted_indices)]
+        return PackedSequence(self.data.pin_memory(), self.batch_sizes, *order)
 
-    def cuda(self, *args: Any, **kwargs: Any) -> PackedSequence:
+    def cuda(self, device: Any = None, non_blocking: bool = False) -> PackedSequence:
         """On the GPU."""
-        data = self.data.cuda(*args, **kwargs)
-        return self.to(data.device)
+        return self.to("cuda" if device is None else device, non_blocking=non_blocking)
 
     def cpu(self) -> PackedSequence:
         """On the CPU."""
