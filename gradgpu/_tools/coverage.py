@@ -21,7 +21,6 @@ LEFT_OUT = {
     "torch.Tensor.put": "a method of queues, counted with them; PyTorch's tensors have put_ only",
     "torch.Tensor.resize": "deprecated in PyTorch; most uses are those of images and of numpy. resize_ and reshape are there",
     "torch.Tensor.reinforce": "removed from PyTorch; see distributions.Categorical.log_prob",
-    "torch.Tensor.storage": "deprecated in PyTorch: memory is a numpy array or an Array here",
 }
 
 # The same for public names of PyTorch's tensor functions that the counted code does not use.
@@ -30,7 +29,6 @@ LEFT_OUT_UNUSED = {
     "torch.Tensor.dequantize": "no quantised tensors",
     "torch.Tensor.eig": "removed from PyTorch; linalg.eig",
     "torch.Tensor.to_mkldnn": "one memory layout",
-    "torch.Tensor.untyped_storage": "memory is a numpy array or an Array; data_ptr() tells whether two tensors share it",
     "torch.complex32": "numpy has no such numbers",
     "torch.conv_tbc": "conv1d after a permutation",
     "torch.embedding_bag": "returns what PyTorch's backward needs; nn.functional.embedding_bag is there",
