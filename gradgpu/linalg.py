@@ -646,7 +646,7 @@ def matrix_exp(input: Tensor) -> Tensor:
     tensor([[1., 0.],
             [0., 1.]])
     """
-    _matrix("matrix_exp", input, square=True)
+    _matrix("matrix_exp", input, square=True, or_complex=True)
     from .ops.creation import eye
 
     size = (

@@ -22,7 +22,7 @@ from ..cuda.array import full
 from ..cuda.complex import by_pairs, from_pairs, pairs, part
 from ..cuda.complex import pointwise as launch
 from ..tensor import Tensor, wrap
-from . import index, join, linalg, matrix, moments, pad, scan  # noqa: F401  (whose ops are taught below)
+from . import conv, index, join, linalg, matrix, moments, pad, scan  # noqa: F401  (whose ops are taught below)
 from . import pointwise as _pw
 from .convert import cast_op, copy_
 from .reduce import require_floating, require_tensor, sum_to_size_op
@@ -389,13 +389,13 @@ def _pw_shapes(name: str, *shapes: Any) -> None:
 
 
 # ---- the other operations ----
-def _bilinear(op: Op) -> Callable:
+def _bilinear(name: str, op: Callable) -> Callable:
     """A product of complex operands by four of real ones."""
 
     def product(a: Any, b: Any, **attrs: Any) -> Tensor:
         if a.dtype is not b.dtype:
             raise RuntimeError(
-                f"{op.name}: expected both tensors to have the same dtype, but got {a.dtype} and {b.dtype}; "
+                f"{name}: expected both tensors to have the same dtype, but got {a.dtype} and {b.dtype}; "
                 "convert with .to(dtype)"
             )
         ar, ai, br, bi = real_op(a), imag_op(a), real_op(b), imag_op(b)
@@ -425,6 +425,12 @@ def by_parts(op: Op) -> Callable:
     return composite
 
 
+def _conv2d(x: Any, weight: Any, bias: Any, **attrs: Any) -> Tensor:
+    op = OPS["conv2d"]
+    made = _bilinear(op.name, lambda a, b, **geometry: op(a, b, None, **geometry))(x, weight, **attrs)
+    return made if bias is None else made + bias.reshape((-1, 1, 1))
+
+
 def _linear(x: Any, weight: Any, bias: Any) -> Tensor:
     made = linalg.matmul(x, transpose(weight, -2, -1))
     return made if bias is None else made + bias
@@ -443,8 +449,9 @@ def _teach() -> None:
         "sum", "sum_to_size", "mean", "cat", "stack", "index_select", "index_add", "index_put",
     ):  # fmt: skip
         OPS[name].complex = OPS[name].cpu, by_pairs(OPS[name].cuda)
-    for name in ("mm", "matmul", "dot"):
-        OPS[name].composite = _bilinear(OPS[name])
+    for name in ("mm", "matmul", "dot", "conv2d_input_grad", "conv2d_weight_grad"):
+        OPS[name].composite = _bilinear(name, OPS[name])
+    OPS["conv2d"].composite = _conv2d
     for name in ("gather", "scatter", "scatter_add", "triangle", "cumsum"):
         OPS[name].composite = by_parts(OPS[name])
     OPS["linear"].composite = _linear

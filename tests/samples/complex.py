@@ -11,6 +11,7 @@ import numpy as np
 
 import gradgpu as gg
 from tests.samples import Bad, In, OpSamples, Sample
+from tests.samples.conv import convolution
 
 REAL = ("float32", "float64")
 
@@ -47,6 +48,13 @@ def through(
 def _sgn(x: Any) -> Any:
     size = np.abs(x)
     return np.where(size == 0, 0, x / np.where(size == 0, 1, size))
+
+
+def _conv2d(x: Any, w: Any, b: Any, stride: int, padding: int) -> Any:
+    """The convolution of complex images, from that of their parts."""
+    real = lambda a, k: convolution(2)(a, k, None, stride, padding)
+    made = real(x.real, w.real) - real(x.imag, w.imag) + 1j * (real(x.real, w.imag) + real(x.imag, w.real))
+    return made + b.reshape(-1, 1, 1)
 
 
 def _away(*shape: int) -> In:
@@ -132,6 +140,20 @@ OPS = [
         lambda a, b: a @ b,
         lambda a, b: a @ b,
         [Sample(In(2, 3, 2), In(3, 4, 2)), Sample(In(2, 2, 3, 2), In(3, 4, 2)), Sample(In(3, 2), In(3, 2)), Sample(In(0, 3, 2), In(3, 4, 2))],
+    ),
+    through(
+        "complex_conv2d",
+        lambda x, w, b: gg.nn.functional.conv2d(x, w, b, stride=2, padding=1),
+        lambda x, w, b: _conv2d(x, w, b, stride=2, padding=1),
+        [Sample(In(2, 2, 4, 3, 2), In(3, 2, 2, 3, 2), In(3, 2)), Sample(In(0, 2, 4, 3, 2), In(3, 2, 2, 3, 2), In(3, 2))],
+        tolerance={"float32": (1e-4, 1e-4)},
+    ),
+    through(
+        "complex_conv_transpose1d",
+        lambda x, w: gg.nn.functional.conv_transpose1d(x, w),
+        lambda x, w: np.stack([sum(np.convolve(row[i], w[i, 0]) for i in range(len(row)))[None] for row in x]),
+        [Sample(In(2, 2, 4, 2), In(2, 1, 3, 2))],
+        tolerance={"float32": (1e-4, 1e-4)},
     ),
     through("complex_sum", lambda x: x.sum(dim=0), lambda x: x.sum(0), [Sample(In(3, 4, 2)), Sample(In(0, 2))]),
     through("complex_mean", lambda x: x.mean(), lambda x: x.mean(), [Sample(In(3, 4, 2))]),
