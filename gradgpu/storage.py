@@ -82,6 +82,10 @@ class UntypedStorage:
         """Whether processes share it (`Tensor.share_memory_`)."""
         return self._memory.is_shared()
 
+    def is_pinned(self) -> bool:
+        """Whether it is page-locked (`Tensor.pin_memory`)."""
+        return self._memory.is_pinned()
+
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and (other.data_ptr(), other.nbytes()) == (
             self.data_ptr(),
@@ -140,6 +144,10 @@ class TypedStorage:
     def is_shared(self) -> bool:
         """Whether processes share it (`Tensor.share_memory_`)."""
         return self._memory.is_shared()
+
+    def is_pinned(self) -> bool:
+        """Whether it is page-locked (`Tensor.pin_memory`)."""
+        return self._memory.is_pinned()
 
     def tolist(self) -> list:
         """The elements in a list."""

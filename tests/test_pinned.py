@@ -55,6 +55,7 @@ def test_views_of_pinned_memory_are_pinned() -> None:
     ):
         assert not other.is_pinned()
     assert x[3, 5].pin_memory().item() == 23
+    assert x[1:].untyped_storage().is_pinned() and not (x + 1).storage().is_pinned()
 
 
 def test_small_and_empty_tensors() -> None:
