@@ -9,6 +9,7 @@ Sequences are (L, N, features), or packed (rows, features) with `sizes`, the seq
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -213,7 +214,7 @@ def _sigmoid(z: Any, one: Any) -> None:
     """1 / (1 + exp(z)), in place."""
     np.exp(z, z)
     np.add(z, one, z)
-    np.reciprocal(z, z)
+    np.divide(one, z, z)
 
 
 _FEW = 4  # sequences: with fewer, one product of all inputs is faster than one a step
@@ -290,6 +291,28 @@ def _wanted(needs, sums, x, w_ih, states, of_weights, of_hr, dtype):
 
 
 # ---- LSTM ----
+def _lstm_steps(weight: Any, h: _States, c: _States, gates: Any, tanh_c: Any, joint: bool) -> None:
+    """All steps of a walk on which every step has all sequences: what is done 32 times or more is said shortly."""
+    dot, add, multiply, one = np.dot, np.add, np.multiply, np.ones((), gates.dtype)
+    hidden = c.width
+    sums, part = np.empty_like(gates[0]), np.empty((hidden, c.walk.batch), gates.dtype)
+    for z, i, f, new, o, past, c_past, now, t, out in zip(
+        gates, *_gates_of(gates, 4, hidden), h.before, c.before, c.after, tanh_c, h.after
+    ):
+        if joint:
+            dot(weight, past, z)
+        else:
+            add(z, dot(weight, past, sums), z)
+        _sigmoid(z, one)
+        add(new, new, new)
+        np.subtract(new, one, new)
+        multiply(f, c_past, now)
+        multiply(i, new, part)
+        add(now, part, now)
+        np.tanh(now, t)
+        multiply(o, t, out)
+
+
 def _lstm_cpu(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, *, sizes, reverse):
     d, walk = x.dtype, walk_of(x, sizes, reverse)
     wide, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr = map(_up, (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr))
@@ -303,26 +326,29 @@ def _lstm_cpu(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, *, sizes, reverse):
         _input_sums(rows, w_ih * factor, walk, gates, 4 * hidden)
     h = _States(walk, w_hh.shape[1], h0, kind, b_ih is not None, rows if joint else None)
     c = _States(walk, hidden, c0, kind)
-    part = None
     with np.errstate(over="ignore"):
-        for k, (z, t) in enumerate(zip(_steps(gates, walk, 4 * hidden), _steps(tanh_c, walk, hidden))):
-            if joint:
-                np.dot(weight, h.enter(k), z)
-            else:
-                z += np.dot(weight, h.enter(k))
-            _sigmoid(z, one)
-            new, now = z[2 * hidden : 3 * hidden], c.after[k]
-            new += new
-            np.subtract(new, one, new)
-            np.multiply(z[hidden : 2 * hidden], c.enter(k), now)
-            if part is None or part.shape != new.shape:
-                part = np.empty_like(new)
-            now += np.multiply(z[:hidden], new, part)
-            np.tanh(now, t)
-            if w_hr is None:
-                np.multiply(z[3 * hidden :], t, h.after[k])
-            else:
-                h.after[k][:] = np.dot(w_hr, np.multiply(z[3 * hidden :], t, part))
+        if walk.even and w_hr is None:
+            _lstm_steps(weight, h, c, gates, tanh_c, joint)
+        else:
+            part = None
+            for k, (z, t) in enumerate(zip(_steps(gates, walk, 4 * hidden), _steps(tanh_c, walk, hidden))):
+                if joint:
+                    np.dot(weight, h.enter(k), z)
+                else:
+                    z += np.dot(weight, h.enter(k))
+                _sigmoid(z, one)
+                new, now = z[2 * hidden : 3 * hidden], c.after[k]
+                new += new
+                np.subtract(new, one, new)
+                np.multiply(z[hidden : 2 * hidden], c.enter(k), now)
+                if part is None or part.shape != new.shape:
+                    part = np.empty_like(new)
+                now += np.multiply(z[:hidden], new, part)
+                np.tanh(now, t)
+                if w_hr is None:
+                    np.multiply(z[3 * hidden :], t, h.after[k])
+                else:
+                    h.after[k][:] = np.dot(w_hr, np.multiply(z[3 * hidden :], t, part))
     y, h_n, c_n = _down((h.rows(), h.final(), c.final()), d)
     return _shaped(y, x), h_n, c_n, gates, h.steps(), c.steps(), tanh_c
 
@@ -341,6 +367,26 @@ def _each(walk: Walk, *arrays: tuple) -> Any:
 
 def _gates_of(z: Any, count: int, hidden: int) -> list:
     return [z[..., k * hidden : (k + 1) * hidden, :] for k in range(count)]
+
+
+def _lstm_steps_back(weight: Any, h: _Carry, dc: Any, gates: Any, sums: Any, to_c: Any) -> None:
+    """The way back over all steps where every step has all sequences, as `_lstm_steps`."""
+    dot, add, multiply, dh = np.dot, np.add, np.multiply, h.carry
+    steps, _, batch = sums.shape
+    hidden = to_c.shape[1]
+    arriving = itertools.repeat(None) if h.g is None else h.g[::-1]
+    four = sums.reshape(steps, 4, hidden, batch)
+    for g, f, p, first, last, q in zip(
+        arriving, gates[::-1, hidden : 2 * hidden], sums[::-1], four[::-1, :3], four[::-1, 3], to_c[::-1]
+    ):
+        if g is not None:
+            add(dh, g, dh)
+        multiply(q, dh, q)
+        add(dc, q, dc)
+        multiply(first, dc, first)
+        multiply(last, dh, last)
+        multiply(dc, f, dc)
+        dot(weight, p, dh)
 
 
 def _lstm_backward_cpu(
@@ -373,7 +419,10 @@ def _lstm_backward_cpu(
     arrived: Any = None if w_hr is None else np.empty((walk.rows, width), kind)
     weight = np.ascontiguousarray(w_hh.T)
     all_z, all_p, all_q = _steps(gates, walk, wide_4), _steps(sums, walk, wide_4), _steps(to_c, walk, hidden)
-    for k in range(len(walk.visits) - 1, -1, -1):
+    short = walk.even and w_hr is None
+    if short:
+        _lstm_steps_back(weight, h, carry.carry, gates, sums, to_c)
+    for k in () if short else range(len(walk.visits) - 1, -1, -1):
         dh, dc, z, p = h.arrive(k), carry.arrive(k), all_z[k], all_p[k]
         if w_hr is not None:
             start, stop = walk.visits[k][:2]
