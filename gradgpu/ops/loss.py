@@ -12,6 +12,7 @@ from ..autograd.node import LEAF, Node, next_sequence
 from ..cuda.reduction import reduce_cuda
 from ..tensor import Tensor, wrap
 from . import pointwise as _pw
+from . import smooth as _smooth
 from .cross_entropy import cross_entropy, nll_loss, reduction_of  # noqa: F401 - part of FUNCTIONAL
 from .moments import mean_op
 from .pointwise_op import Pointwise
@@ -51,28 +52,20 @@ absolute_error = Pointwise(
 )
 
 
-def _smooth_l1_slope(d: Any, beta: Any) -> Any:
-    return _pw.where_op(_pw.abs(d) < beta, d / beta, _pw.sign(d))
+def _clipped(d: Any, limit: Any) -> Any:
+    return _pw.minimum(_pw.maximum(d, -limit), limit)
 
 
 smooth_l1_error = Pointwise(
     "smooth_l1_error",
     "fabs(x - t) < beta ? (x - t) * (x - t) * 0.5 / beta : fabs(x - t) - 0.5 * beta",
-    lambda x, t, *, beta: _smooth_l1(np.abs(x - t), beta),
+    lambda x, t, *, beta: _huber(np.abs(x - t), beta) / beta,
     {
-        "x": lambda g, x, t, *, beta: g * _smooth_l1_slope(x - t, beta),
-        "t": lambda g, x, t, *, beta: g * _smooth_l1_slope(t - x, beta),
+        "x": lambda g, x, t, *, beta: g * (_clipped(x - t, beta) / beta),
+        "t": lambda g, x, t, *, beta: g * (_clipped(t - x, beta) / beta),
     },
     **_HALF,
 )
-
-
-def _smooth_l1(d: Any, beta: float) -> Any:
-    return np.where(d < beta, d * d * (0.5 / beta), d - 0.5 * beta).astype(d.dtype, copy=False)
-
-
-def _huber_slope(d: Any, delta: Any) -> Any:
-    return _pw.where_op(_pw.abs(d) <= delta, d, _pw.sign(d) * delta)
 
 
 huber_error = Pointwise(
@@ -80,22 +73,23 @@ huber_error = Pointwise(
     "fabs(x - t) <= delta ? (x - t) * (x - t) * 0.5 : delta * (fabs(x - t) - 0.5 * delta)",
     lambda x, t, *, delta: _huber(np.abs(x - t), delta),
     {
-        "x": lambda g, x, t, *, delta: g * _huber_slope(x - t, delta),
-        "t": lambda g, x, t, *, delta: g * _huber_slope(t - x, delta),
+        "x": lambda g, x, t, *, delta: g * _clipped(x - t, delta),
+        "t": lambda g, x, t, *, delta: g * _clipped(t - x, delta),
     },
     **_HALF,
 )
 
 
 def _huber(d: Any, delta: float) -> Any:
-    return np.where(d <= delta, d * d * 0.5, (d - 0.5 * delta) * delta).astype(d.dtype, copy=False)
+    near = np.minimum(d, delta)
+    return near * (d - 0.5 * near)  # d²/2 below delta, delta (d - delta / 2) above
 
 
 # The logarithms are not less than -100, so that a certain and wrong answer costs something finite, as in PyTorch.
 bernoulli_error = Pointwise(
     "bernoulli_error",
     "-(t * Max::apply(log(x), C(-100)) + (1 - t) * Max::apply(log1p(-x), C(-100)))",
-    lambda x, t: -(t * np.maximum(np.log(x), -100) + (1 - t) * np.maximum(np.log1p(-x), -100)),
+    lambda x, t: -(t * np.maximum(np.log(x), -100) + (1 - t) * np.maximum(_smooth.log1p(-x), -100)),
     {
         "x": lambda g, x, t: g * ((x - t) / _pw.maximum((1.0 - x) * x, 1e-12)),
         "t": lambda g, x: g * (_pw.log1p(-x) - _pw.log(x)),
@@ -105,7 +99,7 @@ bernoulli_error = Pointwise(
 logit_error = Pointwise(
     "logit_error",
     "Max::apply(x, C(0)) - x * t + log1p(exp(-fabs(x)))",
-    lambda x, t: np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x))),
+    lambda x, t: np.maximum(x, 0) - x * t + _smooth.log1p_exp(x),
     {"x": lambda g, x, t: g * (_pw.sigmoid(x) - t), "t": lambda g, x: -g * x},
     **_HALF,
 )

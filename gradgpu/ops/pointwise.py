@@ -16,6 +16,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autograd.modes import SPECIAL, state
 from ..tensor import Tensor
+from . import smooth as _smooth
 from .doors import binary_door, unary_door
 from .expr import Expr
 from .gelu import SINGLE, gelu_cpu, gelu_of
@@ -307,11 +308,11 @@ _round = _unary("round", "rint(x)", _rounding(np.rint), _flat, cuda_int="x", inp
 _F = {"result": "float", "half": "float32"}
 exp = _unary("exp", "exp(x)", np.exp, lambda g, y: g * y, **_F)
 exp2 = _unary("exp2", "exp2(x)", np.exp2, lambda g, y: g * y * _LOG2, **_F)
-expm1 = _unary("expm1", "expm1(x)", np.expm1, lambda g, y: g * (y + 1.0), **_F)
+expm1 = _unary("expm1", "expm1(x)", _smooth.expm1, lambda g, y: g * (y + 1.0), **_F)
 log = _unary("log", "log(x)", np.log, lambda g, x: g / x, **_F)
 log2 = _unary("log2", "log2(x)", np.log2, lambda g, x: g / (x * _LOG2), **_F)
 log10 = _unary("log10", "log10(x)", np.log10, lambda g, x: g / (x * _LOG10), **_F)
-log1p = _unary("log1p", "log1p(x)", np.log1p, lambda g, x: g / (x + 1.0), **_F)
+log1p = _unary("log1p", "log1p(x)", _smooth.log1p, lambda g, x: g / (x + 1.0), **_F)
 sqrt = _unary("sqrt", "sqrt(x)", np.sqrt, lambda g, y: g / (y * 2.0), **_F)
 rsqrt = _unary("rsqrt", "rsqrt(x)", lambda x: 1 / np.sqrt(x), lambda g, y: g * (y * y * y * -0.5), **_F)
 logaddexp = _binary(
@@ -459,7 +460,7 @@ relu = _unary(
 
 
 def _softplus_cpu(x: Any) -> Any:
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return np.maximum(x, 0) + _smooth.log1p_exp(x)
 
 
 logsigmoid = _unary(
@@ -532,28 +533,54 @@ def _mish_grad(g: Any, x: Any) -> Any:
     return g * (t + x * s * (1.0 - t * t))
 
 
+# Above this the float32 nearest to softplus(x) is x, that to its slope 1.
+_LINEAR = 18.0
+
+
+def _scaled_softplus_cpu(x: Any, *, beta: float, threshold: float) -> Any:
+    if beta == 1.0 and threshold >= _LINEAR and x.dtype == np.float32:
+        return _softplus_cpu(x)
+    return np.where(x * beta > threshold, x, _softplus_cpu(x * beta) / beta).astype(x.dtype, copy=False)
+
+
+def _softplus_grad(g: Any, x: Any, *, beta: Any, threshold: Any) -> Any:
+    if type(g) is np.ndarray and threshold >= _LINEAR and g.dtype == np.float32:
+        return g * sigmoid(x * beta)
+    return g * where_op(x * beta > threshold, 1.0, sigmoid(x * beta))
+
+
 softplus_op = Pointwise(
     "softplus",
     "x * beta > threshold ? x : (Max::apply(x * beta, C(0)) + log1p(exp(-fabs(x * beta)))) / beta",
-    lambda x, *, beta, threshold: np.where(x * beta > threshold, x, _softplus_cpu(x * beta) / beta).astype(
-        x.dtype, copy=False
-    ),
-    lambda g, x, *, beta, threshold: g * where_op(x * beta > threshold, 1.0, sigmoid(x * beta)),
+    _scaled_softplus_cpu,
+    _softplus_grad,
     inputs="float",
     half="float32",
 )
+
+
+def _elu_cpu(x: Any, *, alpha: float, scale: float, input_scale: float) -> Any:
+    y = np.minimum(x, 0)
+    if input_scale != 1.0:
+        y = y * input_scale
+    y = _smooth.expm1(y) * (alpha * scale)
+    y += np.maximum(x, 0) if scale == 1.0 else np.maximum(x, 0) * scale  # one of the two is 0
+    return y
+
+
+def _elu_grad(g: Any, x: Any, *, alpha: Any, scale: Any, input_scale: Any) -> Any:
+    below = alpha * scale * input_scale
+    if type(g) is not np.ndarray:
+        return g * where_op(x <= 0.0, exp(where_op(x > 0.0, 0.0, x) * input_scale) * below, scale)
+    slope = np.exp(np.minimum(x, 0) * input_scale) * below
+    return g * (slope if below == scale else np.where(x > 0, scale, slope).astype(g.dtype, copy=False))
+
+
 elu_op = Pointwise(
     "elu",
     "x > C(0) ? x * scale : alpha * scale * expm1(x * input_scale)",
-    lambda x, *, alpha, scale, input_scale: np.where(
-        x > 0, x * scale, alpha * scale * np.expm1(np.minimum(x, 0) * input_scale)
-    ).astype(x.dtype, copy=False),
-    lambda g, x, *, alpha, scale, input_scale: (
-        g
-        * where_op(
-            x <= 0.0, exp(where_op(x > 0.0, 0.0, x) * input_scale) * (alpha * scale * input_scale), scale
-        )
-    ),
+    _elu_cpu,
+    _elu_grad,
     inputs="float",
     half="float32",
 )
