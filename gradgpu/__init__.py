@@ -59,7 +59,7 @@ from .dtypes import (  # noqa: E402
     short,
     uint8,
 )
-from .layouts import layout, sparse_coo, strided  # noqa: E402
+from .layouts import layout, sparse_coo, sparse_csr, strided  # noqa: E402
 from .ops import *  # noqa: E402
 from .ops import lazy as _lazy  # noqa: E402
 from .printing import set_printoptions  # noqa: E402
@@ -113,7 +113,7 @@ if _TYPE_CHECKING:
     from .ops.short_time import *
     from .ops.strided import *
     from .serialization import load, save
-    from .sparse import sparse_coo_tensor
+    from .sparse import sparse_coo_tensor, sparse_csr_tensor
 
 _LAZY = {
     "accelerator": "accelerator",
@@ -157,6 +157,7 @@ _LAZY = {
     "optim": "optim",
     "sparse": "sparse",
     "sparse_coo_tensor": "sparse",
+    "sparse_csr_tensor": "sparse",
     "profiler": "profiler",
     "special": "special",
     "testing": "testing",

@@ -1,4 +1,5 @@
-"""How a tensor's elements are kept: `strided`, all of them at fixed steps, or `sparse_coo`, some with their positions."""
+"""How a tensor's elements are kept: `strided`, all of them at fixed steps, or some with their positions:
+`sparse_coo`, a row and a column for each, or `sparse_csr`, a column for each and where each row begins."""
 
 from __future__ import annotations
 
@@ -25,6 +26,7 @@ class layout:
 
 strided = layout("strided")
 sparse_coo = layout("sparse_coo")
+sparse_csr = layout("sparse_csr")
 
 
 def strided_only(name: str, given: object) -> None:

@@ -28,7 +28,7 @@ import numpy as np
 
 from . import dtypes as dt
 from .devices import device as Device
-from .layouts import sparse_coo
+from .layouts import sparse_coo, sparse_csr
 from .meta import HANDLERS, SparseArray
 from .ops.convert import clone_op, move_op
 from .ops.creation import arange, tensor, zeros
@@ -232,9 +232,24 @@ class SparseTensor(Tensor):
         return made.to(entries.dtype if dtype is None else dtype)
 
     def to_sparse(self, sparse_dim: Any = None, *, layout: Any = None) -> Tensor:
-        """The tensor itself."""
+        """The tensor itself, or in the form that `layout` names."""
+        if layout is sparse_csr:
+            return self.to_sparse_csr()
         _only_coo("to_sparse", layout)
+        return self.to_sparse_coo()
+
+    def to_sparse_coo(self) -> SparseTensor:
+        """The tensor itself, or what it is in coordinates."""
         return self
+
+    def to_sparse_csr(self, dense_dim: int | None = None) -> CSRTensor:
+        """A matrix with its entries in rows; entries of one position are added up."""
+        if self.sparse_dim() != 2 or self.dense_dim():
+            raise RuntimeError(
+                f"to_sparse_csr: expected a matrix of single entries, got shape {tuple(self.shape)}"
+            )
+        x = self.coalesce()
+        return _made(x._pattern, x._entries, tuple(x.shape), True, x._own, CSRTensor)  # type: ignore[return-value]
 
     def sparse_mask(self, mask: Tensor) -> SparseTensor:
         """The entries at the positions of the sparse `mask`."""
@@ -268,21 +283,22 @@ class SparseTensor(Tensor):
         self.data = src.to(self.device, self.dtype)
         return self
 
+    def _parts(self) -> list[tuple[str, Tensor]]:
+        return [("indices", self._pattern.at), ("values", self._values())]
+
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
-        at, values = (
-            _part_text(name, x) for name, x in (("indices", self._pattern.at), ("values", self._values()))
-        )
+        parts = ",\n       ".join([f"{name}={_part_text(name, x)}" for name, x in self._parts()])
         tail = [f"size={tuple(self.shape)}", f"nnz={self._nnz()}"]
         if self.is_cuda:
             tail.insert(0, f"device='{self.device}'")
         if self.dtype is not dt.get_default_dtype() and self.dtype not in (dt.int64, dt.bool):
             tail.append(f"dtype={self.dtype}")
-        tail.append("layout=gradgpu.sparse_coo")
+        tail.append(f"layout={self.layout}")
         if not self.is_leaf:
             tail.append(f"grad_fn=<{self.grad_fn.name()}>")
         elif self.requires_grad:
             tail.append("requires_grad=True")
-        return f"tensor(indices={at},\n       values={values},\n       {', '.join(tail)})"
+        return f"tensor({parts},\n       {', '.join(tail)})"
 
     __hash__ = object.__hash__
 
@@ -299,20 +315,63 @@ class SparseTensor(Tensor):
             self._entries.detach().clone(),
             tuple(self.shape),
             self._unique,
-            own=True,
+            True,
+            type(self),
         )
         made._entries.requires_grad = self.requires_grad
         memo[id(self)] = made
         return made
 
     def __reduce_ex__(self, protocol: Any) -> Any:
+        shape = tuple(self.shape)
         return _rebuild, (
             self._pattern.at,
             self._values(),
-            tuple(self.shape),
+            shape,
             self._unique,
             self.requires_grad,
+            type(self),
         )
+
+
+class CSRTensor(SparseTensor):
+    """A sparse matrix in compressed rows; made by `sparse_csr_tensor` and `to_sparse_csr`.
+
+    Arithmetic and products are those of `SparseTensor`. What is done to its entries alone gives such a matrix again; its
+    transpose, sums and selections are in coordinates.
+    """
+
+    __slots__ = ()
+    is_sparse = False
+    is_sparse_csr = True
+    layout = sparse_csr
+
+    def crow_indices(self) -> Tensor:
+        """Where each row begins in the entries, and the end: (rows + 1,)."""
+        return self._pattern.by(False)[0]
+
+    def col_indices(self) -> Tensor:
+        """The column of each entry."""
+        return self._pattern.at[1]
+
+    def indices(self) -> Tensor:
+        """RuntimeError: see crow_indices and col_indices."""
+        raise RuntimeError("indices expected sparse coordinate tensor layout but got SparseCsr")
+
+    def to_sparse_coo(self) -> SparseTensor:
+        """The same matrix in coordinates."""
+        return _made(self._pattern, self._entries, tuple(self.shape), True, self._own)
+
+    def to_sparse_csr(self, dense_dim: int | None = None) -> CSRTensor:
+        """The tensor itself."""
+        return self
+
+    def _parts(self) -> list[tuple[str, Tensor]]:
+        return [
+            ("crow_indices", self.crow_indices()),
+            ("col_indices", self.col_indices()),
+            ("values", self._values()),
+        ]
 
 
 def _part_text(name: str, x: Tensor) -> str:
@@ -323,16 +382,20 @@ def _part_text(name: str, x: Tensor) -> str:
     return text.replace("\n", "\n" + " " * len(f"       {name}="))
 
 
-def _rebuild(at: Tensor, entries: Tensor, shape: tuple, unique: bool, requires_grad: bool) -> SparseTensor:
+def _rebuild(
+    at: Tensor, entries: Tensor, shape: tuple, unique: bool, requires_grad: bool, kind: type
+) -> SparseTensor:
     """Unpickles a sparse tensor."""
-    made = _made(at, entries, shape, unique, own=True)
+    made = _made(at, entries, shape, unique, True, kind)
     made._entries.requires_grad = requires_grad
     return made
 
 
-def _made(at: Any, entries: Tensor, shape: tuple, unique: bool, own: bool = False) -> SparseTensor:
-    """A sparse tensor of its parts; `at` is a tensor, or the pattern of another one."""
-    t: SparseTensor = object.__new__(SparseTensor)
+def _made(
+    at: Any, entries: Tensor, shape: tuple, unique: bool, own: bool = False, kind: type | None = None
+) -> SparseTensor:
+    """A sparse tensor of its parts; `at` is a tensor, or the pattern of another one. `kind`: its class."""
+    t: SparseTensor = object.__new__(SparseTensor if kind is None else kind)
     t._a = SparseArray(shape, entries._a.dtype)
     t._edge = t._grad = t._cell = None
     t._pattern = at if isinstance(at, Pattern) else Pattern(at, shape[: at.shape[0]], unique)
@@ -342,7 +405,7 @@ def _made(at: Any, entries: Tensor, shape: tuple, unique: bool, own: bool = Fals
 
 def _like(t: SparseTensor, entries: Tensor) -> SparseTensor:
     """Other values in the same places."""
-    return _made(t._pattern, entries, tuple(t.shape), t._unique)
+    return _made(t._pattern, entries, tuple(t.shape), t._unique, kind=type(t))
 
 
 def _flat(at: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -460,9 +523,68 @@ def sparse_coo_tensor(
     return _made(at, values, shape, bool(is_coalesced))
 
 
+def sparse_csr_tensor(
+    crow_indices: Any,
+    col_indices: Any,
+    values: Any,
+    size: Any = None,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    pin_memory: bool = False,
+    requires_grad: bool = False,
+    check_invariants: bool | None = None,
+) -> CSRTensor:
+    """A sparse matrix in compressed rows: the entries crow_indices[r], …, crow_indices[r + 1] - 1 are those of row r, in ascending
+    columns. Gradients flow to `values` if that is a tensor.
+
+    Args:
+        size: the shape; by default as few columns as the indices allow (the host waits for them).
+        requires_grad, check_invariants: as in `sparse_coo_tensor`.
+
+    Raises:
+        RuntimeError: the rows do not hold as many entries as there are, or as for `sparse_coo_tensor`.
+
+    >>> import gradgpu as gg
+    >>> gg.sparse_csr_tensor([0, 1, 3], [2, 0, 2], [3., 4., 5.], (2, 3)) @ gg.ones(3)
+    tensor([3., 9.])
+    """
+    if not isinstance(values, Tensor):
+        values = tensor(values, dtype=dtype, device=device)
+    where = values.device if device is None else Device(device)
+    begins, columns = (
+        (x if isinstance(x, Tensor) else tensor(x, dtype=dt.int64)).detach().to(where, dt.int64)
+        for x in (crow_indices, col_indices)
+    )
+    if begins.ndim != 1 or columns.ndim != 1 or not begins.shape[0]:
+        raise RuntimeError(
+            f"sparse_csr_tensor: expected two vectors of indices, got shapes {tuple(begins.shape)} and {tuple(columns.shape)}"
+        )
+    rows = begins.shape[0] - 1
+    row = repeat_interleave(arange(rows, device=where), begins[1:] - begins[:-1])
+    if row.shape[0] != columns.shape[0]:
+        raise RuntimeError(
+            f"sparse_csr_tensor: crow_indices end with {row.shape[0]} entries, but there are {columns.shape[0]} col_indices"
+        )
+    if size is None:
+        size = (rows, int(columns.max()) + 1 if columns.shape[0] else 0)
+    made = sparse_coo_tensor(
+        stack([row, columns]),
+        values,
+        size,
+        dtype=dtype,
+        device=device,
+        requires_grad=requires_grad,
+        is_coalesced=True,
+    )
+    return made.to_sparse_csr()
+
+
 def _only_coo(name: str, kind: Any) -> None:
     if kind is not None and kind is not sparse_coo:
-        raise NotImplementedError(f"{name}: there is only gradgpu.sparse_coo, got layout {kind}")
+        raise NotImplementedError(
+            f"{name}: there are gradgpu.sparse_coo and gradgpu.sparse_csr, got layout {kind}"
+        )
 
 
 @method("to_sparse", "to_sparse_coo")
@@ -474,6 +596,8 @@ def to_sparse(self: Tensor, sparse_dim: int | None = None, *, layout: Any = None
     >>> gg.eye(2).to_sparse().values()
     tensor([1., 1.])
     """
+    if layout is sparse_csr:
+        return to_sparse(self).to_sparse_csr()
     _only_coo("to_sparse", layout)
     if not self.ndim:
         raise NotImplementedError("to_sparse: a 0-dim tensor has no sparse form here")
@@ -487,6 +611,17 @@ def to_sparse(self: Tensor, sparse_dim: int | None = None, *, layout: Any = None
         filled = filled.any(-1)
     flat = nonzero(filled).squeeze(1)
     return _made(_unflat(flat, sizes), _rows(blocks, flat), tuple(self.shape), True)
+
+
+@method
+def to_sparse_csr(self: Tensor, dense_dim: int | None = None) -> CSRTensor:
+    """The elements of a matrix that are not zero, in compressed rows. The host waits for their number.
+
+    >>> import gradgpu as gg
+    >>> gg.eye(2).to_sparse_csr().crow_indices()
+    tensor([0, 1, 2])
+    """
+    return to_sparse(self).to_sparse_csr()
 
 
 @method
@@ -522,7 +657,9 @@ def _dense_only(name: str) -> Callable:
     return method(refuse)
 
 
-for _name in ("coalesce", "indices", "values", "is_coalesced", "_nnz", "_indices", "_values"):
+for _name in (
+    "coalesce", "indices", "values", "is_coalesced", "_nnz", "_indices", "_values", "crow_indices", "col_indices",
+):  # fmt: skip
     _dense_only(_name)
 
 
@@ -744,9 +881,9 @@ def _cast(x: SparseTensor, *, dtype: Any) -> SparseTensor:
     return _like(x, x._entries.to(dt.from_numpy_dtype(np.dtype(dtype))))
 
 
-def _move(x: SparseTensor, *, device: Any, source: Any) -> SparseTensor:
-    at = move_op(x._pattern.at, device=device, source=source)
-    return _made(at, move_op(x._entries, device=device, source=source), tuple(x.shape), x._unique)
+def _move(x: SparseTensor, **where: Any) -> SparseTensor:
+    at, entries = move_op(x._pattern.at, **where), move_op(x._entries, **where)
+    return _made(at, entries, tuple(x.shape), x._unique, kind=type(x))
 
 
 def _permuted(x: SparseTensor, *, dims: tuple) -> SparseTensor:
@@ -870,7 +1007,7 @@ def _stack(*xs: Any, dim: int) -> SparseTensor:
 
 
 def _clone(x: SparseTensor) -> SparseTensor:
-    return _made(x._pattern, clone_op(x._entries), tuple(x.shape), x._unique)
+    return _like(x, clone_op(x._entries))
 
 
 RULES: dict[str, Callable] = {
@@ -1008,4 +1145,14 @@ ShortTensor = _constructor("ShortTensor", dt.int16)
 IntTensor = _constructor("IntTensor", dt.int32)
 LongTensor = _constructor("LongTensor", dt.int64)
 
-__all__ = ["SparseTensor", "addmm", "log_softmax", "mm", "softmax", "sparse_coo_tensor", "sum"]
+__all__ = [
+    "CSRTensor",
+    "SparseTensor",
+    "addmm",
+    "log_softmax",
+    "mm",
+    "softmax",
+    "sparse_coo_tensor",
+    "sparse_csr_tensor",
+    "sum",
+]

@@ -80,7 +80,7 @@ class Tensor:
     _views: Any = None  # weak references to the views of this base
     _origin: Any = None  # of a view that gradients cannot follow when it changes in place: what it came from
     name: str | None = None
-    is_sparse = is_quantized = is_nested = is_mkldnn = is_mps = is_xpu = is_xla = (
+    is_sparse = is_sparse_csr = is_quantized = is_nested = is_mkldnn = is_mps = is_xpu = is_xla = (
         False  # kinds there are none of
     )
     layout = strided

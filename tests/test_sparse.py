@@ -185,6 +185,61 @@ def test_saving(suffix: str, tmp_path: Path, device: str) -> None:
     assert gg.load(buffer).requires_grad
 
 
+def test_compressed_rows(device: str, tmp_path: Path) -> None:
+    s = gg.sparse_csr_tensor([0, 1, 3], [2, 0, 2], gg.tensor([3.0, 4.0, 5.0], device=device), (2, 3))
+    assert s.layout is gg.sparse_csr and s.is_sparse_csr and not s.is_sparse and s.device.type == device
+    assert (
+        s.crow_indices().tolist() == [0, 1, 3]
+        and s.col_indices().tolist() == [2, 0, 2]
+        and s.values().tolist() == [3, 4, 5]
+    )
+    assert s.to_dense().tolist() == small(device).to_dense().tolist() and (
+        s @ gg.ones(3, 1, device=device)
+    ).tolist() == [[3], [9]]
+    coo = small(device)
+    assert (
+        coo.to_sparse_csr().crow_indices().tolist() == [0, 1, 3] and s.to_sparse_coo().layout is gg.sparse_coo
+    )
+    assert gg.eye(2, device=device).to_sparse_csr().col_indices().tolist() == [0, 1]
+    assert gg.eye(2).to_sparse(layout=gg.sparse_csr).is_sparse_csr and s.to_sparse().is_sparse
+    for kept in (
+        s * 2,
+        s.double(),
+        s.cpu(),
+        s.detach(),
+        s.clone(),
+        copy.deepcopy(s),
+        pickle.loads(pickle.dumps(s)),
+        s.to_sparse_csr(),
+    ):
+        assert kept.is_sparse_csr and kept.col_indices().tolist() == [2, 0, 2]
+    assert s.t().layout is gg.sparse_coo and s.t().to_dense().tolist() == s.to_dense().t().tolist()
+    for suffix in ("gg", "pt"):
+        gg.save({"adj": s}, tmp_path / f"s.{suffix}")
+        back = gg.load(tmp_path / f"s.{suffix}")["adj"]
+        assert back.is_sparse_csr and back.to_dense().tolist() == s.to_dense().tolist()
+    assert repr(s.cpu()) == (
+        "tensor(crow_indices=tensor([0, 1, 3]),\n       col_indices=tensor([2, 0, 2]),\n"
+        "       values=tensor([3., 4., 5.]),\n       size=(2, 3), nnz=3, layout=gradgpu.sparse_csr)"
+    )
+    v = gg.tensor([1.0, 2.0], requires_grad=True)
+    (gg.sparse_csr_tensor([0, 1, 2], [1, 0], v) @ gg.ones(2)).sum().backward()
+    assert (
+        v.grad is not None
+        and v.grad.tolist() == [1, 1]
+        and gg.sparse_csr_tensor([0, 0], [], []).shape == (1, 0)
+    )
+    for wrong, seen in (
+        (lambda: gg.sparse_csr_tensor([0, 2], [1], [1.0]), "end with 2 entries"), (lambda: s.indices(), "SparseCsr"),
+        (lambda: gg.sparse_csr_tensor([[0, 1]], [0], [1.0]), "two vectors"), (lambda: gg.ones(2).to_sparse_csr(), "expected a matrix"),
+        (lambda: gg.ones(2).crow_indices(), "got Strided"),
+    ):  # fmt: skip
+        with pytest.raises(RuntimeError, match=seen):
+            wrong()
+    with pytest.raises(NotImplementedError, match="sparse_csr"):
+        coo.to_sparse(layout=gg.strided)
+
+
 class GraphConvolution(nn.Module):
     """Kipf & Welling (2017): Â X W + b."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..autograd.modes import no_grad
+from ..layouts import strided
 from ..ops.creation import empty
 from ..tensor import Tensor
 
@@ -38,7 +39,7 @@ class Parameter(Tensor):
             raise TypeError(
                 f"Parameter expects a Tensor, got {type(data).__name__}; write nn.Parameter(gradgpu.tensor(...))"
             )
-        if data.is_sparse:
+        if data.layout is not strided:
             raise TypeError(
                 "Parameter: a sparse tensor is none; register_buffer it, or make a Parameter of its values and build "
                 "gradgpu.sparse_coo_tensor(indices, values, size) in forward"

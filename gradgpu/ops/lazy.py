@@ -90,6 +90,7 @@ FAMILIES = {
     ".sparse": (
         "",
         "_indices _nnz _values coalesce dense_dim indices is_coalesced sparse_dim sparse_mask to_dense to_sparse to_sparse_coo "
+        "to_sparse_csr crow_indices col_indices "
         "values",
     ),
     "strided": (

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..devices import device as Device
+from ..layouts import strided
 from ..ops.creation import array_on
 from ..tensor import Size, Tensor, wrap
 from .safetensors_file import NAMES
@@ -31,12 +32,13 @@ class Encoder:
     def encode(self, x: Any, path: str) -> Any:
         if x is None or isinstance(x, (bool, str)) or type(x) in (int, float):
             return x
-        if isinstance(x, Tensor) and x.is_sparse:
+        if isinstance(x, Tensor) and x.layout is not strided:
             parts = [
                 self.encode(part, f"{path}.{name}")
                 for name, part in (("indices", x._indices()), ("values", x._values()))
             ]
-            return {"sparse": [*parts, list(x.shape), x.is_coalesced()], "requires_grad": x.requires_grad}
+            rest = [list(x.shape), x.is_coalesced(), x.layout.name]
+            return {"sparse": [*parts, *rest], "requires_grad": x.requires_grad}
         if isinstance(x, Tensor):
             kind = type(x).__name__ if type(x).__name__ in ("Parameter", "Buffer") else "tensor"
             entry: dict[str, Any] = {
@@ -117,9 +119,10 @@ class Decoder:
             from ..sparse import sparse_coo_tensor
 
             indices, values = (self.decode(part) for part in value[:2])
-            return sparse_coo_tensor(
+            made = sparse_coo_tensor(
                 indices, values, value[2], is_coalesced=value[3], requires_grad=bool(x.get("requires_grad"))
             )
+            return made.to_sparse_csr() if value[4] == "sparse_csr" else made
         if kind == "ndarray":
             return self._array(value)
         if kind in ("dict", "OrderedDict", "Counter"):

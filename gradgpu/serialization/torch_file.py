@@ -95,10 +95,14 @@ class _Reader:
         return t
 
     def _sparse(self, kind: Any, parts: tuple) -> Tensor:
-        from ..sparse import sparse_coo_tensor
+        from ..sparse import sparse_coo_tensor, sparse_csr_tensor
 
+        if kind == "torch.sparse_csr":
+            return sparse_csr_tensor(*parts)
         if kind != "torch.sparse_coo":
-            raise pickle.UnpicklingError(f"a tensor has the layout {kind!r:.80}; there is only sparse_coo")
+            raise pickle.UnpicklingError(
+                f"a tensor has the layout {kind!r:.80}; there are sparse_coo and sparse_csr"
+            )
         indices, values, size, *unique = parts
         return sparse_coo_tensor(indices, values, size, is_coalesced=bool(unique and unique[0]))
 

@@ -105,6 +105,8 @@ class _Pickler(pickle._Pickler):
     def _tensor(self, x: Tensor) -> Any:
         from .. import nn
 
+        if x.is_sparse_csr:
+            return _SPARSE, (x.layout, (x.crow_indices(), x.col_indices(), x._values(), x.shape))
         if x.is_sparse:
             return _SPARSE, (x.layout, (x._indices(), x._values(), x.shape, x.is_coalesced()))
         if type(x) is nn.Parameter:
