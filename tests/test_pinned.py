@@ -6,6 +6,7 @@ import gc
 import itertools
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -338,7 +339,7 @@ def test_pinned_memory_is_freed() -> None:
     for _ in range(3):
         page_locked(1.0).to("cuda", non_blocking=True)
     wait()
-    assert not in_flight._waiting
+    assert not in_flight.pending()
     x = page_locked(1.0)
     address = x.data_ptr()
     assert backend().is_pinned(address) and backend().is_pinned(address + 4 * N - 1)
@@ -389,7 +390,7 @@ def test_recorded_memory_comes_back() -> None:
     for _ in range(3):
         wait()
     assert gg.cuda.memory_allocated() == before
-    assert not in_flight._shared and not in_flight._waiting
+    assert not in_flight.pending()
 
 
 def test_recorded_memory_is_free_when_memory_runs_out() -> None:
@@ -399,7 +400,7 @@ def test_recorded_memory_is_free_when_memory_runs_out() -> None:
     del x
     assert in_flight._shared
     gc.collect()  # as allocators do before they give up
-    assert not in_flight._shared and not in_flight._waiting
+    assert not in_flight.pending()
 
 
 def test_record_stream_refuses() -> None:
@@ -475,3 +476,26 @@ def test_free_pinned_memory_goes_back_to_the_system() -> None:
     gg.cuda.synchronize()
     gg.accelerator.empty_host_cache()
     assert not backend().is_pinned(address) and y.min().item() == 1
+
+
+def test_copies_in_many_threads() -> None:
+    found: list[bool] = []
+
+    def work(k: int) -> None:
+        with gg.cuda.stream(gg.cuda.Stream()):
+            for _ in range(20):
+                x = page_locked(float(k)).to("cuda", non_blocking=True)
+                x.record_stream(gg.cuda.default_stream())
+                host = (x * 2).to("cpu", non_blocking=True)
+                gg.cuda.current_stream().synchronize()
+                found.append(bool((host == 2 * k).all()))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 80 and all(found)
+    for _ in range(3):
+        wait()
+    assert not in_flight.pending()

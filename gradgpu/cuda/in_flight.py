@@ -41,9 +41,14 @@ def use_on(memory: Any, device: int, stream: Any) -> None:
     _shared.setdefault(id(memory), (memory, {}))[1][device, stream.ptr] = stream
 
 
+def pending() -> bool:
+    """Whether anything is kept."""
+    return bool(_shared) or any(list(_waiting.values()))
+
+
 def release(wait: bool = False) -> None:
     """Lets go of what no stream needs any more; `wait` waits for the streams first."""
-    if not (_waiting or _shared) or os.getpid() != _owner or not _lock.acquire(blocking=False):
+    if not pending() or os.getpid() != _owner or not _lock.acquire(blocking=False):
         return  # nothing there, or already at it: letting go of memory may lead here again
     try:
         for key, entry in list(_shared.items()):
@@ -53,13 +58,11 @@ def release(wait: bool = False) -> None:
                 del _shared[key]
                 for place, stream in entry[1].items():
                     _mark(entry[0], place, stream)
-        for place, queue in list(_waiting.items()):
+        for queue in list(_waiting.values()):  # they stay, empty: another thread may be about to append
             while queue and (wait or queue[0][0].done):
                 if wait:
                     queue[0][0].synchronize()
                 queue.popleft()
-            if not queue:
-                del _waiting[place]
     finally:
         _lock.release()
 
