@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.layers import LAYERS
 from ..autograd.modes import INFERENCE, INFERRING, SPECIAL, state
 from ..autograd.node import LEAF, Node, next_sequence
 from ..cuda.array import Array
@@ -327,6 +328,64 @@ def _binary_vjp(op: Pointwise) -> Callable:
         return a, b
 
     return vjp
+
+
+def inplace_door(ufunc: Any, general: Callable) -> Callable:
+    """The in-place method of `ufunc` on a float tensor on the CPU that is not on the tape, with one operand and maybe
+    `alpha`, without an array between; all else by `general`."""
+    scalable, divides = ufunc is np.add or ufunc is np.subtract, ufunc is np.true_divide
+
+    def door(self: Any, *args: Any, **kwargs: Any) -> Any:
+        a = self._a
+        if type(a) is not ndarray or len(args) != 1 or kwargs and not (scalable and [*kwargs] == ["alpha"]):
+            return general(self, *args, **kwargs)
+        other, d = args[0], a.dtype
+        number = type(other)
+        floating = d is _F32 or d is _F64
+        if number is int or number is float and floating:
+            y = other
+            if not floating and (d.kind != "i" or divides):
+                return general(self, *args, **kwargs)
+        elif number is Tensor and floating:
+            y = other._a
+            if (
+                type(y) is not ndarray
+                or y.dtype is not d
+                or other is not self
+                and other._cell is not None
+                and other._cell is self._cell
+                or other._edge is not None
+                and state.grad
+            ):
+                return general(self, *args, **kwargs)
+        else:
+            return general(self, *args, **kwargs)
+        base = self._base
+        if (
+            (self._edge is not None or base is not None and base._edge is not None)
+            and state.grad
+            or self._cell is INFERENCE
+            or not a.flags.c_contiguous
+            or not a.flags.writeable
+            or LAYERS
+            or state.mutations is not None
+        ):
+            return general(self, *args, **kwargs)
+        if kwargs:
+            alpha = kwargs["alpha"]
+            if type(alpha) is not float and type(alpha) is not int:
+                return general(self, *args, **kwargs)
+            if alpha != 1:
+                y = y * alpha
+        try:
+            ufunc(a, y, a)
+        except (ValueError, TypeError, OverflowError):  # what does not fit: nothing was written
+            return general(self, *args, **kwargs)
+        self._bump()
+        return self
+
+    door.__name__, door.__qualname__, door.__doc__ = general.__name__, general.__qualname__, general.__doc__
+    return door
 
 
 def _named(door: Any, op: Pointwise) -> Any:

@@ -17,7 +17,7 @@ from .. import dtypes as dt
 from ..autograd.modes import SPECIAL, state
 from ..tensor import Tensor
 from . import smooth as _smooth
-from .doors import binary_door, unary_door
+from .doors import binary_door, inplace_door, unary_door
 from .expr import Expr
 from .gelu import SINGLE, gelu_cpu, gelu_of
 from .inplace import check_overlap, inplace
@@ -953,6 +953,9 @@ _INPLACE = (
 ).split()
 
 
+_DIRECT = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide}
+
+
 def _install() -> None:
     """Methods, in-place methods and operators."""
     functions = {name: globals()[name] for name in _METHODS}
@@ -960,7 +963,8 @@ def _install() -> None:
     for name, function in functions.items():
         setattr(Tensor, name, function)
         if name in _INPLACE:
-            setattr(Tensor, name + "_", _inplace_method(name, function))
+            method = _inplace_method(name, function)
+            setattr(Tensor, name + "_", inplace_door(_DIRECT[name], method) if name in _DIRECT else method)
     for alias, name in {
         "multiply": "mul", "divide": "div", "true_divide": "div", "subtract": "sub", "negative": "neg", "absolute": "abs",
         "clip": "clamp", "greater": "gt", "less": "lt", "greater_equal": "ge", "less_equal": "le", "not_equal": "ne",
