@@ -142,6 +142,20 @@ def _attention_cpu(q, k, v, mask, *, causal, scale, drop):
     return (out if kind is d else out.astype(d)), s
 
 
+def _row_sums(x: np.ndarray) -> np.ndarray:
+    n = x.shape[-1]
+    return np.dot(x.reshape(-1, n), _ones(n, x.dtype)).reshape(*x.shape[:-1], 1)
+
+
+def _along(g: np.ndarray, out: np.ndarray, s: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The sums of s · weights over keys, which are those of g · out over features."""
+    if out.shape[3] < s.shape[3]:
+        a, b = g.transpose(0, 2, 1, 3), out.transpose(0, 2, 1, 3)  # as they lie in memory; see `_beside`
+        if a.flags.c_contiguous and b.flags.c_contiguous:
+            return _row_sums(np.multiply(a, b)).transpose(0, 2, 1, 3)
+    return _row_sums(np.multiply(s, weights))
+
+
 def _attention_backward_cpu(grad, q, k, v, mask, out, weights, *, causal, scale, drop):
     d, shape, keys = q.dtype, q.shape, k.shape[2]
     g, q, k, v = map(_up, (grad, q, k, v))
@@ -163,9 +177,7 @@ def _attention_backward_cpu(grad, q, k, v, mask, out, weights, *, causal, scale,
         s = np.matmul(gs, v.swapaxes(-1, -2)).reshape(full)
     if factors is not None:
         s *= factors
-    along = np.multiply(s, weights)
-    rows_of = np.dot(along.reshape(-1, keys), _ones(keys, kind)).reshape(*full[:-1], 1)
-    np.subtract(s, rows_of, s)
+    np.subtract(s, _along(g, out, s, weights) if kind is d else _row_sums(s * weights), s)
     np.multiply(s, weights, s)
     np.multiply(s, zero_dim(scale, kind), s)
     if shape[1] == kv:

@@ -36,14 +36,15 @@ _ONE, _MINUS_HALF, _INV_SQRT_2PI = map(_constant, (1.0, -0.5, 0.3989422804014327
 _CHUNK = 1 << 16  # numbers, of which the second cache holds three times as many
 
 
-def normal_cdf(x: np.ndarray) -> np.ndarray:
-    """Φ of a contiguous vector of float32."""
+def _cdf(x: np.ndarray, product: np.ndarray) -> np.ndarray:
+    """Φ of a contiguous vector of float32; x Φ(x) goes into `product`."""
     add, multiply = np.add, np.multiply
     y = np.empty_like(x)
     scratch = np.empty(min(x.size, _CHUNK), SINGLE)
     with np.errstate(over="ignore"):
         for start in range(0, x.size, _CHUNK):
-            a, p = x[start : start + _CHUNK], y[start : start + _CHUNK]
+            part = slice(start, start + _CHUNK)
+            a, p = x[part], y[part]
             square = multiply(a, a, scratch[: a.size])
             multiply(square, _FIRST, p)
             for c in _BETWEEN:
@@ -54,14 +55,16 @@ def normal_cdf(x: np.ndarray) -> np.ndarray:
             np.exp(p, p)
             add(p, _ONE, p)
             np.divide(_ONE, p, p)
+            multiply(a, p, product[part])
     return y
 
 
 def gelu_cpu(x: np.ndarray) -> np.ndarray:
     """x Φ(x) of a float32 array."""
-    x = np.asarray(x)
-    phi = normal_cdf(x.reshape(-1)).reshape(x.shape)
-    return np.multiply(x, phi, phi)
+    flat = np.asarray(x).reshape(-1)
+    made = np.empty_like(flat)
+    _cdf(flat, made)
+    return made.reshape(np.shape(x))
 
 
 def _slope(g: np.ndarray, x: np.ndarray, phi: np.ndarray) -> np.ndarray:
@@ -90,11 +93,12 @@ class _Gelu(Saving):
     def of(self, input: Tensor, x: np.ndarray) -> Tensor:
         """The output for a tensor whose array is `x`."""
         flat = x.reshape(-1)
-        phi = normal_cdf(flat)
+        made = np.empty_like(flat)
+        phi = _cdf(flat, made)
+        output = wrap(made.reshape(x.shape))
         edge = input._edge
         if edge is None or not state.grad:
-            return wrap(np.multiply(flat, phi, phi).reshape(x.shape))
-        output = wrap(np.multiply(flat, phi).reshape(x.shape))
+            return output
         cell = input._version_cell()
         edges = (input if edge is LEAF else edge,)
         output._edge = new_node(self, edges, (x, phi), (cell, cell[0]))

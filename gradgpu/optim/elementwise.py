@@ -276,9 +276,8 @@ class ElementwiseOptimizer(Optimizer):
         for g, states, scratch in bucket.chunks:
             self._rule(g, states, scratch, numbers)
         if decoupled:
-            shrink = 1.0 - float(group["lr"]) * decay
-            for a in arrays:
-                np.multiply(a, shrink, a)
+            shrink = scalar(1.0 - float(group["lr"]) * decay, arrays[0].dtype, False)
+            _all(map(np.multiply, arrays, repeat(shrink), arrays))
         _all(map(np.subtract, arrays, pieces, arrays))
 
     def _step_cuda(self, group: dict[str, Any], bucket: Bucket, numbers: Sequence[float]) -> None:
