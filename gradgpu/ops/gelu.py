@@ -1,4 +1,4 @@
-"""x · Φ(x) of float32 arrays on the CPU, and a node for it that keeps Φ(x) for the backward pass."""
+"""x · Φ(x) of float32 arrays on the CPU, and a node for it that keeps its derivative for the backward pass."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _ONE, _MINUS_HALF, _INV_SQRT_2PI = map(_constant, (1.0, -0.5, 0.3989422804014327
 _CHUNK = 1 << 16  # numbers, of which the second cache holds three times as many
 
 
-def _cdf(x: np.ndarray, product: np.ndarray) -> np.ndarray:
-    """Φ of a contiguous vector of float32; x Φ(x) goes into `product`."""
-    add, multiply = np.add, np.multiply
-    y = np.empty_like(x)
+def _gelu(x: np.ndarray, slope: bool) -> tuple[np.ndarray, np.ndarray]:
+    """x Φ(x) of a contiguous vector of float32, and its derivative Φ(x) + x Φ'(x) if that is wanted."""
+    add, multiply, exp = np.add, np.multiply, np.exp
+    y, derivative = np.empty_like(x), np.empty_like(x)
     scratch = np.empty(min(x.size, _CHUNK), SINGLE)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # of infinities
         for start in range(0, x.size, _CHUNK):
             part = slice(start, start + _CHUNK)
-            a, p = x[part], y[part]
+            a, p = x[part], derivative[part]
             square = multiply(a, a, scratch[: a.size])
             multiply(square, _FIRST, p)
             for c in _BETWEEN:
@@ -52,68 +52,52 @@ def _cdf(x: np.ndarray, product: np.ndarray) -> np.ndarray:
                 multiply(p, square, p)
             add(p, _LAST, p)
             multiply(p, a, p)
-            np.exp(p, p)
+            exp(p, p)
             add(p, _ONE, p)
             np.divide(_ONE, p, p)
-            multiply(a, p, product[part])
-    return y
+            multiply(a, p, y[part])
+            if slope:
+                multiply(square, _MINUS_HALF, square)
+                exp(square, square)
+                multiply(square, a, square)
+                multiply(square, _INV_SQRT_2PI, square)
+                add(p, square, p)
+    return y, derivative
 
 
 def gelu_cpu(x: np.ndarray) -> np.ndarray:
     """x Φ(x) of a float32 array."""
-    flat = np.asarray(x).reshape(-1)
-    made = np.empty_like(flat)
-    _cdf(flat, made)
-    return made.reshape(np.shape(x))
-
-
-def _slope(g: np.ndarray, x: np.ndarray, phi: np.ndarray) -> np.ndarray:
-    """g (Φ(x) + x Φ'(x))."""
-    multiply = np.multiply
-    y = np.empty_like(x)
-    for start in range(0, x.size, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        a, p = x[part], y[part]
-        multiply(a, a, p)
-        multiply(p, _MINUS_HALF, p)
-        np.exp(p, p)
-        multiply(p, a, p)
-        multiply(p, _INV_SQRT_2PI, p)
-        np.add(p, phi[part], p)
-        multiply(p, g[part], p)
-    return y
+    return _gelu(np.asarray(x).reshape(-1), False)[0].reshape(np.shape(x))
 
 
 class _Gelu(Saving):
-    """gelu of a float32 array in few steps."""
+    """gelu of a float32 array in few steps. Its node keeps the derivative, which costs least where x is at hand."""
 
     node_name = "GeluBackward0"
     inputs = ("self",)
 
     def of(self, input: Tensor, x: np.ndarray) -> Tensor:
         """The output for a tensor whose array is `x`."""
-        flat = x.reshape(-1)
-        made = np.empty_like(flat)
-        phi = _cdf(flat, made)
-        output = wrap(made.reshape(x.shape))
         edge = input._edge
         if edge is None or not state.grad:
-            return output
+            return wrap(gelu_cpu(x))
+        y, derivative = _gelu(x.reshape(-1), True)
+        output = wrap(y.reshape(x.shape))
         cell = input._version_cell()
         edges = (input if edge is LEAF else edge,)
-        output._edge = new_node(self, edges, (x, phi), (cell, cell[0]))
+        output._edge = new_node(self, edges, (x, derivative), (cell, cell[0]))
         return output
 
     def _saves(self, node: Node) -> Sequence[tuple[str, int]]:
         return [("in", 0), ("", 1)]
 
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
-        x, phi = unpack(node)
+        x, derivative = unpack(node)
         if create_graph:
             from .pointwise import gelu_slope
 
             return (gelu_slope(g, from_saved(x, node.edges[0])),)
-        return (_slope(g.reshape(-1), x.reshape(-1), phi).reshape(x.shape),)
+        return (np.multiply(g, derivative.reshape(x.shape)),)
 
 
 gelu_of = _Gelu().of

@@ -24,7 +24,9 @@ from .optimizer import Optimizer
 
 _array_of, _grad_of = attrgetter("_a"), attrgetter("_grad")
 _all: Any = deque(maxlen=0).extend  # runs a map for what it does
-_CHUNK = 32768  # elements that a sequence of numpy calls treats at a time: its buffers then stay in the cache
+_CHUNK = (
+    1 << 16
+)  # elements that a sequence of numpy calls treats at a time: its buffers then stay in the cache
 _TENSORS, _STATES, _SCALARS, _BLOCK_ELEMENTS = 64, 3, 8, 2048  # as in optim.cu
 _FORMAT = "P" * _TENSORS * (2 + _STATES) + "q" * _TENSORS + "d" * (3 + _SCALARS) + "i" * (_TENSORS + 2)
 
