@@ -6,7 +6,20 @@ import math
 from typing import Any
 
 from . import dtypes as dt
-from .ops.bessel import i0, i0e, i1, i1e, igamma, igammac, polygamma, zeta
+from .ops.bessel import (
+    bessel_j0,
+    bessel_j1,
+    erfcx,
+    i0,
+    i0e,
+    i1,
+    i1e,
+    igamma,
+    igammac,
+    log_ndtr,
+    polygamma,
+    zeta,
+)
 from .ops.creation import full_like
 from .ops.elementary import erfinv, sinc, xlogy
 from .ops.moments import logsumexp
@@ -17,8 +30,8 @@ from .ops.special import digamma, lgamma, logit
 from .tensor import Tensor
 
 __all__ = [
-    "digamma", "entr", "erf", "erfc", "erfinv", "exp2", "expit", "expm1", "gammainc", "gammaincc", "gammaln", "i0", "i0e", "i1", "i1e",
-    "log1p", "log_softmax", "logit", "logsumexp",
+    "bessel_j0", "bessel_j1", "digamma", "entr", "erf", "erfc", "erfcx", "erfinv", "exp2", "expit", "expm1", "gammainc", "gammaincc", "gammaln", "i0", "i0e", "i1", "i1e",
+    "log1p", "log_ndtr", "log_softmax", "logit", "logsumexp",
     "multigammaln", "ndtr", "ndtri", "polygamma", "psi", "round", "sinc", "softmax", "xlog1py", "xlogy", "zeta",
 ]  # fmt: skip
 

@@ -52,10 +52,7 @@ LEFT_OUT_UNUSED = {
     "torch.quantize_per_tensor": "no quantised tensors",
     "torch.segment_reduce": "scatter_reduce, index_add",
     "torch.special.airy_ai": "of mathematical physics; SciPy has it",
-    "torch.special.bessel_j0": "of mathematical physics; SciPy has it",
     "torch.special.chebyshev_polynomial_t": "orthogonal polynomials are recurrences of a line",
-    "torch.special.erfcx": "exp(x²) erfc(x), where that does not overflow",
-    "torch.special.log_ndtr": "log(special.ndtr(x)), above -5",
     "torch.uint16": "indices are int64, images uint8",
 }
 

@@ -1,5 +1,7 @@
 """Samples of ops/bessel.py."""
 
+import math
+
 import numpy as np
 
 import gradgpu as gg
@@ -83,7 +85,52 @@ OPS = [
         ),
     )
 ]
+
+
+def first_kind(order):
+    """J_n(x) = 1/π ∫ cos(nθ - x sin θ) dθ over [0, π], by the midpoint rule, which is exact to rounding here."""
+    return lambda x: np.mean(np.cos(order * THETA - np.asarray(x, np.float64)[..., None] * np.sin(THETA)), -1)
+
+
+_erfc = np.vectorize(math.erfc, otypes=[float])
+
 OPS += [
+    OpSamples(
+        name,
+        function,
+        samples=[
+            Sample(In(3, 4, low=-7, high=7)),
+            Sample(In(5, low=low, high=high)),
+            Sample(In(low=-3, high=3)),
+            Sample(In(values=[0.0, 8.0, -8.0, -1.0])),
+            Sample(In(0)),
+        ],
+        reference=reference,
+        dtypes=WIDE,
+        tolerance=tolerance,
+        errors=[Bad([1.0], raises=TypeError, match="expected a Tensor")],
+    )
+    for name, function, reference, low, high, tolerance in (
+        ("bessel_j0", gg.special.bessel_j0, first_kind(0), 8, 60, {**HALF, "float32": (1e-5, 3e-6)}),
+        ("bessel_j1", gg.special.bessel_j1, first_kind(1), -60, -8, {**HALF, "float32": (1e-5, 3e-6)}),
+        ("log_ndtr", gg.special.log_ndtr, lambda x: np.log(0.5 * _erfc(-x / np.sqrt(2))), -30, -5, HALF),
+    )
+]
+OPS += [
+    OpSamples(
+        "erfcx",
+        gg.special.erfcx,
+        samples=[
+            Sample(In(3, 4, low=-1.5, high=4)),
+            Sample(In(5, low=4, high=20)),
+            Sample(In(low=0.1, high=3)),
+            Sample(In(0)),
+        ],
+        reference=lambda x: np.exp(x * x) * _erfc(x),
+        dtypes=WIDE,
+        tolerance={"float16": (4e-3, 2e-3), "float32": (3e-6, 1e-6), "float64": (1e-12, 1e-12)},
+        errors=[Bad([1.0], raises=TypeError, match="expected a Tensor")],
+    ),
     OpSamples(
         "polygamma",
         gg.special.polygamma,
