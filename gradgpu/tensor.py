@@ -606,7 +606,11 @@ class Tensor:
         return object.__format__(self, spec)
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self == value).any())
+        if isinstance(value, (Tensor, int, float, complex, np.generic)):
+            return bool((self == value).any())
+        raise RuntimeError(
+            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(value).__name__}"
+        )
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         from .printing import tensor_text

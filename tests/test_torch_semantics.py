@@ -866,3 +866,36 @@ def test_many_tensors_as_one_and_back(device: str) -> None:
     back = _unflatten_dense_tensors(flat * 2, parts)
     for part, found in zip(parts, back, strict=True):
         check(found, (part * 2).numpy(force=True))
+
+
+def test_complex_random_numbers(device: str) -> None:
+    gg.manual_seed(0)
+    z = gg.randn(4000, dtype=gg.complex64, device=device)
+    assert z.dtype is gg.complex64 and z.device.type == device
+    for part in (z.real, z.imag):  # they share the variance of 1
+        assert abs(part.mean().item()) < 0.05 and abs(part.var().item() - 0.5) < 0.05
+    weight = gg.nn.Parameter(gg.rand(50, 2, dtype=gg.complex128, device=device))
+    assert weight.is_leaf and weight.dtype is gg.complex128
+    for part in (weight.detach().real, weight.detach().imag):
+        assert 0 <= part.min().item() < 0.1 and 0.9 < part.max().item() < 1
+    filled = gg.zeros(4000, dtype=gg.complex64, device=device)
+    assert filled.normal_(1.0, 2.0) is filled and filled._version == 1
+    assert abs(filled.mean().item() - 1) < 0.15 and abs((filled - 1).abs().square().mean().item() - 4) < 0.3
+    assert gg.randn_like(z).dtype is gg.complex64
+
+
+def test_what_a_tensor_contains() -> None:
+    x = gg.tensor([1.0, 2.0])
+    assert 1 in x and 3.0 not in x and gg.tensor(2.0) in x
+    with pytest.raises(RuntimeError, match="only supports Tensor or scalar"):
+        "a" in x  # noqa: B015
+
+
+def test_norms_of_a_list_by_their_order(device: str) -> None:
+    found = gg._foreach_norm([on(device, [3.0, 4.0]), on(device, [1.0, -1.0])], ord=1)
+    assert [n.item() for n in found] == [7.0, 2.0]
+
+
+def test_tensor_types_in_annotations() -> None:
+    for made in (gg.LongTensor | None, None | gg.LongTensor, gg.LongTensor | int):
+        assert gg.LongTensor in made.__args__

@@ -12,7 +12,6 @@ from ..tensor import Size, Tensor
 from .constraints import Constraint, is_dependent
 
 D = TypeVar("D", bound="Distribution")
-_validate = __debug__
 
 
 class Distribution:
@@ -28,6 +27,7 @@ class Distribution:
 
     has_rsample = False
     has_enumerate_support = False
+    _validate_args = __debug__
     arg_constraints: dict[str, Constraint] = {}
 
     def __init__(
@@ -37,7 +37,8 @@ class Distribution:
         validate_args: bool | None = None,
     ):
         self._batch_shape, self._event_shape = Size(batch_shape), Size(event_shape)
-        self._validate_args = _validate if validate_args is None else validate_args
+        if validate_args is not None:
+            self._validate_args = validate_args
         if self._validate_args:
             for name, constraint in self.arg_constraints.items():
                 # Not in vars: the other one of probs and logits, which follows from this one.
@@ -52,8 +53,7 @@ class Distribution:
     @staticmethod
     def set_default_validate_args(value: bool) -> None:
         """Whether distributions check parameters and values where `validate_args` is not given."""
-        global _validate
-        _validate = bool(value)
+        Distribution._validate_args = bool(value)
 
     @property
     def batch_shape(self) -> Size:

@@ -13,6 +13,7 @@ from ..special import multigammaln
 from ..tensor import Tensor
 from .bernoulli import Bernoulli
 from .categorical import Categorical
+from .continuous_bernoulli import ContinuousBernoulli
 from .counts import Binomial, Geometric, Poisson
 from .dirichlet import Beta, Dirichlet
 from .distribution import Distribution
@@ -48,8 +49,8 @@ def register_kl(type_p: type, type_q: type) -> Callable[[Formula], Formula]:
     tensor(2.)
     """
     for t in (type_p, type_q):
-        if not (isinstance(t, type) and issubclass(t, Distribution)):
-            raise TypeError(f"register_kl: expected subclasses of Distribution, got {t!r}")
+        if not isinstance(t, type):  # any class: other packages have bases of their own beside Distribution
+            raise TypeError(f"register_kl: expected classes, got {t!r}")
 
     def register(function: Formula) -> Formula:
         _formulas[type_p, type_q] = function
@@ -113,6 +114,12 @@ def _bernoulli_bernoulli(p: Any, q: Any) -> Tensor:
         return where(is_zero, 0.0, a * (where(is_zero, 1.0, a) / b).log())
 
     return part(p.probs, q.probs) + part(1 - p.probs, 1 - q.probs)
+
+
+@register_kl(ContinuousBernoulli, ContinuousBernoulli)
+def _continuous_bernoulli(p: Any, q: Any) -> Tensor:
+    p_part = p.mean * (p.logits - q.logits) + p._log_norm() + (-p.probs).log1p()
+    return p_part - q._log_norm() - (-q.probs).log1p()
 
 
 @register_kl(Uniform, Uniform)

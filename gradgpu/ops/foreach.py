@@ -48,6 +48,8 @@ def _made(name: str) -> Callable:
     def foreach(self: Any, *args: Any, **named: Any) -> list[Tensor] | None:
         if "scalars" in named:
             args = (*args, named.pop("scalars"))
+        if "ord" in named:  # of norm
+            named["p"] = named.pop("ord")
         if plain in ("addcmul", "addcdiv") and len(args) == 3:
             value = named["value"] = args[2]
             args = args[:2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from math import prod
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 
@@ -43,6 +43,11 @@ class TensorType:
 
     def __instancecheck__(self, x: Any) -> bool:
         return isinstance(x, Tensor) and x.dtype is self.dtype and x.device.type == self.device
+
+    def __or__(self, other: Any) -> Any:  # in annotations: `LongTensor | None`
+        return Union.__getitem__((self, other))
+
+    __ror__ = __or__
 
     def __repr__(self) -> str:
         return f"<class 'gradgpu.{self.__name__}'>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -136,6 +136,12 @@ def _factory(
     pin_memory: bool,
 ) -> Tensor:
     d = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
+    if d.is_complex:  # its parts: normal ones share the variance of 1
+        from .complex import view_as_complex
+
+        scale = sqrt(0.5) if kind == "normal" else 1.0
+        parts = _draw(op, kind, (*shape, 2), d.to_real(), as_device(device), generator, scale, 0.0)
+        return _finish(view_as_complex(wrap(parts))._a, requires_grad, pin_memory)
     made = _draw(op, kind, shape, d, as_device(device), generator, 1.0, 0.0)
     return _finish(made, requires_grad, pin_memory)
 
@@ -150,7 +156,7 @@ def rand(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Uniform numbers in [0, 1).
+    """Uniform numbers in [0, 1); so are the parts of complex ones.
 
     >>> import gradgpu as gg
     >>> gg.rand(2, 3).shape
@@ -173,7 +179,7 @@ def randn(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Standard normal numbers, by the method of Box & Muller (1958).
+    """Standard normal numbers, by the method of Box & Muller (1958). The parts of complex ones have variance ½.
 
     >>> import gradgpu as gg
     >>> gg.randn(4, dtype=gg.float64).dtype
@@ -490,6 +496,9 @@ def uniform_(
 def normal_(self: Any, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fills the tensor with normal numbers."""
     _check_std("normal_", std)
+    if self.is_complex():
+        made = randn(*self.shape, dtype=self.dtype, device=self.device, generator=generator)
+        return _overwrite("normal_", self, (made * std + mean)._a)
     return _into("normal_", "normal", self, generator, std, mean)
 
 
