@@ -87,3 +87,19 @@ def test_the_graph_of_a_model_that_fails(tmp_path: Path) -> None:
     with SummaryWriter(str(tmp_path)) as writer, pytest.raises(RuntimeError, match="linear"):
         writer.add_graph(model, (gg.ones(5, 4), gg.arange(2)))
     assert model.training and not model._forward_hooks and not model.inner._forward_pre_hooks
+
+
+def test_arguments_by_pytorchs_names(tmp_path: Path) -> None:
+    with SummaryWriter(log_dir=str(tmp_path)) as writer:
+        assert writer.log_dir == writer.get_logdir() == str(tmp_path)
+        writer.add_scalar("loss", 0.5, 1, new_style=True, double_precision=True)
+        writer.add_hparams(
+            {"lr": gg.tensor(0.5)},
+            {"accuracy": 0.25},
+            hparam_domain_discrete={"lr": [0.5, 1.0]},
+            run_name="first",
+        )
+    assert [v.simple_value for e in events(tmp_path) for v in e.summary.value if v.tag == "loss"] == [0.5]
+    assert [
+        v.simple_value for e in events(tmp_path / "first") for v in e.summary.value if v.tag == "accuracy"
+    ] == [0.25]

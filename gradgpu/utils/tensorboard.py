@@ -124,6 +124,39 @@ class SummaryWriter(_Writer):
         ...     writer.add_scalar("loss", gg.tensor(0.5), 1)
     """
 
+    @property
+    def log_dir(self) -> str:
+        """The folder of the logs."""
+        return self.logdir
+
+    def get_logdir(self) -> str:
+        """The folder of the logs."""
+        return self.logdir
+
+    def add_scalar(
+        self,
+        tag: str,
+        scalar_value: Any,
+        global_step: int | None = None,
+        walltime: float | None = None,
+        new_style: bool = False,
+        double_precision: bool = False,
+    ) -> None:
+        """Logs a number, as float32; `new_style` and `double_precision` are accepted and change nothing."""
+        super().add_scalar(tag, _plain(scalar_value), global_step, walltime)
+
+    def add_hparams(
+        self,
+        hparam_dict: dict,
+        metric_dict: dict,
+        hparam_domain_discrete: dict | None = None,
+        run_name: str | None = None,
+        global_step: int | None = None,
+    ) -> None:
+        """Logs hyperparameters and what they led to, in a run of their own. The values that a hyperparameter may have,
+        `hparam_domain_discrete`, are not logged."""
+        super().add_hparams(_plain(hparam_dict), _plain(metric_dict), run_name, global_step)
+
     def add_graph(
         self, model: Module, input_to_model: Any = None, verbose: bool = False, use_strict_trace: bool = True
     ) -> None:
@@ -148,13 +181,11 @@ for _name in (
     "audio",
     "embedding",
     "figure",
-    "hparams",
     "histogram",
     "image",
     "images",
     "mesh",
     "pr_curve",
-    "scalar",
     "scalars",
     "text",
     "video",
