@@ -127,3 +127,36 @@ def test_older_names_of_modes() -> None:
     gg.set_anomaly_enabled(False)
     assert not gg.is_anomaly_enabled() and gg.is_anomaly_check_nan_enabled()
     assert importlib.import_module("gradgpu.autograd.variable").Variable is gg.autograd.Variable
+
+
+@pytest.mark.parametrize(
+    "dims, size, kernel, options",
+    [
+        (1, (2, 4, 9), (6, 2, 3), {"stride": 2, "padding": 1, "groups": 2}), (2, (2, 3, 7, 6), (4, 3, 3, 2), {"stride": (2, 1), "dilation": 2}),
+        (3, (1, 2, 4, 4, 3), (2, 2, 2, 3, 1), {"padding": 1}),
+    ],
+)  # fmt: skip
+def test_gradients_of_convolutions(dims: int, size: tuple, kernel: tuple, options: dict, device: str) -> None:
+    x, w = (gg.randn(s, dtype=gg.float64, device=device, requires_grad=True) for s in (size, kernel))
+    convolve = getattr(gg.nn.functional, f"conv{dims}d")
+    y = convolve(x, w, None, **options)
+    g = gg.randn_like(y).requires_grad_()
+    want = gg.autograd.grad(y, (x, w), g, create_graph=True)
+    of_input, of_weight = (getattr(gg.nn.grad, f"conv{dims}d_{what}") for what in ("input", "weight"))
+    got = of_input(x.shape, w, g, **options), of_weight(x, w.shape, g, **options)
+    for a, b in zip(got, want):
+        gg.testing.assert_close(a, b)
+    gg.testing.assert_close(gg.autograd.grad(got[0].sum(), (w, g)), gg.autograd.grad(want[0].sum(), (w, g)))
+    with gg.no_grad():
+        assert not of_weight(x, w.shape, g, **options).requires_grad
+    with pytest.raises(RuntimeError, match="grad_output has shape"):
+        of_input(x.shape, w, g[..., :-1], **options)
+
+
+def test_older_names_of_cuda() -> None:
+    gg.cuda.init()
+    assert gg.cuda.is_initialized() and all(name.startswith("sm_") for name in gg.cuda.get_arch_list())
+    x = gg.ones(1000, device="cuda")
+    assert gg.cuda.memory_cached() >= x.nbytes and gg.cuda.max_memory_cached() >= 0
+    gg.cuda.reset_max_memory_allocated()
+    gg.cuda.reset_max_memory_cached()

@@ -12,12 +12,16 @@ from .backend import backend, is_available, is_initialized, use_simulator
 from .memory import (
     empty_cache,
     max_memory_allocated,
+    max_memory_cached,
     max_memory_reserved,
     mem_get_info,
     memory_allocated,
+    memory_cached,
     memory_reserved,
     memory_stats,
     memory_summary,
+    reset_max_memory_allocated,
+    reset_max_memory_cached,
     reset_peak_memory_stats,
 )
 from .properties import DeviceProperties
@@ -67,9 +71,11 @@ __all__ = [
     "device",
     "device_count",
     "empty_cache",
+    "get_arch_list",
     "get_device_capability",
     "get_device_name",
     "get_device_properties",
+    "init",
     "is_available",
     "is_initialized",
     "is_simulated",
@@ -83,12 +89,16 @@ __all__ = [
     "set_rng_state",
     "set_rng_state_all",
     "max_memory_allocated",
+    "max_memory_cached",
     "max_memory_reserved",
     "mem_get_info",
     "memory_allocated",
+    "memory_cached",
     "memory_reserved",
     "memory_stats",
     "memory_summary",
+    "reset_max_memory_allocated",
+    "reset_max_memory_cached",
     "reset_peak_memory_stats",
     "set_device",
     "set_stream",
@@ -102,6 +112,21 @@ __all__ = [
 def is_simulated() -> bool:
     """True if 'cuda' is the simulator. False too where there is no CUDA device at all."""
     return is_available() and backend().simulated
+
+
+def init() -> None:
+    """Chooses the backend now, rather than with the first tensor on 'cuda'.
+
+    Raises:
+        RuntimeError: there is no CUDA device and no simulator.
+    """
+    backend().get_device()
+
+
+def get_arch_list() -> list[str]:
+    """The architectures that kernels are compiled for: those of the devices here, when a kernel is first used."""
+    found = {"sm_{}{}".format(*get_device_capability(k)) for k in range(device_count())}
+    return sorted(found)
 
 
 def device_count() -> int:

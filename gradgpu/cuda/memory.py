@@ -11,12 +11,16 @@ from .stream import _index, on_device
 __all__ = [
     "empty_cache",
     "max_memory_allocated",
+    "max_memory_cached",
     "max_memory_reserved",
     "mem_get_info",
     "memory_allocated",
+    "memory_cached",
     "memory_reserved",
     "memory_stats",
     "memory_summary",
+    "reset_max_memory_allocated",
+    "reset_max_memory_cached",
     "reset_peak_memory_stats",
 ]
 
@@ -136,3 +140,8 @@ def empty_host_cache() -> None:
     if is_initialized():
         in_flight.release()
         backend().empty_pinned_cache()
+
+
+# PyTorch's older names
+memory_cached, max_memory_cached = memory_reserved, max_memory_reserved
+reset_max_memory_allocated = reset_max_memory_cached = reset_peak_memory_stats

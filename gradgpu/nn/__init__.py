@@ -10,3 +10,9 @@ from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedPara
 
 # `layers` has a module of this name too, which its star brings here.
 attention = _import_module(".attention", __name__)
+
+
+def __getattr__(name: str) -> object:
+    if name == "grad":  # for Functions of one's own: imported when it is asked for
+        return _import_module(".grad", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
