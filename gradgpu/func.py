@@ -10,7 +10,8 @@ tensor([ 3., 12.])
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -487,6 +488,28 @@ def functional_call(
                     f"{name!r} appears in multiple dictionaries; behavior of functional call is ambiguous"
                 )
         values.update(part)
+    with _reparametrize_module(module, values, tie_weights=tie_weights, strict=strict):
+        arguments = () if args is None else args if isinstance(args, tuple) else (args,)
+        return module(*arguments, **(kwargs or {}))
+
+
+@contextmanager
+def _reparametrize_module(
+    module: Any, parameters_and_buffers: dict[str, Tensor], tie_weights: bool = False, strict: bool = False,
+    stack_weights: bool = False,
+) -> Iterator[None]:  # fmt: skip
+    """Within the block the module has these values for some of its parameters and buffers; see `functional_call`.
+
+    Args:
+        stack_weights: put the old values back last first; they always are.
+
+    >>> import gradgpu as gg
+    >>> net = gg.nn.Linear(2, 1, bias=False)
+    >>> with _reparametrize_module(net, {"weight": gg.ones(1, 2)}):
+    ...     net(gg.tensor([1., 2.]))
+    tensor([3.])
+    """
+    values = parameters_and_buffers
     own = dict(module.named_parameters(remove_duplicate=False))
     own.update(module.named_buffers(remove_duplicate=False))
     unknown = sorted(set(values) - set(own))
@@ -505,8 +528,7 @@ def functional_call(
             table = owner._parameters if last in owner._parameters else owner._buffers
             before.append((table, last, table[last]))
             table[last] = value
-        arguments = () if args is None else args if isinstance(args, tuple) else (args,)
-        return module(*arguments, **(kwargs or {}))
+        yield
     finally:
         for table, last, value in reversed(before):
             table[last] = value

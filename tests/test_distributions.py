@@ -816,3 +816,12 @@ def test_validation_is_a_switch_of_the_class() -> None:
         Distribution.set_default_validate_args(True)
     d = Normal(0.0, 1.0, validate_args=False)
     assert not d._validate_args and not d.expand((2,))._validate_args and Normal(0.0, 1.0)._validate_args
+
+
+def test_gamma_draws_by_pytorchs_private_name() -> None:
+    gg.manual_seed(0)
+    alpha = gg.tensor([0.5, 4.0], requires_grad=True)
+    drawn = gg._standard_gamma(alpha.expand(3000, 2))
+    close(drawn.mean(0), [0.5, 4.0], 0.15)
+    drawn.mean(0).sum().backward()
+    close(alpha.grad, [1.0, 1.0], 0.15)

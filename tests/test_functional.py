@@ -155,3 +155,47 @@ def test_assert_close() -> None:
         gg.testing.assert_close(gg.ones(1), gg.ones(1).double())
     with pytest.raises(AssertionError, match="key 'a' at index 0"):
         gg.testing.assert_close({"a": [1.0]}, {"a": [2.0]})
+
+
+def test_helpers_for_jacobians_of_ones_own() -> None:
+    from gradgpu.autograd.functional import (
+        _as_tuple,
+        _construct_standard_basis_for,
+        _grad_postprocess,
+        _tuple_postprocess,
+    )
+
+    x, y = gg.tensor([1.0, 2.0], requires_grad=True), gg.tensor([[3.0]], requires_grad=True)
+    several, inputs = _as_tuple((x, y), "inputs", "jacobian")
+    alone, outputs = _as_tuple(x * y.sum(), "outputs", "jacobian")
+    assert several and not alone and len(inputs) == 2 and len(outputs) == 1
+    with pytest.raises(TypeError, match="jacobian: inputs"):
+        _as_tuple("x", "inputs", "jacobian")
+    (basis,) = _construct_standard_basis_for(outputs, (2,))
+    rows = [gg.autograd.grad(outputs[0], inputs, row, create_graph=True) for row in basis]
+    table = (tuple([gg.stack(column) for column in zip(*rows, strict=True)]),)
+    found = _tuple_postprocess(_grad_postprocess(table, False), (alone, several))
+    assert [f.tolist() for f in found] == [[[3.0, 0.0], [0.0, 3.0]], [[[1.0]], [[2.0]]]]
+    assert not any(f.requires_grad for f in found) and _grad_postprocess(table, True)[0][0] is table[0][0]
+    assert _tuple_postprocess((x,), False) is x and _tuple_postprocess((x, y), True) == (x, y)
+    assert _tuple_postprocess(((x,), (y,)), (True, False)) == (x, y)
+
+
+def test_a_module_with_other_parameters_for_a_while() -> None:
+    from gradgpu.nn.utils.stateless import _reparametrize_module
+
+    net = gg.nn.Linear(2, 1)
+    weight, bias = net.weight, net.bias
+    with _reparametrize_module(net, {"weight": gg.ones(1, 2), "bias": gg.zeros(1)}):
+        assert net(gg.tensor([1.0, 2.0])).item() == 3
+    assert net.weight is weight and net.bias is bias
+    with pytest.raises(ZeroDivisionError), _reparametrize_module(net, {"weight": gg.ones(1, 2)}):
+        raise ZeroDivisionError
+    assert net.weight is weight
+    with pytest.raises(KeyError, match="other"), _reparametrize_module(net, {"other": gg.ones(1)}):
+        pass
+    with (
+        pytest.raises(RuntimeError, match="Missing"),
+        _reparametrize_module(net, {"weight": weight}, strict=True),
+    ):
+        pass

@@ -253,3 +253,44 @@ def hvp(
 
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
+
+
+# ---- PyTorch's helpers, which packages with Jacobians of their own import ----
+def _as_tuple(inp: Any, arg_name: str | None = None, fn_name: str | None = None) -> tuple[bool, tuple]:
+    """Whether `inp` is several tensors, and they as a tuple."""
+    found, several = _tuple(inp, f"{fn_name}: {arg_name}")
+    return several, found
+
+
+def _construct_standard_basis_for(tensors: tuple, tensor_numels: tuple) -> tuple[Tensor, ...]:
+    """The rows of an identity matrix of all elements, cut into columns for each tensor.
+
+    >>> import gradgpu as gg
+    >>> _construct_standard_basis_for((gg.zeros(1), gg.zeros(2)), (1, 2))[1]
+    tensor([[0., 0.],
+            [1., 0.],
+            [0., 1.]])
+    """
+    from ..ops.creation import eye
+
+    first = tensors[0]
+    rows = eye(sum(tensor_numels), dtype=first.dtype, device=first.device)
+    pieces = rows.split(list(tensor_numels), 1)
+    return tuple([piece.to(t.dtype).view(-1, *t.shape) for piece, t in zip(pieces, tensors)])
+
+
+def _grad_postprocess(inputs: Any, create_graph: bool) -> Any:
+    """The tensors, in tuples or alone; without their graphs unless `create_graph`."""
+    if isinstance(inputs, tuple):
+        return tuple([_grad_postprocess(x, create_graph) for x in inputs])
+    return inputs if create_graph else inputs.detach()
+
+
+def _tuple_postprocess(res: Any, to_unpack: bool | tuple) -> Any:
+    """What was one tensor at first is so again: `to_unpack` says whether there were several, outside and within."""
+    if isinstance(to_unpack, tuple):
+        outer, inner = to_unpack
+        if not inner:
+            res = tuple([each[0] for each in res])
+        return res if outer else res[0]
+    return res if to_unpack else res[0]

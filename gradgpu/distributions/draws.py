@@ -129,6 +129,9 @@ def standard_gamma(alpha: Tensor, log: bool = False) -> Tensor:
     return _StandardGamma.apply(alpha, log)
 
 
+_standard_gamma = standard_gamma  # PyTorch's name, `torch._standard_gamma`
+
+
 def _incomplete(a: np.ndarray, x: np.ndarray) -> np.ndarray:
     """P(a, x): the series below a + 1, Lentz's form of the continued fraction of 1 - P above (Numerical Recipes, 6.2)."""
     with np.errstate(all="ignore"):
