@@ -24,6 +24,7 @@ from .random import Mask, dropout_op
 from .registry import Op, Saving, unpack
 from .shape import broadcast_shapes
 from .softmax import softmax
+from .sums import in_range
 
 __all__: list[str] = []
 
@@ -96,13 +97,10 @@ def _plain_weights(s: np.ndarray, causal: bool) -> bool:
         if causal:
             np.multiply(s, _not_ahead(rows, keys, s.dtype), s)
         sums = np.dot(s.reshape(-1, keys), _ones(keys, s.dtype))
-        if not (_LEAST < np.minimum.reduce(sums) and np.maximum.reduce(sums) < _MOST):
+        if not in_range(sums):
             return False
     np.multiply(s, np.divide(1, sums, sums).reshape(*s.shape[:-1], 1), s)
     return True
-
-
-_LEAST, _MOST = 1e-30, 1e30  # sums of exponentials that float32 holds with all that counts in them
 
 
 def _up(x: Any) -> Any:

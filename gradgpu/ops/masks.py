@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autograd.modes import SPECIAL, state
+from ..autograd.node import LEAF, Node, new_node
 from ..cuda.elementwise import broadcast_shapes
-from ..tensor import Tensor
+from ..scalars import zero_dim
+from ..tensor import Tensor, wrap
 from .index import check_same_dtype, index_put_op, install_in_place, take_op
 from .pointwise import where_op
-from .registry import Op, method
+from .registry import Op, Saving, method, unpack
 
 
 def _mask(op: str, input: Any, mask: Any) -> Any:
@@ -23,6 +26,40 @@ def _mask(op: str, input: Any, mask: Any) -> Any:
         seen = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise RuntimeError(f"{op}: the mask must be a bool tensor, got {seen}; compare first, e.g. mask != 0")
     return mask
+
+
+class _Fill(Saving):
+    """`masked_fill` of a float32 or float64 array with a number on the CPU, in few steps."""
+
+    node_name = "MaskedFillBackward0"
+    inputs = ("self", "mask")
+
+    def of(self, input: Tensor, mask: Tensor, x: np.ndarray, m: np.ndarray, value: float) -> Tensor:
+        """The filled copy for two tensors whose arrays are `x` and `m`, which is no larger than it."""
+        output = wrap(_filled(x, m, value))
+        edge = input._edge
+        if edge is not None and state.grad:
+            cell = mask._version_cell()
+            edges = (input if edge is LEAF else edge, None)
+            output._edge = new_node(self, edges, (m,), (cell, cell[0]))
+        return output
+
+    def _saves(self, node: Node) -> list[tuple[str, int]]:
+        return [("in", 1)]
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        (m,) = unpack(node)
+        return (where_op(wrap(m), 0.0, g) if create_graph else _filled(g, m, 0.0)), None
+
+
+def _filled(x: np.ndarray, mask: np.ndarray, value: float) -> np.ndarray:
+    y = np.array(x, order="C")
+    np.copyto(y, zero_dim(value, x.dtype), where=mask)
+    return y
+
+
+_fill_of = _Fill().of
+_DIRECT = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
@@ -33,6 +70,15 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     tensor([ 1., -1.])
     """
     _mask("masked_fill", input, mask)
+    x, m = input._a, mask._a
+    if (
+        (type(value) is float or type(value) is int)
+        and type(x) is type(m) is np.ndarray
+        and x.dtype in _DIRECT
+        and (m.shape == x.shape or broadcast_shapes("masked_fill", x.shape, m.shape) == x.shape)
+        and not (SPECIAL and state.special)
+    ):
+        return _fill_of(input, mask, x, m, value)
     if isinstance(value, Tensor):
         if value.ndim:
             raise RuntimeError(

@@ -16,7 +16,7 @@ from ..tensor import Tensor
 from . import pointwise as _pw
 from .reduce import require_tensor, sum_op
 from .registry import Op, method
-from .sums import float_max, float_sum
+from .sums import float_max, float_sum, in_range
 
 __all__ = ["log_softmax", "softmax"]
 
@@ -55,12 +55,21 @@ def _launch(name: str, x: Any, g: Any, dim: int) -> Any:
 
 
 # ---- softmax ----
+_MANY = 4096  # elements, from which on to find the largest of each row costs more than to find out that it is not needed
+
+
 def _softmax_cpu(x, *, dim):
     d = x.dtype
     if not x.size:
         return x.copy()
     if d.itemsize == 2:
         return _softmax_cpu(x.astype(np.float32), dim=dim).astype(d)
+    if x.size >= _MANY:
+        with np.errstate(over="ignore", invalid="ignore"):
+            y = np.exp(x)
+            total = float_sum(y, (dim,), True)
+            if in_range(total):
+                return np.divide(y, total, y)
     y = np.subtract(x, float_max(x, dim))
     np.exp(y, y)
     return np.divide(y, float_sum(y, (dim,), True), y)

@@ -69,6 +69,12 @@ def float_sum(x: np.ndarray, dims: tuple[int, ...], keepdims: bool = False) -> A
     return np.matmul(vector, x.reshape(inner)).reshape(shape)
 
 
+def in_range(sums: np.ndarray) -> bool:
+    """Whether these sums of exponentials are such that float32 holds all that counts in them: then none of the exponents
+    needs their largest taken away."""
+    return bool(1e-30 < np.minimum.reduce(sums, axis=None) and np.maximum.reduce(sums, axis=None) < 1e30)
+
+
 def float_max(x: np.ndarray, dim: int) -> Any:
     """`np.maximum.reduce(x, dim, keepdims=True)`."""
     n = x.shape[-1] if dim == x.ndim - 1 else 0
