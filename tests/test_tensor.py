@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import signal
 import warnings
 from typing import Any
 
@@ -253,11 +254,30 @@ def test_functions_of_numpy_give_tensors() -> None:
         ([np.float32(1), 2.0], "float32"), ([np.float32(1), 2], "float32"), ([np.float64(1), 2.0], "float64"),
         ([gg.tensor(1), 2.5], "float32"), ([gg.tensor(1.5), 2], "float32"), ([[np.float64(1)], [2]], "float64"),
         ([np.float32(1), 1j], "complex64"), ([np.float16(1), True], "float16"), ([1, np.int32(2)], "int64"),
-        ([gg.tensor(1.0).double(), 1.0], "float64"), ([np.ones(2), [1.0, 2.0]], "float64"),
+        ([gg.tensor(1.0).double(), 1.0], "float64"), ([np.ones(2), [1.0, 2.0]], "float64"), ([[1.0, 2.0], np.ones(2)], "float64"),
+        ([1.5, np.float64(2)], "float64"), ([1, np.float64(2)], "float64"), ([1, np.float32(2)], "float32"),
+        ([True, np.float64(2)], "float64"), ([1j, np.float64(2)], "complex128"), (([1.0], (np.float64(2),)), "float64"),
+        ([signal.SIGINT, 1.5], "float32"), ([[1.0], [2]], "float32"), ([range(2)], "int64"),
     ],
 )  # fmt: skip
 def test_lists_of_numbers_of_several_kinds_are_promoted(values: Any, dtype: str) -> None:
     assert gg.tensor(values).dtype is getattr(gg, dtype)
+
+
+def test_numpy_numbers_as_fill_values_and_bounds() -> None:
+    for value, dtype in (
+        (np.int32(1), gg.int64),
+        (np.float64(1), gg.float32),
+        (np.float16(1), gg.float32),
+        (np.bool_(True), gg.bool),
+    ):
+        assert gg.full((2,), value).dtype is dtype
+    for bound, dtype in ((np.int32(3), gg.int64), (np.float32(3), gg.float32), (np.float64(3), gg.float32)):
+        assert gg.arange(bound).dtype is gg.arange(0, bound).dtype is dtype and gg.arange(bound).tolist() == [
+            0,
+            1,
+            2,
+        ]
 
 
 def test_dlpack_capsules() -> None:

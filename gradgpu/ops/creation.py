@@ -73,25 +73,30 @@ def _promoted(data: Any) -> dt.dtype | None:
     if isinstance(data, (np.ndarray, np.generic)):
         return dt.from_numpy_dtype(data.dtype)
     default = dt.get_default_dtype()
-    kind = type(data)
-    return (
-        dt.bool
-        if kind is bool
-        else dt.int64
-        if kind is int
-        else default
-        if kind is float
-        else default.to_complex()
-    )
+    if isinstance(data, int):
+        return dt.bool if isinstance(data, bool) else dt.int64
+    return default if isinstance(data, float) else default.to_complex()
+
+
+_NUMBERS = {bool, int, float, complex}
+
+
+def _of_python(data: Any) -> bool:
+    """Whether nested sequences hold Python's numbers only: numpy's and tensors bring dtypes of their own."""
+    kinds = set(map(type, data))
+    return kinds <= _NUMBERS or kinds <= {list, tuple} and all(map(_of_python, data))
 
 
 def host_array(data: Any, dtype: dt.dtype | None) -> np.ndarray:
     """Data of any kind as a new numpy array of a gradgpu dtype."""
     if dtype is dt.bfloat16:
         return host_array(data, dt.float32).astype(dtype.np)
-    numeric = not isinstance(_first_leaf(data), (np.ndarray, np.generic, Tensor))
+    if isinstance(data, (list, tuple)):
+        numeric = _of_python(data)
+    else:
+        numeric = not isinstance(data, (np.ndarray, np.generic, Tensor))
     try:
-        a = np.array(_plain(data), dtype=None if dtype is None else dtype.np)
+        a = np.array(data if numeric else _plain(data), dtype=None if dtype is None else dtype.np)
     except ValueError as error:
         raise ValueError(f"tensor: the nested sequences do not form a rectangular array: {error}") from None
     except OverflowError as error:
@@ -410,7 +415,7 @@ def full(
     """A tensor of `fill_value`; the dtype follows from it if not given."""
     if layout is not None:
         strided_only("full", layout)
-    if isinstance(fill_value, Tensor):
+    if isinstance(fill_value, (Tensor, np.generic)):
         fill_value = fill_value.item()
     if dtype is None:
         dtype = dt.result_type(fill_value)
@@ -533,7 +538,7 @@ def arange(
         strided_only("arange", layout)
     if end is None:
         start, end = 0, start
-    start, end, step = (x.item() if isinstance(x, Tensor) else x for x in (start, end, step))
+    start, end, step = (x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step))
     if step == 0:
         raise RuntimeError("arange: step must be nonzero")
     if (end - start) / step < 0:
