@@ -426,6 +426,26 @@ def matrix_rank(
     return (s > limit).sum(-1)
 
 
+def householder_product(input: Tensor, tau: Tensor) -> Tensor:
+    """The first columns of the product of reflections that `geqrf` packs; see `gradgpu.ops.householder`.
+
+    Args:
+        input: (…, m, n), n ≤ m; the vector of reflection k is column k below the diagonal, under a one.
+        tau: (…, k), k ≤ n, factors of the reflections.
+
+    Raises:
+        RuntimeError: more reflections than columns, or more columns than rows.
+
+    >>> import gradgpu as gg
+    >>> gg.linalg.householder_product(gg.tensor([[0.], [1.]]), gg.tensor([1.]))
+    tensor([[ 0.],
+            [-1.]])
+    """
+    from .ops.householder import householder_product
+
+    return householder_product(input, tau)
+
+
 # ---- results with a report instead of an exception ----
 def _reported(found: Any, A: Tensor, check_errors: bool) -> tuple[Tensor, Tensor]:
     """(result, info): info is 0, or 1 where there is none; with several matrices one that has none spoils all."""
@@ -730,7 +750,7 @@ def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
 
 
 __all__ = [
-    "LinAlgError", "cholesky", "cholesky_ex", "cholesky_solve", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "inv_ex", "logdet", "lstsq",
+    "LinAlgError", "cholesky", "cholesky_ex", "cholesky_solve", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "householder_product", "inv", "inv_ex", "logdet", "lstsq",
     "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_ex",
     "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve", "vander", "vecdot", "vector_norm",
 ]  # fmt: skip

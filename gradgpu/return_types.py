@@ -165,6 +165,11 @@ class linalg_lstsq(Result):
     singular_values: Tensor
 
 
+class geqrf(Result):
+    a: Tensor
+    tau: Tensor
+
+
 class linalg_lu(Result):
     P: Tensor
     L: Tensor

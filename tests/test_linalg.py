@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import gradgpu as gg
-from gradgpu.ops import lu  # noqa: F401  (whose op is in the list)
+from gradgpu.ops import householder, lu  # noqa: F401  (whose ops are in the list)
 from gradgpu.ops.registry import OPS
 
 L = gg.linalg

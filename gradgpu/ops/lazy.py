@@ -56,6 +56,7 @@ FAMILIES = {
         "bartlett_window blackman_window empty_permuted empty_strided frombuffer hamming_window hann_window kaiser_window range",
         "",
     ),
+    "householder": ("geqrf orgqr ormqr", "geqrf orgqr ormqr"),
     "low_rank": ("pca_lowrank svd_lowrank", ""),
     "lu": ("lu lu_solve lu_unpack", "lu lu_solve"),
     "methods": (

@@ -109,6 +109,27 @@ def _through_lu_numpy(x):
     return (permutation @ lower**2) @ upper**2
 
 
+def _packed_numpy(x):
+    packed, tau = np.linalg.qr(x, "raw")
+    return np.swapaxes(packed, -1, -2), tau
+
+
+def _reflections(x, tau):
+    """The product of 1 - tau v vᵀ, in full."""
+    m, k = x.shape[-2], tau.shape[-1]
+    made = np.broadcast_to(np.eye(m), (*x.shape[:-2], m, m))
+    for j in range(k):
+        v = np.where(np.arange(m)[:, None] > j, x[..., j : j + 1], np.eye(m)[:, j : j + 1])
+        made = made @ (np.eye(m) - tau[..., j, None, None] * v * np.swapaxes(v, -1, -2))
+    return made
+
+
+def _ormqr_numpy(x, tau, other, left=True, transpose=False):
+    q = _reflections(x, tau)
+    q = np.swapaxes(q, -1, -2) if transpose else q
+    return q @ other if left else other @ q
+
+
 def _old_svd(x):
     u, s, v = gg.svd(x)
     return (u * s) @ v.mT if x.ndim == 2 else (u * s.unsqueeze(-2)) @ v.mT
@@ -134,6 +155,43 @@ OPS = [
     _op("matrix_exp", gg.matrix_exp, _series),
     _op("qr", _projection, _projection_numpy, samples=ANY, errors=NOT_A_MATRIX, layouts=False),
     _op("linalg_lu", _through_lu, _through_lu_numpy, samples=[*ANY, Sample(In(3, 5)), Sample(In(2, 0))], errors=NOT_A_MATRIX, layouts=False),
+    OpSamples(
+        "linalg_geqrf",
+        gg.geqrf,
+        samples=[Sample(In(4, 3)), Sample(In(3, 4)), Sample(In(2, 3, 3)), Sample(In(0, 3, 2))],
+        reference=lambda x: _packed_numpy(x),
+        dtypes=("float32", "float64"),
+        differentiable=False,
+        errors=NOT_A_MATRIX,
+    ),
+    OpSamples(
+        "householder_product",
+        L.householder_product,
+        samples=[Sample(In(4, 3), In(2)), Sample(In(2, 3, 3), In(2, 3)), Sample(In(0, 3, 2), In(0, 2))],
+        reference=lambda x, tau: _reflections(x, tau)[..., : x.shape[-1]],
+        dtypes=("float32", "float64"),
+        errors=[
+            Bad(In(2, 3), In(2), raises=RuntimeError, match="greater than or equal to input.shape"),
+            Bad(In(3, 2), In(3), raises=RuntimeError, match="greater than or equal to tau.shape"),
+            Bad(In(3, 2), In(1, 2), raises=RuntimeError, match="one dimension less"),
+            Bad(In(3, 2), In(2, dtype="int64"), raises=RuntimeError, match="does not match input dtype"),
+            Bad(In(3), In(2), raises=RuntimeError, match="at least 2 dimensions"),
+        ],
+    ),
+    OpSamples(
+        "ormqr",
+        gg.ormqr,
+        samples=[
+            Sample(In(4, 2), In(2), In(4, 3)), Sample(In(4, 2), In(2), In(4, 3), transpose=True), Sample(In(3, 3), In(3), In(2, 3), left=False),
+            Sample(In(2, 3, 2), In(2, 2), In(2, 1, 3), False, True), Sample(In(0, 3, 2), In(0, 2), In(0, 3, 1)),
+        ],
+        reference=_ormqr_numpy,
+        dtypes=("float32", "float64"),
+        errors=[
+            Bad(In(4, 2), In(2), In(3, 3), raises=RuntimeError, match="must have 4 rows"),
+            Bad(In(4, 2), In(2), In(4, 3), left=False, raises=RuntimeError, match="must have 4 columns"),
+        ],
+    ),
     _op("svd", _old_svd, lambda x: x, samples=ANY, errors=NOT_A_MATRIX),
     _op("linalg_svd", _through_svd, _through_svd_numpy, samples=ANY, errors=NOT_A_MATRIX),
     _op("linalg_eigh", _checked(_through_eigh, _spd), lambda x: _through_eigh_numpy(_spd(x))),
