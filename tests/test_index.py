@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -122,3 +124,42 @@ def test_a_list_of_several_dimensions_is_a_tuple(device: str) -> None:
             changed[index] = -1
         assert int((changed == -1).sum()) == found.numel()
     assert x[[2, 0]].tolist() == [[8, 9, 10, 11], [0, 1, 2, 3]]  # numbers alone are one index
+
+
+# ---- assignment writes to the memory ----
+@pytest.mark.parametrize("kind", ["rows", "mask", "pairs", "put"])
+def test_assignment_through_an_index_copies_nothing_else(kind: str) -> None:
+    rows = 200_000
+    x, at = gg.zeros(rows, 4), gg.tensor([3, rows - 1, -2])
+    tracemalloc.start()
+    try:
+        if kind == "rows":
+            x[at] = gg.ones(3, 4)
+        elif kind == "mask":
+            x[gg.arange(rows) % 100_000 == 5] = gg.ones(4)
+        elif kind == "pairs":
+            x[at, gg.tensor([0, 1, 3])] = 1.0
+        else:
+            x.index_put_((at,), gg.tensor(1.0))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < (rows * 8 * 3 if kind == "mask" else 10_000)  # a mask is looked through
+    assert x.sum().item() == {"rows": 12, "mask": 8, "pairs": 3, "put": 12}[kind]
+
+
+def test_assignment_from_the_same_memory(device: str) -> None:
+    x = gg.arange(6.0, device=device)
+    x[gg.tensor([1, 2, 3], device=device)] = x[:3]
+    assert x.tolist() == [0.0, 0.0, 1.0, 2.0, 4.0, 5.0]
+    x = gg.arange(6.0, device=device).reshape(2, 3)
+    y = x.t()
+    y[gg.tensor([0, 2], device=device)] = 7.0  # a view with gaps
+    assert x.tolist() == [[7.0, 1.0, 7.0], [7.0, 4.0, 7.0]] and x._version == 1
+
+
+def test_assignment_out_of_bounds_changes_nothing() -> None:
+    x = gg.zeros(3)
+    with pytest.raises(IndexError, match="index 3 is out of bounds for dimension 0 with size 3"):
+        x[gg.tensor([0, 3])] = 1.0
+    assert x.tolist() == [0.0] * 3

@@ -141,11 +141,10 @@ def _winners(op: str, index: Array, places: int, at: tuple) -> Array:
     return winner
 
 
-def put_rows(op: str, x: Array, index: Array, source: Array, dim: int, negative: bool) -> Array:
-    """A copy of `x` with the rows at `index` (of dimension `dim`) taken from `source`, or filled with its one element."""
+def write_rows(op: str, y: Array, index: Array, source: Array, dim: int, negative: bool) -> Array:
+    """Writes the rows of `source`, or its one element, to the rows of the contiguous `y` at `index` (of dimension `dim`)."""
     index, source = contiguous(index), contiguous(source)
-    y = x.copy()
-    n, before, after = x.shape[dim], prod(x.shape[:dim]), prod(x.shape[dim + 1 :])
+    n, before, after = y.shape[dim], prod(y.shape[:dim]), prod(y.shape[dim + 1 :])
     count = index.size
     total = before * count * after
     if total:
@@ -153,7 +152,7 @@ def put_rows(op: str, x: Array, index: Array, source: Array, dim: int, negative:
             _no_rows(op, index)
         at = _layout(op, total, n, count, after, negative, False)
         winner = _winners(op, index, n, at) if count > 1 else None
-        kind = element_type(x.layout.itemsize)
+        kind = element_type(y.layout.itemsize)
         scalar = source.ndim == 0
         _place[kind](
             grid(total), _THREADS, y.ptr, index.ptr, source.ptr, winner.ptr if winner else 0, scalar, *at

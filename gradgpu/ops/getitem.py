@@ -14,17 +14,27 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.layers import LayerArray
+from ..autograd.layers import LAYERS, LayerArray
+from ..autograd.modes import state
+from ..cuda.array import Array
 from ..cuda.elementwise import broadcast_shapes
 from ..tensor import Tensor
 from . import shape as _shape
 from .creation import tensor
-from .index import check_bounds, count_from_start, index_add_op, index_put_op, index_tensor, take_op
+from .index import (
+    check_bounds,
+    count_from_start,
+    index_add_op,
+    index_put_op,
+    index_tensor,
+    put_rows_into,
+    take_op,
+)
 from .inplace import check_writable, inplace
 from .masks import flat_nonzero, unravel_op
 from .registry import Op, method
 
-_int, _slice, _ndarray = int, slice, np.ndarray
+_int, _slice, _ndarray, _INT64 = int, slice, np.ndarray, np.dtype(np.int64)
 _NAME = "index"
 
 
@@ -113,9 +123,10 @@ def _parts(x: Any, index: Any) -> list[Any]:
 
 
 def _split(x: Any, entries: list) -> tuple[tuple, list]:
-    """The basic index, and the advanced indices by dimension of the view it makes: [(dim, int64 tensor)].
+    """The basic index, and the advanced indices into the view it makes: [(first dimension, how many, int64 tensor)].
 
-    A mask stands for the positions where it is True, one index a dimension; a 0-dim mask for a new dimension.
+    A mask stands for the positions where it is True, an index into the product of its dimensions; a 0-dim mask for a
+    new dimension.
     """
     consumed = 0
     for i in entries:
@@ -155,7 +166,7 @@ def _split(x: Any, entries: list) -> tuple[tuple, list]:
         elif i.dtype in (dt.bool, dt.uint8):
             if i.ndim == 0:  # x[True] is x[None], x[False] an empty one
                 basic.append(None)
-                advanced.append((made, flat_nonzero(i.reshape((1,)))))
+                advanced.append((made, 1, flat_nonzero(i.reshape((1,)))))
                 made += 1
                 continue
             for d in range(i.ndim):
@@ -164,15 +175,12 @@ def _split(x: Any, entries: list) -> tuple[tuple, list]:
                         f"index: The shape of the mask {list(i.shape)} at index {d} does not match the shape of the indexed tensor "
                         f"{list(shape)} at index {source + d}"
                     )
-            places = flat_nonzero(i)
-            at = [places] if i.ndim == 1 else unravel_op(places, shape=tuple(i.shape)).unbind(1)
-            for d, one in enumerate(at):
-                basic.append(_slice(None))
-                advanced.append((made + d, one))
+            basic += [_slice(None)] * i.ndim
+            advanced.append((made, i.ndim, flat_nonzero(i)))
             source, made = source + i.ndim, made + i.ndim
         else:
             basic.append(_slice(None))
-            advanced.append((made, index_tensor(_NAME, i)))
+            advanced.append((made, 1, index_tensor(_NAME, i)))
             source, made = source + 1, made + 1
     return tuple(basic), advanced
 
@@ -182,16 +190,23 @@ def _fold(view: Any, advanced: list) -> tuple[Any, Any, int, list | None]:
 
     The dimensions of the index stay in place if the indexed ones stand side by side, else they go first.
     """
-    dims = [d for d, _ in advanced]
-    stay = dims == list(range(dims[0], dims[0] + len(dims)))
-    indices = [i if i.device == view.device else i.to(view.device) for _, i in advanced]
+    device, shape = view.device, tuple(view.shape)
+    if len(advanced) == 1:
+        dim, count, index = advanced[0]
+        if count > 1:
+            view = view.reshape((*shape[:dim], prod(shape[dim : dim + count]), *shape[dim + count :]))
+        return view, index if index.device == device else index.to(device), dim, None
+    dims: list[int] = []
+    indices: list[Any] = []
+    for dim, count, index in advanced:
+        dims += range(dim, dim + count)
+        index = index if index.device == device else index.to(device)
+        indices += [index] if count == 1 else unravel_op(index, shape=shape[dim : dim + count]).unbind(1)
     order = None
-    if not stay:
+    if dims != list(range(dims[0], dims[0] + len(dims))):  # they do not stand side by side
         order = [*dims, *[d for d in range(view.ndim) if d not in dims]]
         view = _shape.permute_op(view, dims=tuple(order))
         dims = list(range(len(dims)))
-    if len(dims) == 1:
-        return view, indices[0], dims[0], order
     try:
         joint = broadcast_shapes(_NAME, *[tuple(i.shape) for i in indices])
     except RuntimeError as error:
@@ -262,15 +277,24 @@ def __getitem__(self: Any, index: Any) -> Any:
     (tensor([3, 5]), tensor([[2, 0],
             [5, 3]]))
     """
+    if type(index) is Tensor:
+        a = index._a
+        if (
+            type(a) is _ndarray
+            and a.ndim
+            and a.dtype is _INT64
+            and type(self._a) is _ndarray
+            and self._a.ndim
+        ):
+            return take_op(self, index, dim=0, negative=True, op=_NAME)
     quick = _basic(self, index)
     if quick is not None:
         return _shape.indexed(self, quick)
     entries = _parts(self, index)
     basic, advanced = _split(self, entries)
-    view = self if all(i == _slice(None) for i in basic) else _shape.basic_index_op(self, index=basic)
     if not advanced:
-        return view if view is not self else _shape.basic_index_op(self, index=basic)
-    view, at, dim, _ = _fold(view, advanced)
+        return _shape.basic_index_op(self, index=basic)
+    view, at, dim, _ = _fold(_viewed(self, basic), advanced)
     return take_op(view, at, dim=dim, negative=True, op=_NAME)
 
 
@@ -327,8 +351,7 @@ def __setitem__(self: Any, index: Any, value: Any) -> None:
         return
     basic, advanced = _split(self, entries)
     check_writable("index_put_", self)
-    view = self if all(i == _slice(None) for i in basic) else _shape.basic_index_op(self, index=basic)
-    _put(view, advanced, value, False)
+    _put(_viewed(self, basic), advanced, value)
 
 
 def _is_mask(x: Any, entry: Any, value: Any) -> bool:
@@ -343,26 +366,73 @@ def _is_mask(x: Any, entry: Any, value: Any) -> bool:
     )
 
 
-def _put(view: Any, advanced: list, value: Any, accumulate: bool) -> None:
+def _put(view: Any, advanced: list, value: Any) -> None:
     """Writes through advanced indices into `view`, in place."""
-    result = _put_copy(view, advanced, value, accumulate)
-    inplace("index_put_", view, result)
+    folded = _fold(view, advanced)
+    if _may_write(view, folded[0], value):
+        _write(view, folded, value)
+    else:
+        inplace("index_put_", view, _put_copy(view, folded, value, False))
 
 
-def _put_copy(view: Any, advanced: list, value: Any, accumulate: bool) -> Any:
+def _may_write(view: Any, folded: Any, value: Any) -> bool:
+    """Whether the value may be written to the memory of `view` as it is seen by `folded`: nothing is recorded, and the
+    value is not part of that memory."""
+    if LAYERS:
+        return False
+    a, b = view._a, folded._a
+    if state.grad and (view._edge is not None or view._base is not None and view._base._edge is not None):
+        return False
+    if isinstance(value, Tensor) and (
+        value._edge is not None and state.grad or value._cell is not None and value._cell is view._cell
+    ):
+        return False
+    if type(a) is _ndarray:
+        return type(b) is _ndarray and np.may_share_memory(a, b)
+    return type(a) is Array and b.mem is a.mem and b.layout.contiguous
+
+
+def _source(view: Any, folded: tuple, value: Any) -> Any:
+    """The value as a tensor of the shape of the indexed places."""
+    seen, at, dim, _ = folded
+    return _fit(_value(view, value), (*seen.shape[:dim], *at.shape, *seen.shape[dim + 1 :]))
+
+
+def _is_plain(view: Any, value: Any) -> bool:
+    """Whether the value is a number that needs no tensor."""
+    return isinstance(value, (int, float)) and not view.dtype.is_complex
+
+
+def _write(view: Any, folded: tuple, value: Any) -> None:
+    """Writes the value to memory, unrecorded."""
+    seen, at, dim, _ = folded
+    if _is_plain(view, value):
+        put_rows_into(seen._a, at._a, None, dim=dim, negative=True, op="index_put_", value=value)
+    else:
+        source = _source(view, folded, value)._a
+        put_rows_into(seen._a, at._a, source, dim=dim, negative=True, op="index_put_")
+    view._bump()
+
+
+def _put_copy(view: Any, folded: tuple, value: Any, accumulate: bool) -> Any:
     """A copy of `view` with the value written, or added, through advanced indices."""
     shape = tuple(view.shape)
-    folded, at, dim, order = _fold(view, advanced)
-    target = (*folded.shape[:dim], *at.shape, *folded.shape[dim + 1 :])
-    plain = isinstance(value, (int, float)) and not accumulate and not view.dtype.is_complex
-    source = None if plain else _fit(_value(view, value), target)
+    seen, at, dim, order = folded
     if accumulate:
         made = index_add_op(
-            folded, at, source, dim=dim, negative=True, op="index_put_", size=folded.shape[dim]
+            seen,
+            at,
+            _source(view, folded, value),
+            dim=dim,
+            negative=True,
+            op="index_put_",
+            size=seen.shape[dim],
         )
     else:
+        plain = _is_plain(view, value)
+        source = None if plain else _source(view, folded, value)
         made = index_put_op(
-            folded, at, source, dim=dim, negative=True, op="index_put_", value=value if plain else 0
+            seen, at, source, dim=dim, negative=True, op="index_put_", value=value if plain else 0
         )
     if order is None:
         return made.reshape(shape)
@@ -380,12 +450,21 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
     >>> gg.index_put(gg.zeros(3), (gg.tensor([0, 0]),), gg.tensor([1., 2.]), accumulate=True)
     tensor([3., 0., 0.])
     """
+    view, advanced = _indexed(input, indices)
+    return _put_copy(view, _fold(view, advanced), values, accumulate)
+
+
+def _indexed(input: Any, indices: Any) -> tuple[Any, list]:
+    """The view and the advanced indices into it that the indices of `index_put` stand for."""
     entries = [_slice(None) if i is None else i for i in _parts(input, tuple(indices))]
     basic, advanced = _split(input, entries)
     if not advanced:
         raise IndexError("index_put: at least one index must be a tensor; use x[...] = value for slices")
-    view = input if all(i == _slice(None) for i in basic) else _shape.basic_index_op(input, index=basic)
-    return _put_copy(view, advanced, values, accumulate)
+    return _viewed(input, basic), advanced
+
+
+def _viewed(x: Any, basic: tuple) -> Any:
+    return x if all(i == _slice(None) for i in basic) else _shape.basic_index_op(x, index=basic)
 
 
 method(index_put)
@@ -394,7 +473,11 @@ method(index_put)
 @method
 def index_put_(self: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
     """`index_put` in place."""
-    return inplace("index_put_", self, index_put(self, indices, values, accumulate))
+    if accumulate:
+        return inplace("index_put_", self, index_put(self, indices, values, True))
+    check_writable("index_put_", self)
+    _put(*_indexed(self, indices), values)
+    return self
 
 
 __all__ = ["index_put"]

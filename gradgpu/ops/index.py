@@ -155,19 +155,31 @@ index_add_op = Op(
 
 
 def _index_put_cpu(x, index, source, *, dim, negative, op, value):
-    check_bounds(op, index, x.shape[dim], negative, dim)
     y = np.array(x)
-    y[(slice(None),) * dim + (index,)] = value if source is None else source
+    put_rows_into(y, index, source, dim=dim, negative=negative, op=op, value=value)
     return y
 
 
 def _index_put_cuda(x, index, source, *, dim, negative, op, value):
-    from ..cuda.array import full
-    from ..cuda.indexing import put_rows
+    y = x.copy()
+    put_rows_into(y, index, source, dim=dim, negative=negative, op=op, value=value)
+    return y
 
-    if source is None:
-        source = full((), value, x.dtype, x.device)
-    return put_rows(op, x, index, source, dim, negative)
+
+def put_rows_into(
+    y: Any, index: Any, source: Any, *, dim: int, negative: bool, op: str, value: Any = 0
+) -> None:
+    """What `index_put_op` does to a copy, to an array itself (on cuda a contiguous one)."""
+    if isinstance(y, ndarray):
+        check_bounds(op, index, y.shape[dim], negative, dim)
+        y[(slice(None),) * dim + (index,)] = value if source is None else source
+    else:
+        from ..cuda.array import full
+        from ..cuda.indexing import write_rows
+
+        if source is None:
+            source = full((), value, y.dtype, y.device)
+        write_rows(op, y, index, source, dim, negative)
 
 
 # y = x with the rows at `index` replaced by those of `source`, or by `value` where source is None
