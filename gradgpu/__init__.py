@@ -141,6 +141,7 @@ _LAZY = {
     "compiler": "compiler",
     "datasets": "datasets",
     "distributed": "distributed",
+    "_C": "_C",
     "_standard_gamma": "distributions.draws",
     "distributions": "distributions",
     "linalg": "linalg",

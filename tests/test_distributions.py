@@ -825,3 +825,28 @@ def test_gamma_draws_by_pytorchs_private_name() -> None:
     close(drawn.mean(0), [0.5, 4.0], 0.15)
     drawn.mean(0).sum().backward()
     close(alpha.grad, [1.0, 1.0], 0.15)
+
+
+def test_expanding_keeps_the_type() -> None:
+    from gradgpu import distributions as D
+
+    x = gg.tensor([0.5, 0.25])
+    mixture = D.MixtureSameFamily(Categorical(gg.ones(2, 2)), Normal(gg.zeros(2, 2), 1.0))
+    for made in (
+        Independent(Normal(x, 1.0), 0), D.Chi2(x), mixture, D.Multinomial(3, x.expand(2, 2)), OneHotCategorical(x.expand(2, 2)),
+        D.RelaxedBernoulli(gg.tensor(0.5), x), D.RelaxedOneHotCategorical(gg.tensor(0.5), x.expand(2, 2)), D.LogNormal(x, 1.0),
+        D.LKJCholesky(2, x), D.ContinuousBernoulli(x), D.MultivariateNormal(gg.zeros(2, 2), gg.eye(2)), Normal(x, 1.0),
+    ):  # fmt: skip
+        mine = type(made).__name__
+
+        class Mine(type(made)):  # type: ignore[misc]
+            pass
+
+        made.__class__ = Mine
+        wide = made.expand((3, 2))
+        assert type(wide) is Mine and wide.batch_shape == (3, 2), mine
+        assert wide.sample().shape == (3, 2, *made.event_shape), mine
+        filled = made.expand((4, 2), _instance=object.__new__(Mine))
+        gg.manual_seed(0)
+        value = wide.sample()
+        assert filled.log_prob(value[:1].expand(4, *value.shape[1:])).shape == (4, 2), mine

@@ -447,3 +447,19 @@ def test_modules_found_without_an_import_of_their_own() -> None:
     subprocess.run([sys.executable, "-c", found], check=True)
     with pytest.raises(AttributeError, match="no_such_name"):
         gg.utils.no_such_name  # noqa: B018
+
+
+def test_what_packages_ask_of_the_module_in_c() -> None:
+    from gradgpu._C import Value, _get_tracing_state, _LinAlgError, _set_grad_enabled
+
+    assert gg._C._get_tracing_state is _get_tracing_state and _get_tracing_state() is None
+    assert _LinAlgError is gg.linalg.LinAlgError and gg._C.Size is gg.Size and gg._C.Generator is gg.Generator
+    _set_grad_enabled(False)
+    try:
+        assert not gg.is_grad_enabled()
+    finally:
+        _set_grad_enabled(True)
+    with pytest.raises(RuntimeError, match="TorchScript"):
+        Value()
+    x, y = gg.ones(1), gg.ones(1)
+    assert x._cdata == x._cdata != y._cdata

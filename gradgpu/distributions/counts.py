@@ -339,10 +339,8 @@ class Multinomial(Distribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Multinomial:
         """The same distributions with parameters expanded to `batch_shape`."""
-        made = object.__new__(type(self))
+        made = self._bare(batch_shape, _instance)
         made.total_count, made._categorical = self.total_count, self._categorical.expand(batch_shape)
-        Distribution.__init__(made, batch_shape, self._event_shape, validate_args=False)
-        made._validate_args = self._validate_args
         return made
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:

@@ -93,7 +93,9 @@ class Chi2(Gamma):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Chi2:
         """The same distributions with parameters expanded to `batch_shape`."""
-        return Chi2(self.df.expand(tuple(batch_shape)), validate_args=False)
+        made = super().expand(batch_shape, _instance)
+        made.concentration, made.rate = broadcast_all(made.df * 0.5, 0.5)
+        return made
 
 
 class InverseGamma(Distribution):

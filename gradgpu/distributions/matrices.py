@@ -69,11 +69,9 @@ class LKJCholesky(Distribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> LKJCholesky:
         """The same distributions with parameters expanded to `batch_shape`."""
-        made = self._get_checked_instance(LKJCholesky, _instance)
+        made = self._bare(batch_shape, _instance)
         made.dim, made.concentration = self.dim, self.concentration.expand(batch_shape)
         made._beta = self._beta.expand((*batch_shape, self.dim))
-        Distribution.__init__(made, batch_shape, self._event_shape, validate_args=False)
-        made._validate_args = self._validate_args
         return made
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:

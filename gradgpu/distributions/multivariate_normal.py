@@ -111,7 +111,7 @@ class MultivariateNormal(Distribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> MultivariateNormal:
         """The same distributions with parameters expanded to `batch_shape`."""
-        made = super().expand(batch_shape)
+        made = super().expand(batch_shape, _instance)
         made._scale = self._scale.expand((*batch_shape, *self._scale.shape[-2:]))
         return made
 

@@ -44,7 +44,7 @@ class LogitRelaxedBernoulli(_ByProbs):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> LogitRelaxedBernoulli:
         """The same distributions with parameters expanded to `batch_shape`."""
-        made = super().expand(batch_shape)
+        made = super().expand(batch_shape, _instance)
         made.temperature = self.temperature
         return made
 
@@ -126,10 +126,8 @@ class ExpRelaxedCategorical(Distribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> ExpRelaxedCategorical:
         """The same distributions with parameters expanded to `batch_shape`."""
-        made = object.__new__(type(self))
+        made = self._bare(batch_shape, _instance)
         made._categorical, made.temperature = self._categorical.expand(batch_shape), self.temperature
-        Distribution.__init__(made, batch_shape, self._event_shape, validate_args=False)
-        made._validate_args = self._validate_args
         return made
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:

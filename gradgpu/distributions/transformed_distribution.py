@@ -76,13 +76,11 @@ class TransformedDistribution(Distribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> TransformedDistribution:
         """The same distributions with the base expanded to `batch_shape`."""
-        made = object.__new__(type(self))
+        made = self._bare(batch_shape, _instance)
         made.transforms = self.transforms
         whole = ComposeTransform(self.transforms)
         shape = tuple(whole.inverse_shape((*batch_shape, *self._event_shape)))
         made.base_dist = self.base_dist.expand(shape[: len(shape) - len(self.base_dist.event_shape)])
-        Distribution.__init__(made, batch_shape, self._event_shape, validate_args=False)
-        made._validate_args = self._validate_args
         return made
 
     def _through(self, x: Tensor) -> Tensor:
