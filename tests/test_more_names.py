@@ -160,3 +160,31 @@ def test_older_names_of_cuda() -> None:
     assert gg.cuda.memory_cached() >= x.nbytes and gg.cuda.max_memory_cached() >= 0
     gg.cuda.reset_max_memory_allocated()
     gg.cuda.reset_max_memory_cached()
+
+
+def test_methods_by_pytorch_s_names() -> None:
+    nn, D = gg.nn, gg.distributions
+    layers = nn.Sequential(nn.Linear(1, 1), nn.ReLU())
+    assert isinstance(layers.pop(key=-1), nn.ReLU) and len(layers) == 1
+    assert nn.RMSNorm(2)(x=gg.ones(1, 2)).shape == (1, 2)
+    layer = nn.PReLU(init=0.5)
+    with gg.no_grad():
+        layer.weight.fill_(3)
+    layer.reset_parameters()
+    assert layer.weight.item() == 0.5
+    mixture = D.MixtureSameFamily(D.Categorical(gg.ones(2)), D.Normal(gg.zeros(2), gg.ones(2)))
+    assert mixture.log_prob(x=gg.tensor(0.0)).shape == () and mixture.cdf(
+        x=gg.tensor(0.0)
+    ).item() == pytest.approx(0.5)
+    assert D.Bernoulli(gg.ones(3)).param_shape == D.OneHotCategorical(gg.ones(3)).param_shape == (3,)
+    assert D.Bernoulli(logits=gg.ones(2)).param_shape == (2,)
+    plan = gg.optim.lr_scheduler.ReduceLROnPlateau(
+        gg.optim.SGD(layer.parameters(), lr=1.0), patience=0, cooldown=2
+    )
+    plan.step(1.0)
+    assert not plan.in_cooldown
+    plan.step(2.0)
+    assert plan.in_cooldown
+    assert gg.autograd.gradcheck(
+        gg.sin, gg.ones(2, dtype=gg.float64, requires_grad=True), check_grad_dtypes=True, masked=False
+    )

@@ -32,11 +32,13 @@ def gradcheck(
     raise_exception: bool = True,
     nondet_tol: float = 0.0,
     check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
     check_batched_grad: bool = False,
     check_batched_forward_grad: bool = False,
     check_forward_ad: bool = False,
     check_backward_ad: bool = True,
     fast_mode: bool = False,
+    masked: bool | None = None,
 ) -> bool:
     """Check gradients computed by the tape, and derivatives computed in forward mode, against central differences.
 
@@ -51,6 +53,8 @@ def gradcheck(
         raise_exception: raise `GradcheckError` on a failure, instead of returning False.
         nondet_tol: how far two backward passes through one graph may differ.
         check_undefined_grad: of a function with several outputs, that a gradient that does not arrive counts as zero.
+        check_grad_dtypes: accepted: gradients always have the dtypes of their inputs.
+        masked: accepted: it concerns sparse inputs.
         check_batched_grad: that backward under `vmap` gives the same as one pass after the other.
         check_batched_forward_grad: the same of forward mode; implies `check_forward_ad`.
         check_forward_ad: check forward mode (`func.jvp`) too.
@@ -107,10 +111,12 @@ def gradgradcheck(
     raise_exception: bool = True,
     nondet_tol: float = 0.0,
     check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
     check_batched_grad: bool = False,
     check_fwd_over_rev: bool = False,
     check_rev_over_rev: bool = True,
     fast_mode: bool = False,
+    masked: bool | None = None,
 ) -> bool:
     """Check gradients of gradients against central differences of the gradient.
 

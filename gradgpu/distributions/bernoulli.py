@@ -55,6 +55,11 @@ class Bernoulli(Distribution):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
+    def param_shape(self) -> Any:
+        """The shape of probs and logits."""
+        return (self.logits if "logits" in vars(self) else self.probs).shape
+
+    @property
     def mean(self) -> Tensor:
         """`probs`."""
         return self.probs

@@ -106,15 +106,15 @@ class MixtureSameFamily(Distribution):
     def _for_each(self, x: Tensor) -> Tensor:
         return x.unsqueeze(-1 - len(self._event_shape))
 
-    def cdf(self, value: Any) -> Tensor:
+    def cdf(self, x: Any) -> Tensor:
         """The weighted mean of the components' (of numbers, not vectors)."""
-        found = self._component_distribution.cdf(self._for_each(value))
+        found = self._component_distribution.cdf(self._for_each(x))
         return (found * self._mixture_distribution.probs).sum(-1)
 
-    def log_prob(self, value: Any) -> Tensor:
-        """log Σ_k p_k p(value | k)."""
-        self._validate_sample(value)
-        found = self._component_distribution.log_prob(self._for_each(value))
+    def log_prob(self, x: Any) -> Tensor:
+        """log Σ_k p_k p(x | k)."""
+        self._validate_sample(x)
+        found = self._component_distribution.log_prob(self._for_each(x))
         return (found + self._mixture_distribution.logits).logsumexp(-1)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:

@@ -30,6 +30,11 @@ class OneHotCategorical(Distribution):
         super().__init__(shape[:-1], shape[-1:], validate_args=validate_args)
 
     @property
+    def param_shape(self) -> Any:
+        """The shape of probs and logits."""
+        return self._categorical.param_shape
+
+    @property
     def probs(self) -> Tensor:
         """The probabilities."""
         return self._categorical.probs

@@ -54,7 +54,7 @@ class UninitializedTensorMixin:
     """What parameters and buffers without a shape have in common."""
 
     __slots__ = ()
-    _cls_to_become: type
+    cls_to_become: type
 
     def materialize(self, shape: Sequence[int], device: Any = None, dtype: Any = None) -> None:
         """Get this shape (values arbitrary) and become an ordinary parameter or buffer."""
@@ -65,7 +65,7 @@ class UninitializedTensorMixin:
                 device=mine.device if device is None else device,
                 dtype=mine.dtype if dtype is None else dtype,
             )
-        self.__class__ = self._cls_to_become  # the object stays: the module and the optimiser may hold it
+        self.__class__ = self.cls_to_become  # the object stays: the module and the optimiser may hold it
 
     @property
     def shape(self) -> Any:
@@ -83,7 +83,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: igno
     """A parameter without a shape yet; lazy modules ``materialize`` it at their first call."""
 
     __slots__ = ()
-    _cls_to_become = Parameter
+    cls_to_become = Parameter
 
     def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
         super().__init__(empty(0, device=device, dtype=dtype), requires_grad)
@@ -93,7 +93,7 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[mis
     """A buffer without a shape yet."""
 
     __slots__ = ()
-    _cls_to_become = Tensor
+    cls_to_become = Tensor
 
     def __init__(self, requires_grad: bool = False, device: Any = None, dtype: Any = None) -> None:
         self._a = empty(0, device=device, dtype=dtype)._a

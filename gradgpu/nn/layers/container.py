@@ -67,10 +67,10 @@ class _Items(Module):
         self._set_items(items)
         return self
 
-    def pop(self, index: int | slice = -1) -> Module:
+    def pop(self, key: int | slice = -1) -> Module:
         """Take a module out and return it."""
-        module = self[index]  # type: ignore[index]
-        del self[index]
+        module = self[key]  # type: ignore[index]
+        del self[key]
         return module
 
 

@@ -170,13 +170,18 @@ class ReduceLROnPlateau(LRScheduler):
             self.best, self.num_bad_epochs = current, 0
         else:
             self.num_bad_epochs += 1
-        if self.cooldown_counter > 0:
+        if self.in_cooldown:
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
             self._reduce_lr(epoch)
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
         self._last_lr = self._rates
+
+    @property
+    def in_cooldown(self) -> bool:
+        """Whether nothing is counted now, because the rates have just changed."""
+        return self.cooldown_counter > 0
 
     def _reduce_lr(self, epoch: int) -> None:
         """Lowers the rates; subclasses that lower some of them override it, as in PyTorch."""
