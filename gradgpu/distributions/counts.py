@@ -339,9 +339,9 @@ class Multinomial(Distribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Multinomial:
         """The same distributions with parameters expanded to `batch_shape`."""
-        made = self._bare(batch_shape, _instance)
+        made = self._bare(_instance)
         made.total_count, made._categorical = self.total_count, self._categorical.expand(batch_shape)
-        return made
+        return self._expanded(made, batch_shape)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Counts, in the dtype of the parameters."""

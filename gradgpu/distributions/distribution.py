@@ -101,17 +101,20 @@ class Distribution:
         >>> gg.distributions.Normal(0., 1.).expand((2, 3)).batch_shape
         gradgpu.Size([2, 3])
         """
-        made = self._bare(batch_shape, _instance)
+        made = self._bare(_instance)
         for name, constraint in self.arg_constraints.items():
             if name in vars(self):
                 value = getattr(self, name)
                 event = value.shape[value.ndim - constraint.event_dim :]
                 setattr(made, name, value.expand((*batch_shape, *event)))
-        return made
+        return self._expanded(made, batch_shape)
 
-    def _bare(self: D, batch_shape: Sequence[int], _instance: Any = None) -> D:
-        """One of this type, or the `_instance` of a subclass, with `batch_shape`; `expand` gives it its parameters."""
-        made: D = object.__new__(type(self)) if _instance is None else _instance
+    def _bare(self: D, _instance: Any = None) -> D:
+        """What `expand` gives its parameters: one of this type, or the `_instance` of a subclass."""
+        return object.__new__(type(self)) if _instance is None else _instance
+
+    def _expanded(self: D, made: D, batch_shape: Sequence[int]) -> D:
+        """`made`, which has its parameters, with the shapes of a distribution."""
         Distribution.__init__(made, batch_shape, self._event_shape, validate_args=False)
         made._validate_args = self._validate_args
         return made

@@ -70,10 +70,10 @@ class Independent(Distribution):
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Independent:
         """The base expanded to `batch_shape` and its own event dimensions."""
         event = self._event_shape[: self.reinterpreted_batch_ndims]
-        made = self._bare(batch_shape, _instance)
+        made = self._bare(_instance)
         made.base_dist = self.base_dist.expand((*batch_shape, *event))
         made.reinterpreted_batch_ndims = self.reinterpreted_batch_ndims
-        return made
+        return self._expanded(made, batch_shape)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws of the base."""

@@ -69,10 +69,10 @@ class LKJCholesky(Distribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> LKJCholesky:
         """The same distributions with parameters expanded to `batch_shape`."""
-        made = self._bare(batch_shape, _instance)
+        made = self._bare(_instance)
         made.dim, made.concentration = self.dim, self.concentration.expand(batch_shape)
         made._beta = self._beta.expand((*batch_shape, self.dim))
-        return made
+        return self._expanded(made, batch_shape)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Each row: a random direction below the diagonal, of random length; the diagonal makes it a unit vector."""

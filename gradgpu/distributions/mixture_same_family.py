@@ -75,13 +75,13 @@ class MixtureSameFamily(Distribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> MixtureSameFamily:
         """The same distributions with parameters expanded to `batch_shape`."""
-        made = self._bare(batch_shape, _instance)
+        made = self._bare(_instance)
         made._mixture_distribution = self._mixture_distribution.expand(batch_shape)
         made._component_distribution = self._component_distribution.expand(
             (*batch_shape, self._num_component)
         )
         made._num_component = self._num_component
-        return made
+        return self._expanded(made, batch_shape)
 
     def _weights(self) -> Tensor:
         """The probabilities of the components, with dimensions of size 1 for the event."""

@@ -65,9 +65,9 @@ class OneHotCategorical(Distribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> OneHotCategorical:
         """The same distributions with parameters expanded to `batch_shape`."""
-        made = self._bare(batch_shape, _instance)
+        made = self._bare(_instance)
         made._categorical = self._categorical.expand(batch_shape)
-        return made
+        return self._expanded(made, batch_shape)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Vectors with a single 1."""

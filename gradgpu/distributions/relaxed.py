@@ -126,9 +126,9 @@ class ExpRelaxedCategorical(Distribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> ExpRelaxedCategorical:
         """The same distributions with parameters expanded to `batch_shape`."""
-        made = self._bare(batch_shape, _instance)
+        made = self._bare(_instance)
         made._categorical, made.temperature = self._categorical.expand(batch_shape), self.temperature
-        return made
+        return self._expanded(made, batch_shape)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """log-softmax of (logits + Gumbel noise) / temperature."""

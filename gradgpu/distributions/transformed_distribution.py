@@ -76,12 +76,12 @@ class TransformedDistribution(Distribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> TransformedDistribution:
         """The same distributions with the base expanded to `batch_shape`."""
-        made = self._bare(batch_shape, _instance)
+        made = self._bare(_instance)
         made.transforms = self.transforms
         whole = ComposeTransform(self.transforms)
         shape = tuple(whole.inverse_shape((*batch_shape, *self._event_shape)))
         made.base_dist = self.base_dist.expand(shape[: len(shape) - len(self.base_dist.event_shape)])
-        return made
+        return self._expanded(made, batch_shape)
 
     def _through(self, x: Tensor) -> Tensor:
         for transform in self.transforms:
