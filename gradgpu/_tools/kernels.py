@@ -62,11 +62,14 @@ class Report(NamedTuple):
 def units() -> list[Unit]:
     """Every text that gradgpu compiles: each `Kernel` for each of its dtypes, and every pointwise operation."""
     import gradgpu.cuda
+    import gradgpu.ops
+    import gradgpu.optim
 
-    # Kernels register themselves; some of their files are imported only when a device is first used.
-    for module in pkgutil.iter_modules(gradgpu.cuda.__path__, "gradgpu.cuda."):
-        if not module.name.endswith((".backend_cupy", ".simulator")):
-            importlib.import_module(module.name)
+    # Kernels and operations register themselves; many of their files are imported only when somebody asks for them.
+    for package in (gradgpu.cuda, gradgpu.ops, gradgpu.optim):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith((".backend_cupy", ".simulator")):
+                importlib.import_module(module.name)
     from gradgpu.cuda.elementwise import all_kernels
     from gradgpu.cuda.launch import KERNELS
     from gradgpu.ops.pointwise_op import Pointwise

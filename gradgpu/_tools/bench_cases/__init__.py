@@ -35,6 +35,7 @@ CASES: dict[str, Case] = {
     "lstm": Case("LSTM in 32 hidden 64, 32 steps, batch 16, Adam", 1.1, training.lstm),
     "lstm-ops": Case("the same LSTM from primitive ops", 0.6, training.lstm_of_ops),
     "gpt": Case("GPT 2 layers, d 64, 4 heads, 32 tokens, batch 8, AdamW", 0.8, training.gpt),
+    "gcn": Case("graph net 64-16-7 of 2708 nodes and 13,000 sparse entries, Adam", 0.8, training.gcn),
     "chain": Case(
         "20 chained pointwise ops on 10⁶ floats, forward + backward", 0.6, pieces.chain, by_hand.chain
     ),

@@ -13,6 +13,7 @@ __all__ = [
     "Step",
     "chain_data",
     "classifier_data",
+    "graph_data",
     "indexing_data",
     "layer_shapes",
     "regression_data",
@@ -50,6 +51,18 @@ def regression_data() -> tuple[np.ndarray, np.ndarray]:
     """16 rows of 64 features, one target each."""
     rng = np.random.default_rng(1)
     return rng.standard_normal((16, 64), dtype=np.float32), rng.random((16, 1), dtype=np.float32)
+
+
+def graph_data() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A graph of 2708 nodes as an adjacency matrix (positions and values of its 13,000 entries, rows of sum 1), 64 features and a class
+    for each node."""
+    rng = np.random.default_rng(4)
+    nodes = 2708
+    edges = rng.integers(0, nodes, (2, 5200))
+    both = np.concatenate([edges, edges[::-1], np.tile(np.arange(nodes), (2, 1))], 1)
+    at = np.unique(both, axis=1)
+    values = (1 / np.bincount(at[0], minlength=nodes)[at[0]]).astype(np.float32)
+    return at, values, rng.standard_normal((nodes, 64), dtype=np.float32), rng.integers(0, 7, nodes)
 
 
 def chain_data() -> np.ndarray:

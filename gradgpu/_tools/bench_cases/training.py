@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .common import Step, classifier_data, regression_data, weights
+from .common import Step, classifier_data, graph_data, regression_data, weights
 
-__all__ = ["cnn", "gpt", "lstm", "lstm_of_ops", "mlp_classifier", "mlp_regression"]
+__all__ = ["cnn", "gcn", "gpt", "lstm", "lstm_of_ops", "mlp_classifier", "mlp_regression"]
 
 
 def _load(lib: Any, model: Any, device: str) -> Any:
@@ -50,6 +50,22 @@ def mlp_regression(lib: Any, device: str) -> tuple[Step, Step]:
     x, y = _on(lib, device, *regression_data())
     criterion = nn.MSELoss()
     return _trainer(lib.optim.Adam(model.parameters(), lr=1e-3), lambda: criterion(model(x), y))
+
+
+def gcn(lib: Any, device: str) -> tuple[Step, Step]:
+    """Two graph convolutions: each a product with the sparse adjacency matrix after a linear layer."""
+    nn = lib.nn
+    first, second = _load(lib, nn.ModuleList([nn.Linear(64, 16), nn.Linear(16, 7)]), device)
+    at, values, x, y = _on(lib, device, *graph_data())
+    adjacency = lib.sparse_coo_tensor(at, values, (len(x), len(x))).coalesce()
+    criterion = nn.CrossEntropyLoss()
+
+    def loss() -> Any:
+        hidden = lib.relu(lib.sparse.mm(adjacency, first(x)))
+        return criterion(lib.sparse.mm(adjacency, second(hidden)), y)
+
+    parameters = [*first.parameters(), *second.parameters()]
+    return _trainer(lib.optim.Adam(parameters, lr=0.01), loss)
 
 
 def cnn(lib: Any, device: str) -> tuple[Step, Step]:
