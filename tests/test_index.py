@@ -163,3 +163,11 @@ def test_assignment_out_of_bounds_changes_nothing() -> None:
     with pytest.raises(IndexError, match="index 3 is out of bounds for dimension 0 with size 3"):
         x[gg.tensor([0, 3])] = 1.0
     assert x.tolist() == [0.0] * 3
+
+
+def test_assignment_between_parts_of_one_memory_is_refused(device: str) -> None:
+    x = gg.arange(4.0, device=device)
+    with pytest.raises(RuntimeError, match="refer to a single memory location"):
+        x[1:] = x[:-1]
+    x[:2] = x[2:]
+    assert x.tolist() == [2.0, 3.0, 2.0, 3.0]

@@ -13,7 +13,7 @@ from ..cuda.array import Array
 from ..devices import device as Device
 from ..meta import MetaArray
 from ..tensor import Tensor
-from .inplace import check_writable, inplace, keep_original
+from .inplace import check_writable, inplace, keep_original, unrecorded
 from .registry import Op, continued, method
 
 
@@ -227,7 +227,7 @@ def copy_(self: Any, src: Any = None, non_blocking: bool = False, *, other: Any 
     src = other if src is None else src  # PyTorch's documentation has the one name, its code the other
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'src' must be Tensor, not {type(src).__name__}")
-    if _copy_across(self, src, non_blocking):
+    if _copy_on_host(self, src) or _copy_across(self, src, non_blocking):
         return self
     # What comes to the CPU is read there at once, so that must be waited for.
     values = to(src, self.device, self.dtype, non_blocking=non_blocking and not self.is_cpu)
@@ -236,6 +236,21 @@ def copy_(self: Any, src: Any = None, non_blocking: bool = False, *, other: Any 
             keep_original(self, src._edge)
         values = continued(src, "CopyBackwards")  # the copy gets a history, and hooks, of its own
     return inplace("copy_", self, values if values.shape == self.shape else values.expand(self.shape))
+
+
+def _copy_on_host(target: Any, src: Any) -> bool:
+    """Copies between float arrays on the CPU, where that needs no more than a write to memory; whether it does."""
+    a, b = target._a, src._a
+    if type(a) is not np.ndarray or type(b) is not np.ndarray or a.dtype.kind != "f" or b.dtype.kind != "f":
+        return False
+    if not (a.flags.c_contiguous and a.flags.writeable and unrecorded(target, src)):
+        return False
+    try:
+        np.copyto(a, b, casting="unsafe")
+    except ValueError:  # the shapes do not fit: nothing was written
+        return False
+    target._bump()
+    return True
 
 
 def _copy_across(target: Any, src: Any, non_blocking: bool) -> bool:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.layers import LAYERS
 from ..autograd.modes import INFERENCE, INFERRING, SPECIAL, state
 from ..autograd.node import LEAF, Node, next_sequence
 from ..cuda.array import Array
@@ -22,6 +21,7 @@ from ..cuda.elementwise import broadcast_shapes
 from ..scalars import zero_dim
 from ..tensor import Tensor
 from .expr import Expr
+from .inplace import unrecorded
 from .pointwise_op import Pointwise, same
 from .reduce import sum_to_size_op
 from .registry import unpack, with_foreign
@@ -342,34 +342,19 @@ def inplace_door(ufunc: Any, general: Callable) -> Callable:
         other, d = args[0], a.dtype
         number = type(other)
         floating = d is _F32 or d is _F64
+        source = None
         if number is int or number is float and floating:
             y = other
             if not floating and (d.kind != "i" or divides):
                 return general(self, *args, **kwargs)
         elif number is Tensor and floating:
-            y = other._a
-            if (
-                type(y) is not ndarray
-                or y.dtype is not d
-                or other is not self
-                and other._cell is not None
-                and other._cell is self._cell
-                or other._edge is not None
-                and state.grad
-            ):
+            y, source = other._a, other
+            if type(y) is not ndarray or y.dtype is not d:
                 return general(self, *args, **kwargs)
         else:
             return general(self, *args, **kwargs)
-        base = self._base
-        if (
-            (self._edge is not None or base is not None and base._edge is not None)
-            and state.grad
-            or self._cell is INFERENCE
-            or not a.flags.c_contiguous
-            or not a.flags.writeable
-            or LAYERS
-            or state.mutations is not None
-        ):
+        flags = a.flags
+        if not (flags.c_contiguous and flags.writeable and unrecorded(self, source)):
             return general(self, *args, **kwargs)
         if kwargs:
             alpha = kwargs["alpha"]

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.layers import LAYERS, LayerArray
-from ..autograd.modes import state
+from ..autograd.layers import LayerArray
 from ..cuda.array import Array
 from ..cuda.elementwise import broadcast_shapes
 from ..tensor import Tensor
@@ -30,7 +29,7 @@ from .index import (
     put_rows_into,
     take_op,
 )
-from .inplace import check_writable, inplace
+from .inplace import check_writable, inplace, unrecorded
 from .masks import flat_nonzero, unravel_op
 from .registry import Op, method
 
@@ -337,6 +336,8 @@ def _fit(value: Any, shape: tuple) -> Any:
 def __setitem__(self: Any, index: Any, value: Any) -> None:
     """`x[index] = value`: a number or a tensor that broadcasts to the indexed places; gradients flow to it."""
     quick = _basic(self, index)
+    if quick is not None and _assign(self, quick, value):
+        return
     entries = None if quick is not None else _parts(self, index)
     if entries is not None and len(entries) == 1 and _is_mask(self, entries[0], value):
         self.masked_fill_(entries[0], value)
@@ -352,6 +353,27 @@ def __setitem__(self: Any, index: Any, value: Any) -> None:
     basic, advanced = _split(self, entries)
     check_writable("index_put_", self)
     _put(_viewed(self, basic), advanced, value)
+
+
+def _assign(x: Any, index: tuple, value: Any) -> bool:
+    """`x[index] = value` on the CPU where that needs no more than a write to memory; whether it does."""
+    a, source = x._a, None
+    if type(a) is not _ndarray or a.dtype.kind not in "fiub":
+        return False
+    if type(value) is Tensor:
+        source, value = value, value._a
+        if not isinstance(value, (_ndarray, np.generic)) or value.dtype is not a.dtype:
+            return False
+    elif type(value) is not float and type(value) is not _int:
+        return False
+    if not (a.flags.c_contiguous and a.flags.writeable and unrecorded(x, source)):
+        return False
+    try:
+        a[index] = value
+    except (ValueError, OverflowError):  # what does not fit: nothing was written
+        return False
+    x._bump()
+    return True
 
 
 def _is_mask(x: Any, entry: Any, value: Any) -> bool:
@@ -378,14 +400,8 @@ def _put(view: Any, advanced: list, value: Any) -> None:
 def _may_write(view: Any, folded: Any, value: Any) -> bool:
     """Whether the value may be written to the memory of `view` as it is seen by `folded`: nothing is recorded, and the
     value is not part of that memory."""
-    if LAYERS:
-        return False
     a, b = view._a, folded._a
-    if state.grad and (view._edge is not None or view._base is not None and view._base._edge is not None):
-        return False
-    if isinstance(value, Tensor) and (
-        value._edge is not None and state.grad or value._cell is not None and value._cell is view._cell
-    ):
+    if not unrecorded(view, value if isinstance(value, Tensor) else None):
         return False
     if type(a) is _ndarray:
         return type(b) is _ndarray and np.may_share_memory(a, b)

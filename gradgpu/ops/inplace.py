@@ -61,6 +61,23 @@ def check_writable(name: str, target: Tensor, result: Tensor | None = None) -> N
         state.mutations.before_write(target)
 
 
+def unrecorded(target: Tensor, source: Tensor | None = None) -> bool:
+    """Whether `target` changes by no more than a write to its memory: `source` (None: a number) has no place on the tape or
+    nothing is recorded, the two are not parts of one memory, no transform is on, and nobody wants the old values kept."""
+    if LAYERS or target._cell is INFERENCE or state.mutations is not None:
+        return False
+    edge = None
+    if source is not None:
+        edge = source._edge
+        if source._cell is not None and source._cell is target._cell and source is not target:
+            return False
+    if edge is None and target._edge is None:
+        base = target._base
+        if base is None or base._edge is None:
+            return True
+    return not state.grad
+
+
 class _Writable:
     """Tells numpy of the memory of a read-only array that it may be written."""
 
