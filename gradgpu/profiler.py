@@ -392,6 +392,10 @@ def _of_in_place(frame: Any) -> str:
     return "aten::" + _values(frame)["name"].rstrip("_") + "_"
 
 
+def _of_door_in_place(frame: Any) -> str:
+    return "aten::" + _values(frame)["general"].__name__
+
+
 def _of_rule(frame: Any) -> str:
     return _values(frame)["node"].name()
 
@@ -428,6 +432,8 @@ def _kind(code: Any) -> Any:
         return None
     if name == "door" and "op" in code.co_freevars:
         return _of_door
+    if name == "door" and "general" in code.co_freevars:
+        return _of_door_in_place
     if name == "of" and first == ("self",):
         return _of_short_way
     if name in ("method", "changed", "change") and "name" in code.co_freevars:
