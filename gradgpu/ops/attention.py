@@ -36,6 +36,13 @@ def _not_ahead(rows: int, keys: int, dtype: np.dtype) -> np.ndarray:
     return np.tril(np.ones((rows, keys), dtype))
 
 
+@lru_cache(maxsize=2)
+def _none_ahead(shape: tuple, dtype: np.dtype) -> np.ndarray:
+    """The same for scores of this shape: numpy copies a broadcast operand before it multiplies, at a cost that goes by
+    where the copy happens to lie."""
+    return np.ascontiguousarray(np.broadcast_to(_not_ahead(*shape[2:], dtype), shape))
+
+
 @lru_cache(maxsize=32)
 def _ones(n: int, dtype: np.dtype) -> np.ndarray:
     return np.ones(n, dtype)
@@ -95,7 +102,8 @@ def _plain_weights(s: np.ndarray, causal: bool) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         np.exp(s, s)
         if causal:
-            np.multiply(s, _not_ahead(rows, keys, s.dtype), s)
+            few = s.size <= 1 << 18
+            np.multiply(s, _none_ahead(s.shape, s.dtype) if few else _not_ahead(rows, keys, s.dtype), s)
         sums = np.dot(s.reshape(-1, keys), _ones(keys, s.dtype))
         if not in_range(sums):
             return False
