@@ -850,3 +850,45 @@ def test_expanding_keeps_the_type() -> None:
         gg.manual_seed(0)
         value = wide.sample()
         assert filled.log_prob(value[:1].expand(4, *value.shape[1:])).shape == (4, 2), mine
+
+
+def test_transforms_and_distributions_that_are_modules() -> None:
+    class Shift(gg.distributions.Transform, gg.nn.Module):
+        domain = codomain = constraints.real
+        bijective = True
+
+        def __init__(self) -> None:
+            super().__init__(cache_size=1)
+            self.loc = gg.nn.Parameter(gg.tensor(2.0))
+
+        def _call(self, x: Any) -> Any:
+            return x + self.loc
+
+        def _inverse(self, y: Any) -> Any:
+            return y - self.loc
+
+        def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
+            return gg.zeros_like(x)
+
+    class Chain(gg.distributions.ComposeTransform, gg.nn.ModuleList):
+        def __init__(self, parts: Any) -> None:
+            super().__init__(parts)
+            for part in parts:
+                self.append(part)
+
+    class Policy(Normal, gg.nn.Module):
+        def __init__(self) -> None:
+            super().__init__(gg.zeros(2), gg.ones(2))
+            self.log_scale = gg.nn.Parameter(gg.zeros(2))
+
+    shift = Shift()
+    assert shift(gg.tensor(1.0)).item() == 3 and shift.inv(gg.tensor(1.0)).item() == -1
+    chain = Chain([shift, Shift()])
+    assert chain(gg.tensor(1.0)).item() == 5 and [n for n, _ in chain.named_parameters()] == [
+        "0.loc",
+        "1.loc",
+    ]
+    flow = gg.distributions.TransformedDistribution(Normal(0.0, 1.0), chain)
+    flow.log_prob(gg.tensor(1.0)).backward()
+    assert all(p.grad.item() == -3 for p in chain.parameters())
+    assert [n for n, _ in Policy().named_parameters()] == ["log_scale"] and Policy().sample().shape == (2,)

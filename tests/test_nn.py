@@ -880,3 +880,24 @@ def test_a_lazy_module_of_the_users_own():
     assert scale(gg.ones(3)).tolist() == [1.5, 1.5, 1.5]
     with pytest.raises(RuntimeError, match="Scale has not been fully initialized"):
         Scale(fill=False)(gg.ones(3))
+
+
+def test_members_that_a_subclass_chooses() -> None:
+    class Meta(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1, bias=False))
+            self.again = self.inner[0]
+
+        def weights(self, prefix: str = "", recurse: bool = True):
+            yield from self._named_members(
+                lambda m: m._parameters.items() if isinstance(m, nn.Linear) else [],
+                prefix=prefix,
+                recurse=recurse,
+            )
+
+    net = Meta()
+    assert [n for n, _ in net.weights()] == ["inner.0.weight", "inner.0.bias", "inner.1.weight"]
+    assert [n for n, _ in net.weights("a")] == ["a.inner.0.weight", "a.inner.0.bias", "a.inner.1.weight"]
+    assert list(net.weights(recurse=False)) == []
+    assert len(list(net._named_members(lambda m: m._parameters.items(), remove_duplicate=False))) == 5

@@ -899,3 +899,9 @@ def test_norms_of_a_list_by_their_order(device: str) -> None:
 def test_tensor_types_in_annotations() -> None:
     for made in (gg.LongTensor | None, None | gg.LongTensor, gg.LongTensor | int):
         assert gg.LongTensor in made.__args__
+
+
+def test_sizes_that_are_no_integers() -> None:
+    for wrong in (lambda: gg.ones(4).view(2.0, 2), lambda: gg.ones(4).reshape(-1, 2.0)):
+        with pytest.raises(TypeError, match="float"):
+            wrong()

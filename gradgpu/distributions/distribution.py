@@ -49,6 +49,7 @@ class Distribution:
                     raise ValueError(
                         f"{type(self).__name__}: expected parameter {name} to be {constraint}, but found invalid values:\n{value}"
                     )
+        super().__init__()  # of a class that is a Module, too
 
     @staticmethod
     def set_default_validate_args(value: bool) -> None:

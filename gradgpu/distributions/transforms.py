@@ -48,6 +48,7 @@ class Transform:
         self._cache_size = cache_size
         self._inv: Transform | None = None
         self._cached: tuple[Any, Any] = (None, None)
+        super().__init__()  # of a class that is a Module, too
 
     @property
     def event_dim(self) -> int:

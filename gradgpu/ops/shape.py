@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import prod
+from operator import index
 from typing import Any
 from weakref import ref
 
@@ -264,7 +265,7 @@ def canonical_dims(dims: Any, ndim: int, op: str) -> tuple[int, ...]:
 def _sizes(args: tuple) -> tuple:
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = tuple(args[0])
-    return tuple([n if type(n) is int else int(n.__index__()) for n in args])
+    return tuple([n if type(n) is int else index(n) for n in args])
 
 
 def infer_shape(shape: tuple, size: int, old: tuple, op: str) -> tuple[int, ...]:
