@@ -188,3 +188,29 @@ def test_methods_by_pytorch_s_names() -> None:
     assert gg.autograd.gradcheck(
         gg.sin, gg.ones(2, dtype=gg.float64, requires_grad=True), check_grad_dtypes=True, masked=False
     )
+
+
+def test_frexp_of_unusual_numbers(device: str) -> None:
+    inf, nan = float("inf"), float("nan")
+    for dtype in (gg.float64, gg.float32):
+        x = gg.tensor(
+            [0.0, -0.0, inf, -inf, nan, 1.0, gg.finfo(dtype).max, gg.finfo(dtype).tiny],
+            dtype=dtype,
+            device=device,
+        )
+        mantissa, exponent = gg.frexp(x)
+        want = np.frexp(x.cpu().numpy())
+        np.testing.assert_array_equal(
+            mantissa.cpu().numpy()[[0, 1, 2, 3, 5, 6, 7]], want[0][[0, 1, 2, 3, 5, 6, 7]]
+        )
+        assert (
+            mantissa[4].isnan()
+            and exponent.dtype is gg.int32
+            and exponent.tolist()[5:] == want[1].tolist()[5:]
+        )
+    low = gg.tensor([5e-324, 3e-310], dtype=gg.float64, device=device)
+    mantissa, exponent = low.frexp()
+    assert mantissa.tolist() == np.frexp(low.cpu().numpy())[0].tolist() and exponent.tolist() == [
+        -1073,
+        -1028,
+    ]

@@ -35,7 +35,6 @@ LEFT_OUT_UNUSED = {
     "torch.fake_quantize_per_channel_affine": "no quantised tensors",
     "torch.fake_quantize_per_tensor_affine": "no quantised tensors",
     "torch.float8_e4m3fn": "numpy and most GPUs have no such numbers",
-    "torch.frexp": "bits of floating-point numbers; x.abs().log2().floor() is near it",
     "torch.from_file": "from_numpy(numpy.memmap(...))",
     "torch.hash_tensor": "new in PyTorch, for comparing checkpoints",
     "torch.linalg.ldl_factor": "numpy has none; linalg.cholesky, linalg.solve",

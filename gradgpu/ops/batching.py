@@ -647,7 +647,7 @@ RULES: dict[str, Callable] = {
         "triangle", "diagonal", "diagonal_embed", "cast", "to_device", "clone", "fill", "view_as_real", "view_as_complex",
         "complex_from_pairs", "real", "imag", "complex_imaginary", "complex_neg", "conj", "complex_abs", "complex_sgn", "complex_exp",
         "complex_sqrt", "linalg_inv", "linalg_pinv", "linalg_cofactor", "linalg_det", "linalg_slogdet", "linalg_cholesky", "linalg_qr",
-        "linalg_eig", "linalg_eigh", "linalg_geqrf", "linalg_lu", "linalg_svd", "one_hot", "linalg_solve", "ravel_index", "euclidean_distances",
+        "linalg_eig", "linalg_eigh", "linalg_geqrf", "linalg_lu", "frexp", "linalg_svd", "one_hot", "linalg_solve", "ravel_index", "euclidean_distances",
     ),
     **_each(pointwise, "matmul", "complex", "complex_add", "complex_sub", "complex_mul", "complex_div"),
     **_each(

@@ -39,6 +39,7 @@ FAMILIES = {
         "i0 igamma igammac mvlgamma polygamma",
         "i0 i0_ igamma igamma_ igammac igammac_ mvlgamma mvlgamma_ polygamma polygamma_",
     ),
+    "bits": ("frexp", "frexp"),
     "calculus": (
         "cumulative_trapezoid diff gradient trapezoid trapz",
         "diff",
