@@ -47,7 +47,7 @@ class Transform:
             raise ValueError("cache_size must be 0 or 1")
         self._cache_size = cache_size
         self._inv: Transform | None = None
-        self._cached: tuple[Any, Any] = (None, None)
+        self._cached_x_y: tuple[Any, Any] = (None, None)
         super().__init__()  # of a class that is a Module, too
 
     @property
@@ -75,7 +75,7 @@ class Transform:
             return self
         made = object.__new__(type(self))
         vars(made).update(vars(self))
-        made._cache_size, made._inv, made._cached = cache_size, None, (None, None)
+        made._cache_size, made._inv, made._cached_x_y = cache_size, None, (None, None)
         return made
 
     def __eq__(self, other: object) -> bool:
@@ -86,19 +86,19 @@ class Transform:
     def __call__(self, x: Tensor) -> Tensor:
         if not self._cache_size:
             return self._call(x)
-        if x is self._cached[0]:
-            return self._cached[1]
+        if x is self._cached_x_y[0]:
+            return self._cached_x_y[1]
         y = self._call(x)
-        self._cached = x, y
+        self._cached_x_y = x, y
         return y
 
     def _inv_call(self, y: Tensor) -> Tensor:
         if not self._cache_size:
             return self._inverse(y)
-        if y is self._cached[1]:
-            return self._cached[0]
+        if y is self._cached_x_y[1]:
+            return self._cached_x_y[0]
         x = self._inverse(y)
-        self._cached = x, y
+        self._cached_x_y = x, y
         return x
 
     def _call(self, x: Tensor) -> Tensor:
