@@ -529,3 +529,25 @@ def test_recurrent_layers_run_with_given_weights(kind: str, device: str) -> None
     restored.to(gg.float32)  # converting makes the list anew
     assert all(a is b for a, b in zip(restored._flat_weights, restored.parameters(), strict=True))
     assert own.shape == expected.shape
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+def test_states_are_cut_off_in_place(kind: Any, layers: int, device: str) -> None:
+    net = kind(3, 4, num_layers=layers).to(device)
+    x, state = gg.ones(5, 2, 3, device=device), None
+    for _ in range(2):  # backward through time in pieces
+        y, state = net(x, state)
+        y.sum().backward()
+        for s in state if isinstance(state, tuple) else (state,):
+            assert not s._is_view() and s.requires_grad and s.detach_() is s and not s.requires_grad
+    grads = []
+    for double in (lambda s: s.mul_(2), lambda s: 2 * s):
+        net.zero_grad()
+        y, state = net(x)
+        last = y[-1].tolist()
+        s = double(state[0] if isinstance(state, tuple) else state)
+        assert y[-1].tolist() == last
+        (y.sum() + s.sum()).backward()
+        grads.append([p.grad.tolist() for p in net.parameters()])
+    assert grads[0] == grads[1]

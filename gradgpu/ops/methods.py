@@ -214,7 +214,7 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     return pad(at, (0, 0, 0, size - at.shape[0]), value=fill_value)
 
 
-def _apart(parts: tuple) -> tuple:
+def apart(parts: tuple) -> tuple:
     """Views that forget what they are views of."""
     for part in parts:
         base = part._base
@@ -226,19 +226,19 @@ def _apart(parts: tuple) -> tuple:
 @method
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple:
     """`chunk`; see `unsafe_split`."""
-    return _apart(chunk(input, chunks, dim))
+    return apart(chunk(input, chunks, dim))
 
 
 @method
 def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple:
     """`split` into parts that may be changed in place: to autograd they are no views, so `tensor` must not be used after."""
-    return _apart(split(tensor, split_size, dim))
+    return apart(split(tensor, split_size, dim))
 
 
 @method
 def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple:
     """`split` by sizes; see `unsafe_split`."""
-    return _apart(split(input, split_sizes, dim))
+    return apart(split(input, split_sizes, dim))
 
 
 def fill(input: Tensor, value: Any) -> Tensor:

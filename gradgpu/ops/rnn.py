@@ -22,6 +22,7 @@ from ..tensor import Tensor
 from .fused import Fused
 from .join import cat, stack
 from .linalg import linear
+from .methods import apart
 from .random import dropout as _dropout
 from .registry import Op
 
@@ -733,7 +734,8 @@ def layers(
             lasts.append(found[1 : 1 + kind.states])
         x = made[0] if ways == 1 else cat(made, -1)
     if len(lasts) == 1:
-        return (x, *[s.reshape((1, *s.shape)) for s in lasts[0]])
+        # No views, as joined ones are none: scripts cut them off with detach_().
+        return (x, *apart(tuple([s.reshape((1, *s.shape)) for s in lasts[0]])))
     return (x, *[stack(column) for column in zip(*lasts)])
 
 
