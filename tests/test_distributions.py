@@ -892,3 +892,26 @@ def test_transforms_and_distributions_that_are_modules() -> None:
     flow.log_prob(gg.tensor(1.0)).backward()
     assert all(p.grad.item() == -3 for p in chain.parameters())
     assert [n for n, _ in Policy().named_parameters()] == ["log_scale"] and Policy().sample().shape == (2,)
+
+
+def test_matrices_of_a_subclass_of_the_multivariate_normal() -> None:
+    class Doubled(gg.distributions.MultivariateNormal):
+        @property
+        def twice(self) -> Any:
+            return super().covariance_matrix * 2
+
+        @property
+        def broken(self) -> Any:
+            return self.no_such_name
+
+    class Given(gg.distributions.MultivariateNormal):
+        pass
+
+    lower = gg.tensor([[1.0, 0.0], [0.5, 2.0]])
+    d = Given(gg.zeros(2), scale_tril=lower)
+    assert d.covariance_matrix is d.covariance_matrix and d.scale_tril.tolist() == lower.tolist()
+    close(d.precision_matrix @ (lower @ lower.mT), [[1.0, 0.0], [0.0, 1.0]], 1e-5)
+    d = Doubled(gg.zeros(2), scale_tril=lower)
+    close(d.twice, (2 * lower @ lower.mT).tolist(), 1e-6)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        d.broken  # noqa: B018

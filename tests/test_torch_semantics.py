@@ -905,3 +905,13 @@ def test_sizes_that_are_no_integers() -> None:
     for wrong in (lambda: gg.ones(4).view(2.0, 2), lambda: gg.ones(4).reshape(-1, 2.0)):
         with pytest.raises(TypeError, match="float"):
             wrong()
+
+
+def test_the_error_function_stays_within_its_bounds(device: str) -> None:
+    x = gg.linspace(-6, 6, 40001, device=device)
+    for found in (x.erf(), gg.stack([v.erf() for v in x[-3000::100]])):
+        assert found.abs().max().item() <= 1
+    cdf = gg.distributions.Normal(gg.tensor(0.0, device=device), 1.0).cdf(x)
+    assert 0 <= cdf.min().item() and cdf.max().item() <= 1
+    for dtype in (gg.float16, gg.float64):
+        assert x.to(dtype).erf().abs().max().item() <= 1

@@ -245,7 +245,7 @@ def _multivariate_multivariate(p: Any, q: Any) -> Tensor:
         )
     n = p.event_shape[0]
     batch = tuple(broadcast_shapes(p.batch_shape, q.batch_shape))
-    mine, theirs = p._scale.expand((*batch, n, n)), q._scale.expand((*batch, n, n))
+    mine, theirs = [d._unbroadcasted_scale_tril.expand((*batch, n, n)) for d in (p, q)]
     trace = linalg.solve_triangular(theirs, mine, upper=False).square().sum((-2, -1))
     distance = mahalanobis(theirs, q.loc - p.loc)
     return half_log_det(theirs) - half_log_det(mine) + 0.5 * (trace + distance - n)

@@ -13,6 +13,7 @@ from ..ops.shape import broadcast_shapes
 from ..tensor import Tensor
 from . import constraints
 from .distribution import Distribution
+from .utils import lazy_property
 
 
 def mahalanobis(scale_tril: Tensor, difference: Tensor) -> Tensor:
@@ -87,32 +88,41 @@ class MultivariateNormal(Distribution):
         vars(self)[name] = matrix.expand((*batch, *matrix.shape[-2:]))
         super().__init__(batch, loc.shape[-1:], validate_args=validate_args)
         if name == "scale_tril":
-            self._scale = vars(self)[name]
+            self._unbroadcasted_scale_tril = vars(self)[name]
         elif name == "covariance_matrix":
-            self._scale = linalg.cholesky(vars(self)[name])
+            self._unbroadcasted_scale_tril = linalg.cholesky(vars(self)[name])
         else:  # of the inverse: flip, factor, flip back, so that it is lower triangular
             flipped = linalg.cholesky(matrix.flip((-2, -1)))
             upper = flipped.flip((-2, -1)).mT
             one = eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
             lower = linalg.solve_triangular(upper, one.expand(upper.shape), upper=False)
-            self._scale = lower.expand((*batch, *lower.shape[-2:]))
+            self._unbroadcasted_scale_tril = lower.expand((*batch, *lower.shape[-2:]))
 
-    def __getattr__(self, name: str) -> Any:
-        # the matrices that were not given, made when they are asked for
-        if "_scale" in vars(self):
-            lower = vars(self)["_scale"]
-            if name == "scale_tril":
-                return lower
-            if name == "covariance_matrix":
-                return lower @ lower.mT
-            if name == "precision_matrix":
-                return linalg.inv(lower @ lower.mT)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    # The matrices that were not given, made when they are asked for.
+    @lazy_property
+    def scale_tril(self) -> Tensor:
+        """The Cholesky factor of the covariance matrix."""
+        return self._unbroadcasted_scale_tril.expand(
+            (*self._batch_shape, *self._event_shape, *self._event_shape)
+        )
+
+    @lazy_property
+    def covariance_matrix(self) -> Tensor:
+        """L Lᵀ."""
+        lower = self._unbroadcasted_scale_tril
+        return (lower @ lower.mT).expand((*self._batch_shape, *self._event_shape, *self._event_shape))
+
+    @lazy_property
+    def precision_matrix(self) -> Tensor:
+        """The inverse of the covariance matrix."""
+        return linalg.inv(self.covariance_matrix)
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> MultivariateNormal:
         """The same distributions with parameters expanded to `batch_shape`."""
         made = super().expand(batch_shape, _instance)
-        made._scale = self._scale.expand((*batch_shape, *self._scale.shape[-2:]))
+        made._unbroadcasted_scale_tril = self._unbroadcasted_scale_tril.expand(
+            (*batch_shape, *self._unbroadcasted_scale_tril.shape[-2:])
+        )
         return made
 
     @property
@@ -128,19 +138,25 @@ class MultivariateNormal(Distribution):
     @property
     def variance(self) -> Tensor:
         """The diagonal of the covariance matrix."""
-        return self._scale.square().sum(-1).expand((*self._batch_shape, *self._event_shape))
+        return (
+            self._unbroadcasted_scale_tril.square().sum(-1).expand((*self._batch_shape, *self._event_shape))
+        )
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """loc + L z with standard normal z."""
         z = randn(*self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
-        return self.loc + (self._scale @ z.unsqueeze(-1)).squeeze(-1)
+        return self.loc + (self._unbroadcasted_scale_tril @ z.unsqueeze(-1)).squeeze(-1)
 
     def log_prob(self, value: Any) -> Tensor:
         """-½ |L⁻¹ (value - loc)|² - Σ log Lᵢᵢ - n/2 log 2π."""
         self._validate_sample(value)
-        distance = mahalanobis(self._scale, value - self.loc)
-        return -0.5 * (self._event_shape[0] * math.log(2 * math.pi) + distance) - half_log_det(self._scale)
+        distance = mahalanobis(self._unbroadcasted_scale_tril, value - self.loc)
+        return -0.5 * (self._event_shape[0] * math.log(2 * math.pi) + distance) - half_log_det(
+            self._unbroadcasted_scale_tril
+        )
 
     def entropy(self) -> Tensor:
         """n/2 (1 + log 2π) + Σ log Lᵢᵢ."""
-        return half_log_det(self._scale) + 0.5 * self._event_shape[0] * (1 + math.log(2 * math.pi))
+        return half_log_det(self._unbroadcasted_scale_tril) + 0.5 * self._event_shape[0] * (
+            1 + math.log(2 * math.pi)
+        )

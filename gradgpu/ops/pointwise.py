@@ -376,7 +376,10 @@ def _erf_cpu(x: Any) -> Any:
     q = np.float32(_ERF_Q[0])
     for c in _ERF_Q[1:]:
         q = q * x2 + np.float32(c)
-    return x * p / q
+    y = x * p / q
+    # Rounding must not lead out of [-1, 1]: probabilities are made of it.
+    low, high = np.float32(-1), np.float32(1)
+    return y.clip(low, high, y) if isinstance(y, np.ndarray) else min(max(y, low), high)
 
 
 _2_SQRT_PI = 2.0 / math.sqrt(_PI)
