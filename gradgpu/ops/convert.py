@@ -180,7 +180,7 @@ def cuda(self: Any, device: Any = None, non_blocking: bool = False) -> Any:
 
 def _caster(name: str, d: dt.dtype) -> None:
     def cast(self: Any, memory_format: Any = None) -> Any:
-        return to(self, d)
+        return self if self.dtype is d else _as_dtype(self, d)
 
     cast.__name__, cast.__doc__ = name, f"The tensor as {d.name}; self if it is that already."
     setattr(Tensor, name, cast)
