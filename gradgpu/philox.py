@@ -231,26 +231,37 @@ def _box_muller(seed: int, first: int, n: int, double: bool) -> np.ndarray:
     """`normal`, all at once."""
     if double:
         pairs = words(seed, first, -(-n // 2)).view("<u8")
-        radius, turn = pairs[:, 0], pairs[:, 1]
+        radius, turn = pairs[:, 0], pairs[:, 1].copy()
         u = _open_uniform64(radius)
-        quadrant = (turn >> np.uint64(62)).astype(np.int8)
         within = ((turn & np.uint64(0x3FFFFFFFFFFFFFFF)) >> np.uint64(9)).astype(np.int64) - np.int64(1 << 52)
         angle: np.ndarray = within.astype(np.float64) * 1.743934249004316e-16  # (pi / 2) / 2^53
     else:
         single = words(seed, first, -(-n // 4)).reshape(-1, 2)
-        radius, turn = single[:, 0], single[:, 1]
+        radius, turn = single[:, 0], single[:, 1].copy()
         u = _open_uniform32(radius)
-        quadrant = (turn >> np.uint32(30)).astype(np.int8)
         within = (turn & np.uint32(0x3FFFFFFF)).astype(np.int32) - np.int32(1 << 29)
         angle = within.astype(np.float32) * np.float32(1.4629180792671596e-09)  # (pi / 2) / 2^30
     kind = u.dtype.type
     r = np.sqrt(log_exactly(u) * kind(-2))
-    sine, cosine = _sin_cos(angle)
-    swap = (quadrant & 1).astype(bool)
-    sign = kind(1) - (quadrant & 2).astype(u.dtype)
+    sine, cosine = (part.view(turn.dtype) for part in _sin_cos(angle))
+    # By the bits, as numpy's `where` and products with signs take longer: the top bit of `turn` is the sign of both, and
+    # where the next is set, they change places and the first its sign.
+    bit = turn.dtype.type(1 << (8 * turn.itemsize - 1))
+    sign = turn & bit
+    turn <<= turn.dtype.type(1)
+    signed = turn.view(within.dtype)
+    signed >>= within.dtype.type(8 * turn.itemsize - 1)  # all bits as the top one
+    change = cosine ^ sine
+    change &= turn
+    sine ^= change
+    sine ^= sign
+    cosine ^= change
+    cosine ^= sign
+    turn &= bit
+    cosine ^= turn
     z = np.empty((len(u), 2), u.dtype)
-    np.multiply(r, np.where(swap, -sine, cosine) * sign, out=z[:, 0])
-    np.multiply(r, np.where(swap, cosine, sine) * sign, out=z[:, 1])
+    np.multiply(r, cosine.view(u.dtype), out=z[:, 0])
+    np.multiply(r, sine.view(u.dtype), out=z[:, 1])
     return z.reshape(-1)[:n]
 
 
