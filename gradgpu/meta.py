@@ -87,7 +87,7 @@ class MetaArray(Described):
 
 
 class SparseArray(Described):
-    """What stands for the array of a sparse tensor (gradgpu/sparse.py), whose entries are tensors of their own."""
+    """What stands for the array of a sparse tensor (gradgpu/sparse/), whose entries are tensors of their own."""
 
     __slots__ = ()
 

@@ -38,7 +38,7 @@ from .optim.optimizer import Optimizer
 from .tensor import Tensor
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_OPERATIONS = tuple(_HERE + part for part in ("ops" + os.sep, "nn" + os.sep + "functions" + os.sep, "linalg.py", "fft.py", "special.py", "sparse.py"))  # fmt: skip
+_OPERATIONS = tuple(_HERE + part for part in ("ops" + os.sep, "nn" + os.sep + "functions" + os.sep, "linalg.py", "fft.py", "special.py", "sparse" + os.sep))  # fmt: skip
 
 
 class ProfilerActivity(Enum):
