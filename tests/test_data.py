@@ -659,3 +659,14 @@ def test_pin_memory_of_containers():
     assert made[4] == [0, 1]
     packed = pin_memory(gg.nn.utils.rnn.pack_sequence([gg.ones(3), gg.ones(2)]))
     assert packed.is_pinned() and type(packed) is gg.nn.utils.rnn.PackedSequence
+
+
+@pytest.mark.parametrize(
+    "lengths, sizes",
+    [
+        (gg.tensor([0.8, 0.2]), [8, 2]), (gg.tensor([0.7, 0.3]), [7, 3]), (gg.tensor([6, 4]), [6, 4]),
+        ([np.float32(0.5), np.float32(0.5)], [5, 5]), (np.array([0.5, 0.25, 0.25]), [6, 2, 2]), ([1], [10]), ([gg.tensor(9), 1], [9, 1]),
+    ],
+)  # fmt: skip
+def test_lengths_of_several_kinds(lengths, sizes):
+    assert [len(part) for part in data.random_split(range(10), lengths)] == sizes

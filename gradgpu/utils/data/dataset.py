@@ -182,14 +182,11 @@ def random_split(dataset: Dataset, lengths: Sequence[float], generator: Any = No
         (7, 3)
     """
     total = len(dataset)  # type: ignore[arg-type]
-    if (
-        math.isclose(sum(lengths), 1)
-        and sum(lengths) <= 1 + 1e-9
-        and any(isinstance(x, float) for x in lengths)
-    ):
+    whole = float(sum(lengths))
+    if math.isclose(whole, 1) and whole <= 1 + 1e-9:
         if any(not 0 <= x <= 1 for x in lengths):
             raise ValueError(f"random_split: every fraction must be between 0 and 1, got {list(lengths)}")
-        sizes = [math.floor(total * x) for x in lengths]
+        sizes = [math.floor(float(total * x)) for x in lengths]
         for i in range(total - sum(sizes)):  # what rounding left over, one each in turn
             sizes[i % len(sizes)] += 1
     else:
