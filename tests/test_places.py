@@ -271,6 +271,13 @@ def test_settings_of_a_compiler_that_is_not_there() -> None:
         assert gg._dynamo.optimize("inductor")(abs) is abs
 
 
+def test_names_of_the_c_module() -> None:
+    from gradgpu._C import Generator, TensorBase, device
+
+    assert (Generator, TensorBase, device) == (gg.Generator, gg.Tensor, gg.device) and gg._C.dtype is gg.dtype
+    gg._C._log_api_usage_once("a package")
+
+
 def test_functional() -> None:
     import gradgpu.functional as F
 
