@@ -642,3 +642,22 @@ def test_adagrad_has_its_sums_before_the_first_step(device: str) -> None:
     optimizer.step()
     assert optimizer.state[p]["step"].item() == 1 and optimizer.state[p]["sum"].tolist() == [1.0, 2.0, 5.0]
     np.testing.assert_allclose(p.tolist(), [1.0, 1 - 0.5 / 2**0.5, 1 - 1 / 5**0.5], rtol=1e-6)
+
+
+def test_line_search_by_itself() -> None:
+    from gradgpu.optim.lbfgs import _cubic_interpolate, _strong_wolfe
+
+    def along(x, t, d):
+        point = (x + t * d).detach().requires_grad_()
+        loss = ((point - 3) ** 2).sum() + (point**4).sum() / 10
+        (gradient,) = gg.autograd.grad(loss, point)
+        return loss.item(), gradient
+
+    x = gg.tensor([0.0, -1.0])
+    f, g = along(x, 0.0, x)
+    slope = -(g @ g).item()
+    loss, gradient, t, evaluations = _strong_wolfe(along, x, 1.0, -g, f, g, slope)
+    assert loss <= f + 1e-4 * t * slope and abs((gradient @ -g).item()) <= -0.9 * slope
+    assert (loss, gradient.tolist()) == (along(x, t, -g)[0], along(x, t, -g)[1].tolist()) and evaluations >= 1
+    assert _cubic_interpolate(0.0, 1.0, -2.0, 2.0, 1.0, 2.0) == 1.0
+    assert _cubic_interpolate(0.0, 1.0, -2.0, 2.0, 1.0, 2.0, bounds=(1.5, 2.0)) == 1.5

@@ -288,3 +288,35 @@ def strong_wolfe(
             bracket[low] = point
     t, f_new, g_new, _ = bracket[low]
     return f_new, g_new, t, evaluations
+
+
+# ---- by the names that packages with minimisers of their own import ----
+_cubic_interpolate = _cubic
+
+
+def _strong_wolfe(
+    obj_func: Callable[[Any, float, Tensor], tuple[float, Tensor]],
+    x: Any,
+    t: float,
+    d: Tensor,
+    f: float,
+    g: Tensor,
+    gtd: float,
+    c1: float = 1e-4,
+    c2: float = 0.9,
+    tolerance_change: float = 1e-9,
+    max_ls: int = 25,
+) -> tuple[float, Tensor, float, int]:
+    """`strong_wolfe` of `obj_func(x, t, d)`, the loss and its gradient at x + t · d."""
+    return strong_wolfe(
+        lambda length: obj_func(x, length, d),
+        float(t),
+        d,
+        float(f),
+        g,
+        float(gtd),
+        tolerance_change,
+        c1,
+        c2,
+        max_ls,
+    )
