@@ -151,17 +151,17 @@ def from_numpy_dtype(d: Any) -> dtype:
 
 
 def as_dtype(d: Any) -> dtype:
-    """Accepts a gradgpu dtype, a numpy dtype, or Python's float, int, bool, complex."""
+    """Accepts a gradgpu dtype, a numpy dtype, or Python's float (float64, as in PyTorch), int, bool, complex (complex128)."""
     if isinstance(d, dtype):
         return d
     if d is _py_float:
-        return _default
+        return float64
     if d is _py_int:
         return int64
     if d is _py_bool:
         return bool
     if d is builtins.complex:
-        return _default.to_complex()
+        return complex128
     if isinstance(d, str):
         raise TypeError(f"dtype must be a gradgpu dtype such as gradgpu.{d}, got the string {d!r}")
     return from_numpy_dtype(d)
@@ -238,8 +238,8 @@ class finfo:
     65504.0
     """
 
-    def __init__(self, d: dtype | None = None):
-        d = (d or _default).to_real()
+    def __init__(self, d: Any = None):
+        d = as_dtype(d or _default).to_real()
         if not d.is_floating_point:
             raise TypeError(f"finfo: needs a floating-point dtype, got {d!r}; use iinfo for integers")
         if d is bfloat16:
@@ -261,7 +261,8 @@ class finfo:
 class iinfo:
     """Limits of an integer dtype: `max`, `min`, `bits`."""
 
-    def __init__(self, d: dtype):
+    def __init__(self, d: Any):
+        d = as_dtype(d)
         if d.category != INTEGER:
             raise TypeError(f"iinfo: needs an integer dtype, got {d!r}; use finfo for floating point")
         info = np.iinfo(d.np)

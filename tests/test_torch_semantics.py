@@ -915,3 +915,15 @@ def test_the_error_function_stays_within_its_bounds(device: str) -> None:
     assert 0 <= cdf.min().item() and cdf.max().item() <= 1
     for dtype in (gg.float16, gg.float64):
         assert x.to(dtype).erf().abs().max().item() <= 1
+
+
+def test_pythons_types_as_dtypes(device: str) -> None:
+    x = on(device, [1.0, 2.0])
+    for made in (
+        gg.zeros(2, dtype=float, device=device), x.to(float), on(device, [1], dtype=float), x.sum(dtype=float), x.prod(dtype=float),
+        x.mean(dtype=float), x.cumsum(0, dtype=float), x.softmax(0, dtype=float), gg.rand(2, dtype=float, device=device), x.type(float),
+    ):  # fmt: skip
+        assert made.dtype is gg.float64
+    assert x.to(int).dtype is x.sum(dtype=int).dtype is gg.int64 and x.to(bool).dtype is gg.bool
+    assert on(device, [1], dtype=complex).dtype is gg.complex128
+    assert gg.finfo(float).eps == 2.0**-52 and gg.iinfo(int).max == 2**63 - 1

@@ -353,8 +353,10 @@ def prod(
     tensor([3., 8.])
     """
     require_tensor("prod", input)
-    if dtype is not None and input.dtype is not dtype:
-        input = input.to(dtype)
+    if dtype is not None:
+        dtype = dt.as_dtype(dtype)
+        if input.dtype is not dtype:
+            input = input.to(dtype)
     if isinstance(dim, (tuple, list)):
         raise TypeError(f"prod: argument 'dim' must be an int, got {dim}; reduce one dimension after another")
     made = prod_op(input, dims=reduced_dims("prod", dim, input.ndim), keepdim=keepdim)

@@ -209,8 +209,10 @@ def sum(
     tensor([4., 6.])
     """
     require_tensor("sum", input)
-    if dtype is not None and input.dtype is not dtype:
-        input = input.to(dtype)
+    if dtype is not None:
+        dtype = dt.as_dtype(dtype)
+        if input.dtype is not dtype:
+            input = input.to(dtype)
     made = sum_op(input, dims=reduced_dims("sum", dim, input.ndim), keepdim=keepdim)
     return made if dtype is None or dtype.category >= dt.FLOAT else made.to(dtype)
 
