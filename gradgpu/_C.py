@@ -1,20 +1,46 @@
-"""What scripts and packages import from PyTorch's C++ module, `torch._C`, by its names."""
+"""What packages ask of PyTorch's C++ module: whether TorchScript traces, and a few types by their place of origin.
+
+>>> import gradgpu as gg
+>>> gg._C._get_tracing_state() is None
+True
+"""
 
 from __future__ import annotations
 
+from .autograd.modes import set_grad_enabled as _set_grad_enabled
 from .devices import device
 from .dtypes import dtype
+from .linalg import LinAlgError as _LinAlgError
 from .random import Generator
-from .tensor import Size, Tensor
+from .tensor import Size
 
-__all__ = ["Generator", "Size", "TensorBase", "Value", "device", "dtype"]
-
-TensorBase = Tensor
-
-
-class Value:
-    """A value in a graph of PyTorch's compiler; annotations name it, and nothing here makes one."""
+__all__ = [
+    "Generator",
+    "Size",
+    "Value",
+    "_LinAlgError",
+    "_get_tracing_state",
+    "_log_api_usage_once",
+    "_set_grad_enabled",
+    "device",
+    "dtype",
+]
 
 
 def _log_api_usage_once(event: str) -> None:
     """Nothing: gradgpu counts no uses."""
+
+
+def _get_tracing_state() -> None:
+    """None: nothing traces, the Python runs."""
+
+
+class Value:
+    """A value of a TorchScript graph, in annotations. There are none.
+
+    Raises:
+        RuntimeError: always.
+    """
+
+    def __init__(self) -> None:
+        raise RuntimeError("_C.Value: gradgpu has no TorchScript graphs")

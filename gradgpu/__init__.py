@@ -148,7 +148,6 @@ _LAZY = {
     "fft": "fft",
     "func": "func",
     "functional": "functional",
-    "_C": "_C",
     "_dynamo": "_dynamo",
     "_inductor": "_inductor",
     "hub": "hub",
