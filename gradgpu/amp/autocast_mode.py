@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import dtypes as dt
 from ..autograd.modes import note_special, state
-from ..ops import rnn as _rnn  # noqa: F401  (its operations must be known before a region opens)
+from ..ops import recurrent as _recurrent  # noqa: F401  (its operations must be known before a region opens)
 from ..ops.pointwise_op import Pointwise
 from ..ops.registry import OPS, Op
 from ..tensor import Tensor

@@ -103,7 +103,7 @@ class _States:
 
 def _enter(x: Array, sizes: Any, reverse: bool) -> tuple[Any, Array]:
     """The walk, and x as rows."""
-    from ..ops.rnn import walk_of
+    from ..ops.sequences import walk_of
 
     walk = walk_of(x, sizes, reverse)
     return walk, contiguous(x).reshape((walk.rows, x.shape[-1]))

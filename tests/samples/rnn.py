@@ -1,4 +1,4 @@
-"""Samples of ops/rnn.py."""
+"""Samples of ops/rnn.py and ops/recurrent.py."""
 
 import numpy as np
 
