@@ -2,6 +2,7 @@
 // The text of a kernel has been through the preprocessor with macros.h (see compiler.py); what is left to
 // provide are types and functions, and `sim_run`, which starts the threads of a block.
 #pragma once
+#define SIM_KERNEL
 #include "state.h"
 #include "types.h"
 #include "math.h"

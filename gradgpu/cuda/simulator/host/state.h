@@ -8,8 +8,13 @@ typedef __INT16_TYPE__ int16_t;
 typedef __UINT16_TYPE__ uint16_t;
 typedef __INT32_TYPE__ int32_t;
 typedef __UINT32_TYPE__ uint32_t;
+#ifdef SIM_KERNEL  // CUDA texts without headers define these themselves, which must then be the same
+typedef long long int64_t;
+typedef unsigned long long uint64_t;
+#else
 typedef __INT64_TYPE__ int64_t;
 typedef __UINT64_TYPE__ uint64_t;
+#endif
 typedef __UINTPTR_TYPE__ uintptr_t;
 
 struct uint3 { unsigned x, y, z; };
