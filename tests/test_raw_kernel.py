@@ -97,7 +97,9 @@ def test_headers_macros_and_structs(tmp_path: Path) -> None:
 )
 def test_numbers_become_the_declared_type(c: str, dtype: gg.dtype) -> None:
     header = {"__half": "#include <cuda_fp16.h>", "__nv_bfloat16": "#include <cuda_bf16.h>"}.get(c, "")
-    named = "typedef long long int64_t; typedef unsigned char uint8_t;"  # without headers CUDA has no such names
+    named = (
+        "typedef long long int64_t; typedef unsigned char uint8_t;"  # without headers CUDA has no such names
+    )
     kernel = compile_kernel(f"{header}\n{named}\n__global__ void put({c}* x, {c} v) {{ *x = v; }}", "put")
     x = gg.zeros(1, dtype=dtype, device="cuda")
     kernel(1, 1, [x, 7])
