@@ -84,12 +84,11 @@ class Module(StateDict):
     # ---- attributes: parameters, buffers and modules live in their own tables ----
     def __getattr__(self, name: str) -> Any:
         tables = self.__dict__
-        try:
-            return tables["_parameters"][name]  # the usual case, on the path of every forward
-        except KeyError:
-            for table in ("_buffers", "_modules"):
-                if table in tables and name in tables[table]:
-                    return tables[table][name]
+        for table in ("_modules", "_parameters", "_buffers"):  # the usual cases first, on the path of every forward
+            if table in tables:
+                entries = tables[table]
+                if name in entries:
+                    return entries[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:
