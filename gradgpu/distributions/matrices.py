@@ -17,7 +17,7 @@ from . import constraints
 from .dirichlet import Beta
 from .distribution import Distribution
 from .gamma import Chi2
-from .multivariate_normal import half_log_det
+from .multivariate_normal import half_log_det, the_given
 from .utils import broadcast_all
 
 
@@ -132,21 +132,9 @@ class Wishart(Distribution):
         scale_tril: Tensor | None = None,
         validate_args: bool | None = None,
     ):
-        given = {
-            "covariance_matrix": covariance_matrix,
-            "precision_matrix": precision_matrix,
-            "scale_tril": scale_tril,
-        }
-        found = {name: m for name, m in given.items() if m is not None}
-        if len(found) != 1:
-            raise ValueError(
-                "Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified."
-            )
-        ((name, matrix),) = found.items()
-        if matrix.ndim < 2:
-            raise ValueError(
-                f"{name} must be at least two-dimensional, with optional leading batch dimensions"
-            )
+        name, matrix = the_given(
+            covariance_matrix=covariance_matrix, precision_matrix=precision_matrix, scale_tril=scale_tril
+        )
         if not isinstance(df, Tensor):
             df = matrix.new_tensor(float(df))
         p = matrix.shape[-1]

@@ -30,6 +30,17 @@ def half_log_det(scale_tril: Tensor) -> Tensor:
     return scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
+def the_given(**matrices: Tensor | None) -> tuple[str, Tensor]:
+    """Name and value of the one matrix by which a distribution is given."""
+    found = {name: m for name, m in matrices.items() if m is not None}
+    if len(found) != 1:
+        raise ValueError(f"Exactly one of {' or '.join(matrices)} may be specified.")
+    ((name, matrix),) = found.items()
+    if matrix.ndim < 2:
+        raise ValueError(f"{name} must be at least two-dimensional, with optional leading batch dimensions")
+    return name, matrix
+
+
 class MultivariateNormal(Distribution):
     """The normal distribution of vectors, by its mean and one of three matrices.
 
@@ -68,21 +79,9 @@ class MultivariateNormal(Distribution):
     ):
         if loc.ndim < 1:
             raise ValueError("loc must be at least one-dimensional.")
-        given = {
-            "covariance_matrix": covariance_matrix,
-            "precision_matrix": precision_matrix,
-            "scale_tril": scale_tril,
-        }
-        found = {name: m for name, m in given.items() if m is not None}
-        if len(found) != 1:
-            raise ValueError(
-                "Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified."
-            )
-        ((name, matrix),) = found.items()
-        if matrix.ndim < 2:
-            raise ValueError(
-                f"{name} must be at least two-dimensional, with optional leading batch dimensions"
-            )
+        name, matrix = the_given(
+            covariance_matrix=covariance_matrix, precision_matrix=precision_matrix, scale_tril=scale_tril
+        )
         batch = tuple(broadcast_shapes(matrix.shape[:-2], loc.shape[:-1]))
         self.loc = loc.expand((*batch, loc.shape[-1]))
         vars(self)[name] = matrix.expand((*batch, *matrix.shape[-2:]))
