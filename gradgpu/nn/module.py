@@ -84,7 +84,8 @@ class Module(StateDict):
     # ---- attributes: parameters, buffers and modules live in their own tables ----
     def __getattr__(self, name: str) -> Any:
         tables = self.__dict__
-        for table in ("_modules", "_parameters", "_buffers"):  # the usual cases first, on the path of every forward
+        # The usual first: this is on the path of every forward.
+        for table in ("_modules", "_parameters", "_buffers"):
             if table in tables:
                 entries = tables[table]
                 if name in entries:
