@@ -210,7 +210,8 @@ def main(argv: list[str] | None = None) -> None:
         "",
         f"`make bench` on {platform.machine()}, Python {platform.python_version()}, gradgpu {gradgpu.version.gradgpu}, "
         f"PyTorch {torch.__version__}, numpy {numpy.__version__}: one thread, {options.rounds} interleaved rounds; "
-        "ratios to PyTorch eager are medians with quartiles.",
+        "ratios to PyTorch eager are medians with quartiles. PyTorch's process has the C library's own memory settings, "
+        "the others those of `import gradgpu`.",
         "",
         "| case | PyTorch µs | gradgpu µs | gradgpu / PyTorch | bar | numpy by hand / PyTorch |",
         "|---|---|---|---|---|---|",
