@@ -238,7 +238,11 @@ after_wait: list[Callable[[], None]] = []  # what to look at when the host has n
 def run_after_wait() -> None:
     """Runs what kernels left to the next synchronisation: the check of indices, which may raise."""
     while after_wait:
-        after_wait.pop()()
+        try:
+            look = after_wait.pop()
+        except IndexError:  # another thread took the last one
+            return
+        look()
 
 
 class on_device:

@@ -157,7 +157,9 @@ def _straight(inputs: int, outputs: int, scalars: int) -> Any:
         *[f"  {y}_layout = outs[{k}]; {y}_bytes = {y}_layout.nbytes" for k, y in enumerate(ys)],
         f"  def run_straight({operands}):",
         *[f"    {x}_ptr = {x}.ptr" for x in xs],
-        f"    if ({' | '.join(pointers)}) & 15 or not free: return run({operands})",
+        f"    if ({' | '.join(pointers)}) & 15: return run({operands})",
+        "    try: buffer = free.pop()",  # before anything that lets another thread take the last one
+        f"    except IndexError: return run({operands})",
     ]
     for y in ys:
         lines += [
@@ -165,7 +167,6 @@ def _straight(inputs: int, outputs: int, scalars: int) -> Any:
             f"    {y}.ptr = {y}_ptr = mem.ptr",
         ]
     lines += [
-        "    buffer = free.pop()",
         f"    pack(buffer.bytes, 0, {packed})",
         "    launch(handle, gx, gy, gz, bx, by, bz, 0, stream(), buffer.address, 0)",
         "    free.append(buffer)",
