@@ -7,17 +7,17 @@ rounding a step, so the same seed gives the same bits on 'cpu' and on 'cuda'.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 _CHUNK = 8192  # blocks made at a time: enough to hide what a numpy call costs, few enough for the second-level cache
 _PIECE = 4 * _CHUNK  # normal numbers made at a time
 _KEPT = 4096  # blocks of a chunk that is kept for small draws
-_KEPT_NORMAL = 256  # blocks of a chunk of normal numbers that is kept
 # As 0-dim arrays, which a numpy call takes at less cost than a scalar.
 _M0, _M1, _LOW, _32 = (np.array(v, np.uint64) for v in (0xD2511F53, 0xCD9E8D57, 0xFFFFFFFF, 32))
-_HALF = np.uint64(32)
 
 
 @lru_cache(maxsize=16)
@@ -57,7 +57,7 @@ def _blocks(seed: int, first: int, count: int, out: np.ndarray) -> None:
 
 @lru_cache(maxsize=8)
 def _chunk(seed: int, number: int) -> np.ndarray:
-    """Blocks of one chunk, kept because small draws follow one another."""
+    """Blocks of one chunk, kept because small draws follow one another and may be of several kinds."""
     out = np.empty((_KEPT, 4), np.uint32)
     _blocks(seed, number * _KEPT, _KEPT, out)
     out.flags.writeable = False
@@ -104,7 +104,29 @@ def blocks64(n: int) -> int:
 
 def blocks_for(dtype: np.dtype, n: int) -> int:
     """Blocks that `n` floating-point numbers of this dtype use up."""
-    return -(-n // 2) if dtype == np.float64 else -(-n // 4)
+    return -(-n // 2) if dtype.itemsize == 8 else -(-n // 4)
+
+
+@lru_cache(maxsize=16)
+def _chunk_of(make: Callable, seed: int, number: int, dtype: np.dtype) -> np.ndarray:
+    """The numbers that `make` makes of the blocks of one chunk."""
+    made = make(seed, number * _KEPT, (2 if dtype.itemsize == 8 else 4) * _KEPT, dtype)
+    made.flags.writeable = False
+    return made
+
+
+def _numbers(make: Callable, seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
+    """make(seed, first, n, dtype), for small n copied from chunks that are kept."""
+    width = 2 if dtype.itemsize == 8 else 4  # numbers a block
+    size = _KEPT * width
+    number, start = divmod(first * width, size)
+    end = start + n
+    if end <= size:
+        return _chunk_of(make, seed, number, dtype)[start:end].copy()
+    if n > size // 2:
+        return make(seed, first, n, dtype)
+    begin = _chunk_of(make, seed, number, dtype)[start:]
+    return np.concatenate((begin, _chunk_of(make, seed, number + 1, dtype)[: end - size]))
 
 
 def uniform(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
@@ -112,7 +134,11 @@ def uniform(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
 
     Half types come as float32; all of their values are exact in the half type.
     """
-    if dtype == np.float64:
+    return _numbers(_uniform, seed, first, n, dtype)
+
+
+def _uniform(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
+    if dtype.itemsize == 8:
         u = (words64(seed, first, n) >> np.uint64(11)).astype(np.float64)
         u *= 2.0**-53
         return u
@@ -122,89 +148,118 @@ def uniform(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
     return single
 
 
+def _constants(kind: type, *values: Any) -> tuple:
+    """Numbers, and tuples of them, as 0-dim arrays."""
+    return tuple([_constants(kind, *v) if type(v) is tuple else np.array(v, kind) for v in values])
+
+
+_32_SCALE, _32_HALF = _constants(np.float32, 2.0**-32, 2.0**-33)
+_64_SCALE, _64_HALF = _constants(np.float64, 2.0**-53, 2.0**-54)
+
+
 def _open_uniform32(word: np.ndarray) -> np.ndarray:
     """(word + 1/2) / 2^32 in float32: never 0."""
     u = word.astype(np.float32)
-    u *= np.float32(2.0**-32)
-    u += np.float32(2.0**-33)
+    u *= _32_SCALE
+    u += _32_HALF
     return u
 
 
 def _open_uniform64(word: np.ndarray) -> np.ndarray:
     u = (word >> np.uint64(11)).astype(np.float64)
-    u *= 2.0**-53
-    u += 2.0**-54
+    u *= _64_SCALE
+    u += _64_HALF
     return u
 
 
-def _polynomial(z: np.ndarray, *coefficients: float) -> np.ndarray:
+def _polynomial(z: np.ndarray, coefficients: tuple) -> np.ndarray:
     """Horner's scheme, highest power first, one rounding a step."""
-    kind = z.dtype.type
-    y = z * kind(coefficients[0])
+    y = z * coefficients[0]
     for c in coefficients[1:-1]:
-        y += kind(c)
+        y += c
         y *= z
-    y += kind(coefficients[-1])
+    y += coefficients[-1]
     return y
 
 
-# log(1 + f) for x = 2^k (1 + f): odd and even powers of s^2, s = f / (2 + f); fdlibm (Sun Microsystems, 1993)
-_LOG32 = ((0.24279078841209412, 0.40000972151756287), (0.2849878668785095, 0.6666666269302368),
-          9.058000082148274e-06, 0.693138062953949)  # fmt: skip
-_LOG64 = ((1.531383769920937332e-01, 2.222219843214978396e-01, 3.999999999940941908e-01),
-          (1.479819860511658591e-01, 1.818357216161805012e-01, 2.857142874366239149e-01, 6.666666666666735130e-01),
-          1.90821492927058770002e-10, 6.93147180369123816490e-01)  # fmt: skip
-_SIN32 = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
-_COS32 = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
-_SIN64 = (1.58969099521155010221e-10, -2.50507602534068634195e-08, 2.75573137070700676789e-06,
-          -1.98412698298579493134e-04, 8.33333333332248946124e-03, -1.66666666666666324348e-01)  # fmt: skip
-_COS64 = (-1.13596475577881948265e-11, 2.08757232129817482790e-09, -2.75573143513906633035e-07,
-          2.48015872894767294178e-05, -1.38888888888741095749e-03, 4.16666666666666019037e-02)  # fmt: skip
+# log(1 + f) for x = 2^k (1 + f): odd and even powers of s^2, s = f / (2 + f), and log 2 in two parts; fdlibm (Sun
+# Microsystems, 1993)
+_LOG32 = _constants(np.float32,
+    (0.24279078841209412, 0.40000972151756287), (0.2849878668785095, 0.6666666269302368), 9.058000082148274e-06, 0.693138062953949,
+)  # fmt: skip
+_LOG64 = _constants(np.float64,
+    (1.531383769920937332e-01, 2.222219843214978396e-01, 3.999999999940941908e-01),
+    (1.479819860511658591e-01, 1.818357216161805012e-01, 2.857142874366239149e-01, 6.666666666666735130e-01),
+    1.90821492927058770002e-10, 6.93147180369123816490e-01,
+)  # fmt: skip
+# sine and cosine by odd and even powers: the coefficients after the first term or two
+_SIN_COS32 = _constants(np.float32,
+    (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1), (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2),
+)  # fmt: skip
+_SIN_COS64 = _constants(np.float64,
+    (1.58969099521155010221e-10, -2.50507602534068634195e-08, 2.75573137070700676789e-06,
+     -1.98412698298579493134e-04, 8.33333333332248946124e-03, -1.66666666666666324348e-01),
+    (-1.13596475577881948265e-11, 2.08757232129817482790e-09, -2.75573143513906633035e-07,
+     2.48015872894767294178e-05, -1.38888888888741095749e-03, 4.16666666666666019037e-02),
+)  # fmt: skip
+_NUMBERS32, _NUMBERS64 = (_constants(kind, -2, -0.5, 0.5, 1, 2) for kind in (np.float32, np.float64))
+# What takes a number's bits apart: 1 - sqrt(1/2) in bits, those of sqrt(1/2), of the mantissa, its width and the exponent's bias.
+_BITS32 = _constants(np.int32, 0x3F800000 - 0x3F3504F3, 0x3F3504F3, 0x007FFFFF, 23, 127)
+_BITS64 = _constants(
+    np.int64, (0x3FF00000 - 0x3FE6A09E) << 32, 0x3FE6A09E << 32, 0x000FFFFFFFFFFFFF, 52, 1023
+)
 
 
 def log_exactly(x: np.ndarray) -> np.ndarray:
     """Logarithm of positive normal numbers, with the same bits as `log_exactly` in philox.cuh."""
-    kind = x.dtype.type
-    even: tuple[float, ...]
-    odd: tuple[float, ...]
-    if kind is np.float32:
-        moved = x.view(np.int32) + np.int32(0x3F800000 - 0x3F3504F3)
-        k = ((moved >> 23) - np.int32(127)).astype(kind)
-        f = ((moved & np.int32(0x007FFFFF)) + np.int32(0x3F3504F3)).view(kind)
-        even, odd, ln2_low, ln2_high = _LOG32
-    else:
-        moved = x.view(np.int64) + np.int64((0x3FF00000 - 0x3FE6A09E) << 32)
-        k = ((moved >> 52) - np.int64(1023)).astype(kind)
-        f = ((moved & np.int64(0x000FFFFFFFFFFFFF)) + np.int64(0x3FE6A09E << 32)).view(kind)
-        even, odd, ln2_low, ln2_high = _LOG64
-    f = f - kind(1)
-    s = f / (f + kind(2))
+    single = x.dtype.itemsize == 4
+    even, odd, ln2_low, ln2_high = _LOG32 if single else _LOG64
+    _, _, half, one, two = _NUMBERS32 if single else _NUMBERS64
+    above, root, mantissa, width, bias = _BITS32 if single else _BITS64
+    moved = x.view(root.dtype) + above
+    k = moved >> width
+    k -= bias
+    k = k.astype(x.dtype)
+    moved &= mantissa
+    moved += root
+    f = moved.view(x.dtype)
+    f -= one
+    s = f + two
+    np.divide(f, s, s)
     z = s * s
     w = z * z
-    series = z * _polynomial(w, *odd) + w * _polynomial(w, *even)
-    half_square = f * kind(0.5) * f
-    y = s * (half_square + series) + k * kind(ln2_low)
-    y = y - half_square + f
-    return y + k * kind(ln2_high)
+    series = _polynomial(w, odd)
+    series *= z
+    powers = _polynomial(w, even)
+    powers *= w
+    series += powers
+    half_square = np.multiply(f, half, z)
+    half_square *= f
+    series += half_square
+    s *= series  # y
+    s += np.multiply(k, ln2_low, w)
+    s -= half_square
+    s += f
+    k *= ln2_high
+    s += k
+    return s
 
 
 def _sin_cos(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sine and cosine of angles within a quarter of pi."""
-    kind = a.dtype.type
-    sine, cosine = (_SIN32, _COS32) if kind is np.float32 else (_SIN64, _COS64)
+    single = a.dtype.itemsize == 4
+    sine, cosine = _SIN_COS32 if single else _SIN_COS64
+    _, minus_half, _, one, _ = _NUMBERS32 if single else _NUMBERS64
     z = a * a
-    return (
-        a + a * z * _polynomial(z, *sine),
-        z * kind(-0.5) + kind(1) + z * z * _polynomial(z, *cosine),
-    )
-
-
-@lru_cache(maxsize=8)
-def _normal_chunk(seed: int, number: int, double: bool) -> np.ndarray:
-    """Normal numbers of one small chunk, kept because small draws follow one another."""
-    made = _box_muller(seed, number * _KEPT_NORMAL, (2 if double else 4) * _KEPT_NORMAL, double)
-    made.flags.writeable = False
-    return made
+    y = _polynomial(z, sine)
+    y *= a * z
+    y += a
+    x = _polynomial(z, cosine)
+    x *= z * z
+    z *= minus_half
+    z += one
+    x += z
+    return y, x
 
 
 def normal(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
@@ -213,36 +268,43 @@ def normal(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
     The two top bits of the angle's word choose the quadrant, the others an angle within an eighth
     of a turn of its middle.
     """
-    double = dtype == np.float64
-    width = 2 if double else 4  # numbers a block
-    number, start = divmod(first, _KEPT_NORMAL)
-    if start * width + n <= _KEPT_NORMAL * width:
-        return _normal_chunk(seed, number, double)[start * width : start * width + n].copy()
+    return _numbers(_normal, seed, first, n, dtype)
+
+
+def _normal(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
+    double = dtype.itemsize == 8
     if n <= _PIECE:
         return _box_muller(seed, first, n, double)
     z = np.empty(n, np.float64 if double else np.float32)
     # Piece by piece, so that the many intermediate results stay in the cache.
     for done in range(0, n, _PIECE):
-        z[done : done + _PIECE] = _box_muller(seed, first + done // width, min(_PIECE, n - done), double)
+        z[done : done + _PIECE] = _box_muller(
+            seed, first + done // (2 if double else 4), min(_PIECE, n - done), double
+        )
     return z
 
 
 def _box_muller(seed: int, first: int, n: int, double: bool) -> np.ndarray:
-    """`normal`, all at once."""
+    """`_normal`, all at once."""
     if double:
         pairs = words(seed, first, -(-n // 2)).view("<u8")
         radius, turn = pairs[:, 0], pairs[:, 1].copy()
         u = _open_uniform64(radius)
-        within = ((turn & np.uint64(0x3FFFFFFFFFFFFFFF)) >> np.uint64(9)).astype(np.int64) - np.int64(1 << 52)
-        angle: np.ndarray = within.astype(np.float64) * 1.743934249004316e-16  # (pi / 2) / 2^53
+        within = (turn & np.uint64(0x3FFFFFFFFFFFFFFF)).view(np.int64)
+        within >>= np.int64(9)
+        within -= np.int64(1 << 52)
+        angle: np.ndarray = within * 1.743934249004316e-16  # (pi / 2) / 2^53
     else:
         single = words(seed, first, -(-n // 4)).reshape(-1, 2)
         radius, turn = single[:, 0], single[:, 1].copy()
         u = _open_uniform32(radius)
-        within = (turn & np.uint32(0x3FFFFFFF)).astype(np.int32) - np.int32(1 << 29)
-        angle = within.astype(np.float32) * np.float32(1.4629180792671596e-09)  # (pi / 2) / 2^30
-    kind = u.dtype.type
-    r = np.sqrt(log_exactly(u) * kind(-2))
+        within = (turn & np.uint32(0x3FFFFFFF)).view(np.int32)
+        within -= np.int32(1 << 29)
+        angle = within.astype(np.float32)
+        angle *= np.float32(1.4629180792671596e-09)  # (pi / 2) / 2^30
+    r = log_exactly(u)
+    r *= (_NUMBERS64 if double else _NUMBERS32)[0]
+    np.sqrt(r, r)
     sine, cosine = (part.view(turn.dtype) for part in _sin_cos(angle))
     # By the bits, as numpy's `where` and products with signs take longer: the top bit of `turn` is the sign of both, and
     # where the next is set, they change places and the first its sign.
@@ -262,23 +324,60 @@ def _box_muller(seed: int, first: int, n: int, double: bool) -> np.ndarray:
     z = np.empty((len(u), 2), u.dtype)
     np.multiply(r, cosine.view(u.dtype), out=z[:, 0])
     np.multiply(r, sine.view(u.dtype), out=z[:, 1])
+    z += 0.0  # no -0
     return z.reshape(-1)[:n]
 
 
 def exponential(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
     """`n` exponential numbers of rate 1 (float64, or float32 for all other dtypes): -log of a uniform number."""
-    if dtype == np.float64:
-        return -log_exactly(_open_uniform64(words64(seed, first, n)))
-    return -log_exactly(_open_uniform32(words32(seed, first, n)))
+    return _numbers(_exponential, seed, first, n, dtype)
+
+
+def _exponential(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
+    if dtype.itemsize == 8:
+        u = _open_uniform64(words64(seed, first, n))
+    else:
+        u = _open_uniform32(words32(seed, first, n))
+    return 0.0 - log_exactly(u)  # never -0
 
 
 def integers(seed: int, first: int, n: int, low: int, high: int) -> np.ndarray:
     """`n` int64 numbers in [low, high): floor(range u / 2^64) up to a range of 2^32, u mod range beyond, u of 64 bits."""
     span = high - low
+    u = words64(seed, first, n)
+    if n <= 8:  # where Python's arithmetic is faster than numpy's
+        drawn = u.tolist()
+        if span <= 1 << 32:
+            return np.array([low + (span * v >> 64) for v in drawn], np.int64)
+        return np.array([low + v % span for v in drawn], np.int64)
     if span <= 1 << 32:
-        pairs = words(seed, first, -(-n // 2)).reshape(-1, 2)[:n].astype(np.uint64)
-        carry = pairs[:, 0] * np.uint64(span) >> _HALF
-        value = pairs[:, 1] * np.uint64(span) + carry >> _HALF
+        factor = np.array(span, np.uint64)
+        value = u & _LOW
+        value *= factor
+        value >>= _32
+        u = u >> _32
+        u *= factor
+        value += u
+        value >>= _32
     else:
-        value = words64(seed, first, n) % np.uint64(span)
-    return (value + np.uint64(low & 0xFFFFFFFFFFFFFFFF)).view(np.int64)
+        value = u % np.array(span, np.uint64)
+    value += np.array(low & 0xFFFFFFFFFFFFFFFF, np.uint64)
+    return value.view(np.int64)
+
+
+def permutation(seed: int, first: int, n: int) -> np.ndarray:
+    """The order of `n` integers of 62 bits: that of `integers(seed, first, n, 0, 1 << 62)`."""
+    keys = words64(seed, first, n) & np.array((1 << 62) - 1, np.uint64)
+    if n < 256:
+        return keys.argsort(kind="stable")
+    # Sorting values is several times as fast as finding their order: a key's top bits, and its place in the others.
+    bits = (n - 1).bit_length()
+    low = np.array((1 << bits) - 1, np.uint64)
+    packed = keys & ~low
+    packed |= np.arange(n, dtype=np.uint64)
+    packed.sort()
+    tops = packed >> np.array(bits, np.uint64)
+    if (tops[1:] == tops[:-1]).any():  # two keys that differ in lower bits at most
+        return keys.argsort(kind="stable")
+    packed &= low
+    return packed.view(np.int64)

@@ -304,6 +304,11 @@ def _shape(size: tuple, name: str, keyword: Any = None) -> tuple[int, ...]:
         size = (keyword,)
     if len(size) == 1 and isinstance(size[0], (tuple, list)):
         size = tuple(size[0])
+    for n in size:
+        if type(n) is not int or n < 0:
+            break
+    else:
+        return size
     try:
         shape = tuple([int(n.__index__()) for n in size])
     except AttributeError:

@@ -11,6 +11,7 @@ from .. import dtypes as dt
 from .. import philox
 from ..autograd.layers import LAYERS, LayerArray
 from ..autograd.modes import state
+from ..autograd.node import LEAF
 from ..devices import as_device
 from ..devices import device as Device
 from ..layouts import strided_only
@@ -20,6 +21,8 @@ from ..tensor import Tensor, wrap
 from .creation import _finish, _shape, ones
 from .inplace import check_writable, write
 from .registry import Op, method
+
+_SINGLE = np.dtype(np.float32)
 
 
 def _generator(op: str, generator: Generator | None, device: Device) -> Generator:
@@ -60,9 +63,11 @@ def _draw(
     z = getattr(philox, kind)(seed, first, n, d.np)
     if a != 1:
         z *= z.dtype.type(a)
-    if b != 0 or kind != "uniform":
+    if b != 0 or a != 1 and kind == "normal":  # which may have become -0, unlike on cuda
         z += z.dtype.type(b)
-    return z.astype(d.np, copy=False).reshape(shape)
+    if z.dtype is not d.np:
+        z = z.astype(d.np)
+    return z if len(shape) == 1 else z.reshape(shape)
 
 
 def _integers(
@@ -83,7 +88,8 @@ def _integers(
         from ..cuda.random_numbers import integers
 
         return integers(shape, d.np, device.index, seed, first, low, high)
-    return philox.integers(seed, first, n, low, high).astype(d.np, copy=False).reshape(shape)
+    drawn = philox.integers(seed, first, n, low, high).reshape(shape)
+    return drawn if d is dt.int64 else drawn.astype(d.np)
 
 
 def _bernoulli(
@@ -114,8 +120,10 @@ def _bernoulli(
         from ..cuda.elementwise import cast
 
         return cast(y, d.np)
-    u = philox.uniform(seed, first, n, np.dtype(np.float32)).reshape(shape).astype(np.float64)
-    return (u < (p if number else p.astype(np.float64))).astype(d.np)
+    if number:
+        p = np.array(p, np.float64)
+    u = philox.uniform(seed, first, n, _SINGLE).reshape(shape)
+    return np.less(u, p if p.dtype is _SINGLE else p.astype(np.float64)).astype(d.np)
 
 
 def _drawn(op: str, shape: tuple, draw: Any) -> Any:
@@ -253,14 +261,18 @@ def randperm(
         strided_only("randperm", layout)
     if n < 0:
         raise RuntimeError(f"randperm: n must be non-negative, got {n}")
-    where = as_device(device)
-    keys = _integers("randperm", (n,), dt.int64, where, generator, 0, 1 << 62)
-    from .sort import argsort
-
-    made = argsort(wrap(keys))
+    made = _permutation(n, as_device(device), generator)
     if dtype is not None:
         made = made.to(dt.as_dtype(dtype))
     return _finish(made._a, requires_grad, pin_memory)
+
+
+def _permutation(n: int, device: Device, generator: Generator | None) -> Tensor:
+    if device.type != "cpu" or LAYERS and state.layers:
+        from .sort import argsort
+
+        return argsort(wrap(_integers("randperm", (n,), dt.int64, device, generator, 0, 1 << 62)))
+    return wrap(philox.permutation(*_generator("randperm", generator, device).take(philox.blocks64(n)), n))
 
 
 def rand_like(
@@ -418,16 +430,16 @@ def multinomial(
         raise RuntimeError(f"multinomial: only supports floating-point dtypes for input, got: {input.dtype}")
     if num_samples <= 0:
         raise RuntimeError(f"multinomial: cannot sample n_sample <= 0 samples, got {num_samples}")
-    if input.ndim == 1:
-        return multinomial(input.reshape((1, -1)), num_samples, replacement, generator=generator).reshape(
-            (-1,)
-        )
-    rows, categories = input.shape
-    weights = input.detach().to(dt.float64 if input.dtype is dt.float64 else dt.float32)
+    weights = input.detach()
+    if weights.ndim == 1:
+        weights = weights.reshape((1, -1))
+    if not isinstance(weights._a, np.ndarray) or weights._a.itemsize == 2:
+        weights = weights.to(dt.float64 if input.dtype is dt.float64 else dt.float32)
+    rows, categories = weights._a.shape
     host = weights.cpu().numpy()
-    if not np.isfinite(host).all() or (host < 0).any():
+    if host.size and not (host.min() >= 0 and host.max() < np.inf):
         raise RuntimeError("multinomial: probability tensor contains either `inf`, `nan` or element < 0")
-    least = int((host > 0).sum(axis=1).min()) if rows and categories else 0
+    least = categories if np.count_nonzero(host) == host.size else int((host != 0).sum(axis=1).min())
     if rows and least == 0:
         raise RuntimeError("multinomial: invalid multinomial distribution (sum of probabilities <= 0)")
     if rows and not replacement and num_samples > least:
@@ -436,17 +448,31 @@ def multinomial(
         )
     source = _generator("multinomial", generator, input.device)
     if replacement:
-        from .scan import cumsum
+        from .scan import cumsum_op
 
-        return wrap(
-            _choose(cumsum(weights, 1)._a, num_samples, *source.take(philox.blocks64(rows * num_samples)))
+        seed, first = source.take(philox.blocks64(rows * num_samples))
+        made = wrap(_choose(cumsum_op(weights._a, dim=1, reverse=False), num_samples, seed, first))
+    else:
+        kind, least_key = (
+            weights.dtype,
+            1e-30,
+        )  # a key of 0 would be NaN by a weight of 0; it is lost in all others
+        keys = _draw(
+            "multinomial", "exponential", (rows, categories), kind, input.device, source, 1.0, least_key
         )
+        made = _smallest(wrap(keys) / weights, num_samples)
+    return made if input.ndim == 2 else made.reshape((-1,))
+
+
+def _smallest(keys: Tensor, count: int) -> Tensor:
+    """Where the `count` smallest numbers of each row are."""
+    if count == 1 and keys._a.size:
+        from .extrema import argmin
+
+        return argmin(keys, 1, keepdim=True)
     from .sort import argsort
 
-    keys = wrap(
-        _draw("multinomial", "exponential", (rows, categories), weights.dtype, input.device, source, 1.0, 0.0)
-    )
-    return argsort(keys / weights, 1, stable=True)[:, :num_samples].contiguous()
+    return argsort(keys, 1, stable=True)[:, :count].contiguous()
 
 
 def _choose(sums: Any, draws: int, seed: int, first: int) -> Any:
@@ -455,17 +481,21 @@ def _choose(sums: Any, draws: int, seed: int, first: int) -> Any:
 
         return launch(sums, draws, seed, first)
     u = philox.uniform(seed, first, len(sums) * draws, np.dtype(np.float64)).reshape(len(sums), draws)
-    wide = sums.astype(np.float64)
     last = sums.shape[1] - 1
-    found = [np.searchsorted(row, at * row[-1], side="right") for row, at in zip(wide, u)]
-    return np.minimum(np.stack(found), last) if found else np.empty((0, draws), np.int64)
+    wide = sums.astype(np.float64)
+    u *= wide[:, last:]
+    found = np.empty(u.shape, np.int64)
+    for row, at, places in zip(wide, u, found):
+        places[:] = row.searchsorted(at, side="right")
+    return np.minimum(found, last, out=found)
 
 
 # ---- in place ----
 def _overwrite(name: str, target: Tensor, array: Any) -> Tensor:
     """Makes `target` hold new values that depend on nothing."""
     check_writable(name, target)
-    if target._edge is not None or target._base is not None:
+    edge = target._edge
+    if target._base is not None or edge is not None and (edge is not LEAF or state.grad):
         from .inplace import inplace
 
         return inplace(name, target, wrap(array))
@@ -575,9 +605,6 @@ class Mask:
                 found *= dtype.type(self.scale)
             self._factors = found
         return found
-
-
-_SINGLE = np.dtype(np.float32)
 
 
 def _dropout_cpu(x, *, mask):
