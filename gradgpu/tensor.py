@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Sequence
+from itertools import compress, repeat
+from operator import is_not
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -480,10 +482,11 @@ class Tensor:
         elif origin is not None:
             self._origin = origin
         views = base._views
-        if views is None:
-            base._views = [weakref.ref(self)]
-            return
-        if len(views) & 63 == 63:
+        if (
+            views is None
+        ):  # no call before the list is there: in one, another thread might view this base, too
+            views = base._views = []
+        elif len(views) & 63 == 63:
             drop_lost(views)
         views.append(weakref.ref(self))
 
@@ -690,7 +693,8 @@ engine.Tensor, engine.wrap = Tensor, wrap
 
 def drop_lost(refs: list) -> None:
     """Takes the weak references out of a list whose tensors are gone."""
-    refs[:] = [ref for ref in refs if ref() is not None]
+    # In one go, without a step of Python between: another thread may be about to add one.
+    refs[:] = compress(refs, map(is_not, map(weakref.ref.__call__, refs), repeat(None)))
 
 
 def _python_number(value: Any) -> Any:

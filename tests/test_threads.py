@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -23,14 +24,26 @@ def _frequent_switches() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def in_threads(work: Callable[[int], list[float]]) -> list[list[float]]:
-    """What `work(0)`, `work(1)`, … return, each run by a thread of its own."""
-    found: dict[int, list[float]] = {}
-    threads = [threading.Thread(target=lambda k=k: found.update({k: work(k)})) for k in range(THREADS)]
+def in_threads(work: Callable[[int], Any]) -> list[Any]:
+    """What `work(0)`, `work(1)`, … return, each run by a thread of its own, all at once; raises what one of them raised."""
+    found: dict[int, Any] = {}
+    errors: list[Exception] = []
+    start = threading.Barrier(THREADS)
+
+    def run(k: int) -> None:
+        start.wait()
+        try:
+            found[k] = work(k)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(k,)) for k in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    if errors:
+        raise errors[0]
     return [found[k] for k in range(THREADS)]
 
 
@@ -102,3 +115,53 @@ def test_modes_belong_to_their_thread(device: str) -> None:
         return found
 
     assert in_threads(work) == [[float(k % 2 == 0), float(k > 1)] * 20 for k in range(THREADS)]
+
+
+# ---- the tape ----
+def test_gradients_of_all_threads_arrive(device: str) -> None:
+    weight = gg.zeros(100, device=device, requires_grad=True)
+    x = gg.ones(100, device=device)
+
+    def work(k: int) -> None:
+        for _ in range(20):
+            (weight * x).sum().backward()
+
+    in_threads(work)
+    assert weight.grad.tolist() == [20.0 * THREADS] * 100
+
+
+def test_first_hooks_of_all_threads_are_called(device: str) -> None:
+    for _ in range(50):
+        leaf = gg.ones(2, device=device, requires_grad=True)
+        y = leaf * 2
+        called: list[int] = []
+
+        def work(k: int, leaf: gg.Tensor = leaf, y: gg.Tensor = y, called: list[int] = called) -> None:
+            y.register_hook(lambda g: called.append(k))
+            leaf.register_hook(lambda g: called.append(THREADS + k))
+            leaf.register_post_accumulate_grad_hook(lambda t: called.append(2 * THREADS + k))
+
+        in_threads(work)
+        y.sum().backward()
+        assert sorted(called) == list(range(3 * THREADS))
+
+
+def test_a_leaf_has_one_node(device: str) -> None:
+    for _ in range(50):
+        y = gg.ones(2, device=device, requires_grad=True) * 2
+        nodes = in_threads(lambda k, y=y: y.grad_fn.next_functions[0][0])
+        assert all(node is nodes[0] for node in nodes)
+
+
+def test_views_of_all_threads_follow_their_base(device: str) -> None:
+    scale = gg.full((3,), 2.0, device=device, requires_grad=True)
+    for _ in range(20):
+        base = gg.ones(4, 3, device=device)
+
+        def work(k: int, base: gg.Tensor = base) -> list[gg.Tensor]:
+            # Every second one is lost at once, so that now and then the list of views is cleared of such.
+            return [(base[k], base[0])[0] for _ in range(70)]
+
+        views = [view for found in in_threads(work) for view in found]
+        base.mul_(scale)
+        assert all(view.requires_grad for view in views)

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 
 from numpy import generic, ndarray
 
+from ..locks import new_lock
 from .layers import LAYERS, LayerArray, outermost
 from .modes import SPECIAL, state
 from .node import SELECT, Extra, Node
 
 _by_sequence = attrgetter("seq")
-_deposit_lock = threading.Lock()  # two threads' backward may meet at one leaf
+_deposit_lock = new_lock()  # two threads' backward may meet at one leaf
 
 
 # tensor.py, which needs this file first, puts them here.

@@ -11,11 +11,13 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from ..locks import new_lock
 from .modes import state
 
 if TYPE_CHECKING:
     from .graph import SavedTensor
 
+_lock = new_lock()  # taken to make what a node or leaf has one of, and what few have
 next_sequence = count(0, -1).__next__  # counts down: the latest node has the smallest number
 
 
@@ -77,9 +79,10 @@ class Node:
         return self._with_extra().metadata
 
     def _with_extra(self) -> Extra:
-        if self.extra is None:
-            self.extra = Extra()
-        return self.extra
+        with _lock:
+            if self.extra is None:
+                self.extra = Extra()
+            return self.extra
 
     def register_hook(self, hook: Any) -> RemovableHandle:
         """`hook(grad_inputs, grad_outputs)` after the node ran; may return new grad_inputs."""
@@ -165,9 +168,10 @@ class AccumulateGrad(Node):
 
 def leaf_extra(leaf: Any) -> Extra:
     """The hooks of a leaf."""
-    if leaf._hooks is None:
-        leaf._hooks = Extra()
-    return leaf._hooks
+    with _lock:
+        if leaf._hooks is None:
+            leaf._hooks = Extra()
+        return leaf._hooks
 
 
 _accumulators: WeakValueDictionary = WeakValueDictionary()  # by the id of their leaf, which they keep alive
@@ -175,12 +179,13 @@ _accumulators: WeakValueDictionary = WeakValueDictionary()  # by the id of their
 
 def accumulator_of(leaf: Any) -> AccumulateGrad:
     """The node that stands for a leaf; the same one as long as somebody holds it."""
-    found = _accumulators.get(id(leaf))
-    if found is None:
-        found = object.__new__(AccumulateGrad)
-        found.variable = leaf
-        _accumulators[id(leaf)] = found
-    return found
+    with _lock:
+        found = _accumulators.get(id(leaf))
+        if found is None:
+            found = object.__new__(AccumulateGrad)
+            found.variable = leaf
+            _accumulators[id(leaf)] = found
+        return found
 
 
 class _SelectOp:

@@ -60,12 +60,13 @@ class View(Op):
         if edge is not None and grad:
             t._edge = self.node(x, edge, a, attrs)
         views = base._views
-        if views is None:
-            base._views = [ref(t)]
-        else:
-            if len(views) & 63 == 63:
-                drop_lost(views)
-            views.append(ref(t))
+        if (
+            views is None
+        ):  # no call before the list is there: in one, another thread might view this base, too
+            views = base._views = []
+        elif len(views) & 63 == 63:
+            drop_lost(views)
+        views.append(ref(t))
         return t
 
     def node(self, x: Tensor, edge: Any, a: ndarray, attrs: dict) -> Node:
