@@ -543,6 +543,15 @@ def arange(
         strided_only("arange", layout)
     if end is None:
         start, end = 0, start
+    if dtype is None and type(start) is type(end) is type(step) is int and (end - start) * step > 0:
+        values = np.arange(start, end, step, np.int64)
+    else:
+        values = _range(start, end, step, dtype)
+    made = _finish(array_on(values, as_device(device)), requires_grad, pin_memory)
+    return made if out is None else _into("arange", out, made)
+
+
+def _range(start: Any, end: Any, step: Any, dtype: Any) -> np.ndarray:
     start, end, step = (x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step))
     if step == 0:
         raise RuntimeError("arange: step must be nonzero")
@@ -565,9 +574,7 @@ def arange(
                 raise RuntimeError("arange: step must be nonzero")
             first, last, stride = start, int(end), step
     count = max(0, math.ceil((last - first) / stride))
-    values = (start + step * np.arange(count)).astype(d.np)
-    made = _finish(array_on(values, as_device(device)), requires_grad, pin_memory)
-    return made if out is None else _into("arange", out, made)
+    return (start + step * np.arange(count)).astype(d.np)
 
 
 def _spaced(name: str, start: Any, end: Any, steps: int) -> np.ndarray:

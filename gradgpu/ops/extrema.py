@@ -12,7 +12,7 @@ from .. import return_types as rt
 from ..cuda.reduction import reduce_cuda
 from ..tensor import Tensor
 from . import pointwise as _pw
-from .index import scatter_add_op
+from .index import flat_offsets, scatter_add_op
 from .reduce import keep, kept_shape, reduced_dims, require_tensor, spread, sum_array
 from .registry import Op, method
 
@@ -64,22 +64,27 @@ def _reducer(ufunc: np.ufunc) -> Any:
     return reduce
 
 
-def _dim_reducer(ufunc: np.ufunc, arg: Any) -> Any:
+def _dim_reducer(ufunc: np.ufunc, find: Any) -> Any:
     def reduce(x, *, dim, keepdim):
         if not x.ndim:
             return x, np.int64(0)
-        return ufunc.reduce(x, axis=dim, keepdims=keepdim), arg(x, axis=dim, keepdims=keepdim)
+        if dim != x.ndim - 1 or not x.size:
+            return ufunc.reduce(x, axis=dim, keepdims=keepdim), find(x, axis=dim, keepdims=keepdim)
+        # Reading what was found costs less than a reduction of many short rows.
+        at = find(x, axis=dim, keepdims=True)
+        y = x.reshape(-1).take(flat_offsets(at, x.shape, dim))
+        return (y, at) if keepdim else (y.reshape(x.shape[:-1]), at.reshape(x.shape[:-1]))
 
     return reduce
 
 
-def _arg_cpu(arg: Any) -> Any:
-    def find(x, *, dim, keepdim):
+def _arg_cpu(find: Any) -> Any:
+    def arg(x, *, dim, keepdim):
         if not x.ndim:
             return np.int64(0)
-        return arg(x, axis=dim, keepdims=keepdim)
+        return find(x, axis=dim, keepdims=keepdim)
 
-    return find
+    return arg
 
 
 def _dim_cuda(name: str) -> Any:
@@ -112,26 +117,26 @@ amin_op = Op(
 )
 max_op = Op(
     "max",
-    cpu=_dim_reducer(np.maximum, np.argmax),
+    cpu=_dim_reducer(np.maximum, np.ndarray.argmax),
     cuda=_dim_cuda("max"),
     grad={"x": _selected},
     differentiable=(True, False),
 )
 min_op = Op(
     "min",
-    cpu=_dim_reducer(np.minimum, np.argmin),
+    cpu=_dim_reducer(np.minimum, np.ndarray.argmin),
     cuda=_dim_cuda("min"),
     grad={"x": _selected},
     differentiable=(True, False),
 )
-argmax_op = Op("argmax", cpu=_arg_cpu(np.argmax), cuda=_arg_cuda("max"), differentiable=False)
-argmin_op = Op("argmin", cpu=_arg_cpu(np.argmin), cuda=_arg_cuda("min"), differentiable=False)
+argmax_op = Op("argmax", cpu=_arg_cpu(np.ndarray.argmax), cuda=_arg_cuda("max"), differentiable=False)
+argmin_op = Op("argmin", cpu=_arg_cpu(np.ndarray.argmin), cuda=_arg_cuda("min"), differentiable=False)
 
 
 def _refuse_empty(op: str, x: Tensor, dims: tuple[int, ...], given: bool) -> None:
-    shape = x._a.shape
     if x._a.size:
         return
+    shape = x._a.shape
     if not given:
         raise RuntimeError(
             f"{op}: Expected reduction dim to be specified for input.numel() == 0 (shape {shape}). "

@@ -30,6 +30,7 @@ ndarray, generic, float32, float64 = np.ndarray, np.generic, np.float32, np.floa
 _new = object.__new__
 _FLOAT32 = np.dtype(np.float32)
 _NUMBERS = (int, float, bool, generic)
+_I64 = np.dtype(np.int64)
 _F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)  # dtypes with numpy arithmetic of their own
 
 
@@ -93,6 +94,10 @@ class Pointwise(Op):
         ]
         self._keep: dict[tuple, tuple] = {}
         self.overwrite = overwrite
+        # The kinds of numpy dtypes that `of_integers` takes.
+        self.whole_kinds = ""
+        if len(self.inputs) == 2 and not self.attributes and result != "float" and inputs != "float":
+            self.whole_kinds = "iu" if inputs == "number" else "biu"
 
     # ---- what is saved ----
     def kept_for(self, needs: tuple) -> tuple:
@@ -139,7 +144,32 @@ class Pointwise(Op):
         output._edge = new_node(self, tuple(edges), pack(tuple(saved), checks), checks or None, attrs)
 
     # ---- forward ----
+    def of_integers(self, x: Any, y: Any) -> Tensor | None:
+        """The operation on integers or bools on the CPU of which none is to convert, in few steps; None if they are others."""
+        if type(x) is not Tensor:
+            return None
+        a = x._a
+        if not isinstance(a, (ndarray, generic)) or a.dtype.kind not in self.whole_kinds:
+            return None
+        if type(y) is Tensor:
+            b = y._a
+            if not isinstance(b, (ndarray, generic)) or b.dtype is not a.dtype:
+                return None
+        elif type(y) is int and -(1 << 31) <= y < 1 << 31 and a.dtype is _I64:
+            b = y
+        else:
+            return None
+        try:
+            return wrap(self.cpu(a, b))
+        except ValueError:
+            broadcast_shapes(self.name, a.shape, getattr(b, "shape", ()))
+            raise
+
     def __call__(self, *inputs: Any, out: Any = None, **attrs: Any) -> Any:
+        if self.whole_kinds and len(inputs) == 2 and out is None:
+            found = self.of_integers(*inputs)
+            if found is not None:
+                return found
         tensors = False
         for x in inputs:
             if isinstance(x, Tensor):

@@ -33,6 +33,8 @@ def reduced_dims(op: str, dim: int | Sequence[int] | None, ndim: int) -> tuple[i
     if dim is None:
         return _ALL_DIMS[ndim]
     if type(dim) is int:
+        if -ndim <= dim < ndim:
+            return (dim % ndim,)
         dims: tuple[int, ...] = (dim,)
     elif isinstance(dim, (tuple, list)):
         dims = tuple(dim) or _ALL_DIMS[ndim]
@@ -95,6 +97,8 @@ def _sum_cpu(x, *, dims, keepdim):
     kind = dtype.kind
     if kind == "f" and dtype.itemsize > 2:
         return float_sum(x, dims, keepdim)
+    if kind == "b" and axis is None and not keepdim:
+        return np.int64(np.count_nonzero(x))  # a tenth of the time that a sum takes
     if kind in "biu":
         return np.add.reduce(x, axis=axis, keepdims=keepdim, dtype=np.int64)
     if kind == "c":
@@ -278,7 +282,7 @@ all_op = Op(
 )
 count_nonzero_op = Op(
     "count_nonzero",
-    cpu=lambda x, *, dims: np.add.reduce(x != 0, axis=_axis(x, dims), dtype=np.int64),
+    cpu=lambda x, *, dims: _sum_cpu(x != 0, dims=dims, keepdim=False),
     cuda=lambda x, *, dims: reduce_cuda("count_nonzero", x, dims, False, (_INT64,)),
     differentiable=False,
 )
