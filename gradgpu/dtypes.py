@@ -10,6 +10,7 @@ gradgpu.float32
 from __future__ import annotations
 
 import builtins
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -230,6 +231,18 @@ def result_type(*operands: Any, **named: Any) -> dtype:
     return found
 
 
+@cache
+def _float_limits(d: dtype) -> tuple[float, ...]:
+    if d is bfloat16:
+        import ml_dtypes
+
+        info: Any = ml_dtypes.finfo(d.np)
+    else:
+        info = np.finfo(d.np)
+    limits = (info.eps, info.max, info.min, info.tiny, info.resolution)
+    return tuple([_py_float(v) for v in limits])
+
+
 class finfo:
     """Machine limits of a floating-point dtype (of a complex one, those of its parts): `eps`, `max`, `min`, `tiny`, `smallest_normal`, `bits`, `resolution`.
 
@@ -242,17 +255,9 @@ class finfo:
         d = as_dtype(d or _default).to_real()
         if not d.is_floating_point:
             raise TypeError(f"finfo: needs a floating-point dtype, got {d!r}; use iinfo for integers")
-        if d is bfloat16:
-            import ml_dtypes
-
-            info: Any = ml_dtypes.finfo(d.np)
-        else:
-            info = np.finfo(d.np)
         self.dtype, self.bits = d.name, d.itemsize * 8
-        self.eps, self.max, self.min, self.tiny = (
-            _py_float(v) for v in (info.eps, info.max, info.min, info.tiny)
-        )
-        self.smallest_normal, self.resolution = self.tiny, _py_float(info.resolution)
+        self.eps, self.max, self.min, self.tiny, self.resolution = _float_limits(d)
+        self.smallest_normal = self.tiny
 
     def __repr__(self) -> str:
         return f"finfo(eps={self.eps:g}, max={self.max:g}, min={self.min:g}, tiny={self.tiny:g}, dtype={self.dtype})"

@@ -109,10 +109,11 @@ class Categorical(Distribution):
     def log_prob(self, value: Any) -> Tensor:
         """The logarithm of the probability of each category in `value` (whole numbers of any dtype)."""
         self._validate_sample(value)
-        logits = self.logits
-        shape = tuple(broadcast_shapes(value.shape, self.batch_shape))
-        index = value.to(int64).expand(shape).unsqueeze(-1)
-        return logits.expand((*shape, logits.shape[-1])).gather(-1, index).squeeze(-1)
+        logits, index = self.logits, value.to(int64)
+        if index.shape != self.batch_shape:
+            shape = tuple(broadcast_shapes(index.shape, self.batch_shape))
+            logits, index = logits.expand((*shape, self._num_events)), index.expand(shape)
+        return logits.gather(-1, index.unsqueeze(-1)).squeeze(-1)
 
     def entropy(self) -> Tensor:
         """-Σ p log p, with 0 for categories of probability 0."""

@@ -229,7 +229,8 @@ class integer_interval(interval):
     is_discrete = True
 
     def check(self, value: Any) -> Tensor:
-        return super().check(value) & _is_whole(value)
+        found = super().check(value)
+        return found & _is_whole(value) if value.is_floating_point() else found
 
     def __repr__(self) -> str:
         return f"a whole number from {_plain(self.lower_bound)} to {_plain(self.upper_bound)}"

@@ -124,6 +124,14 @@ def to(self: Any, *args: Any, **kwargs: Any) -> Any:
     >>> gg.ones(2).to(gg.float64).dtype
     gradgpu.float64
     """
+    if len(args) == 1 and not kwargs:  # what programs write most, in few steps
+        x = args[0]
+        kind = type(x)
+        if kind is dt.dtype:
+            return self if self.dtype is x else _as_dtype(self, x)
+        on_cpu = x == "cpu" if kind is str else kind is Device and x.type == "cpu"
+        if on_cpu and isinstance(self._a, (np.ndarray, np.generic)):
+            return self
     unknown = set(kwargs) - {"device", "dtype", "non_blocking", "copy", "other", "memory_format"}
     if unknown:
         raise TypeError(f"to() got unexpected keyword arguments {sorted(unknown)}")

@@ -170,9 +170,10 @@ def embedding_renorm_(input: Tensor, indices: Tensor, max_norm: float, norm_type
 # ---- one-hot ----
 def _one_hot_cpu(index, *, classes):
     check_bounds("one_hot", index, classes, False, -1)
-    y = np.zeros((*index.shape, classes), np.int64)
-    y.reshape(-1, classes or 1)[np.arange(index.size), index.reshape(-1)] = 1
-    return y
+    y = np.zeros(index.size * classes, np.int64)
+    if y.size:
+        y[index.reshape(-1) + np.arange(0, y.size, classes)] = 1
+    return y.reshape((*index.shape, classes))
 
 
 def _one_hot_cuda(index, *, classes):

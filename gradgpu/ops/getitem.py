@@ -61,6 +61,18 @@ def _is_number(i: Any) -> bool:
     return hasattr(i, "__index__") and not (isinstance(i, _ndarray) and (i.ndim or i.dtype.kind == "b"))
 
 
+def _whole(i: Any) -> int:
+    """The int that an entry, or a bound of a slice, stands for."""
+    if (
+        type(i) is Tensor
+        and isinstance(i._a, (np.ndarray, np.generic))
+        and i._a.dtype is _INT64
+        and not i._a.ndim
+    ):
+        return i._a.item()
+    return i.__index__()
+
+
 def _begins_dimension(i: Any) -> bool:
     """Whether an entry of a list makes the list an index of several dimensions."""
     return i is None or i is Ellipsis or isinstance(i, (_slice, Tensor, list, tuple, range, _ndarray))
@@ -85,14 +97,15 @@ def _parts(x: Any, index: Any) -> list[Any]:
                 raise ValueError(
                     f"index: slice step must be positive, got {i.step}; use x.flip(dim) to reverse"
                 )
-            bounds = [b if b is None or type(b) is _int else b.__index__() for b in (i.start, i.stop, i.step)]
-            entries.append(_slice(*bounds))
+            entries.append(
+                _slice(*[b if b is None or type(b) is _int else _whole(b) for b in (i.start, i.stop, i.step)])
+            )
         elif isinstance(i, (bool, np.bool_)):
             entries.append(tensor(bool(i), device=x.device))
         elif isinstance(i, Tensor):
             # a 0-dim integer tensor on the CPU is a number: no gather is needed
             number = i.ndim == 0 and i.dtype.category == dt.INTEGER and not i.is_cuda
-            entries.append(int(i) if number and not isinstance(i._a, LayerArray) else i)
+            entries.append(_whole(i) if number and not isinstance(i._a, LayerArray) else i)
         elif _is_number(i):
             entries.append(i.__index__())
         elif isinstance(i, (list, tuple, range, _ndarray)):
@@ -290,6 +303,9 @@ def __getitem__(self: Any, index: Any) -> Any:
     if quick is not None:
         return _shape.indexed(self, quick)
     entries = _parts(self, index)
+    quick = _basic(self, tuple(entries))  # tensors that stand for numbers are numbers by now
+    if quick is not None:
+        return _shape.indexed(self, quick)
     basic, advanced = _split(self, entries)
     if not advanced:
         return _shape.basic_index_op(self, index=basic)

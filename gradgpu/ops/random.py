@@ -475,6 +475,9 @@ def _smallest(keys: Tensor, count: int) -> Tensor:
     return argsort(keys, 1, stable=True)[:, :count].contiguous()
 
 
+_FEW = 1 << 14  # comparisons
+
+
 def _choose(sums: Any, draws: int, seed: int, first: int) -> Any:
     if not isinstance(sums, np.ndarray):
         from ..cuda.random_numbers import multinomial as launch
@@ -484,6 +487,8 @@ def _choose(sums: Any, draws: int, seed: int, first: int) -> Any:
     last = sums.shape[1] - 1
     wide = sums.astype(np.float64)
     u *= wide[:, last:]
+    if len(u) > 2 and u.size * (last + 1) <= _FEW:  # to look at all sums takes less than a search in each row
+        return np.minimum(np.add.reduce(wide[:, None] <= u[:, :, None], axis=2, dtype=np.int64), last)
     found = np.empty(u.shape, np.int64)
     for row, at, places in zip(wide, u, found):
         places[:] = row.searchsorted(at, side="right")

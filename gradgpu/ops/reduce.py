@@ -264,19 +264,31 @@ def _axis(x: Any, dims: tuple[int, ...]) -> tuple[int, ...] | None:
     return None if len(dims) == x.ndim else dims
 
 
+def _any_cpu(x, *, dims, keepdim):
+    if x.dtype.kind == "V":
+        x = x != 0
+    if x.dtype is _BOOL and len(dims) == x.ndim and not keepdim:
+        return np.bool_(np.count_nonzero(x) > 0)
+    return np.logical_or.reduce(x, axis=_axis(x, dims), keepdims=keepdim)
+
+
+def _all_cpu(x, *, dims, keepdim):
+    if x.dtype.kind == "V":
+        x = x != 0
+    if x.dtype is _BOOL and len(dims) == x.ndim and not keepdim:
+        return np.bool_(np.count_nonzero(x) == x.size)
+    return np.logical_and.reduce(x, axis=_axis(x, dims), keepdims=keepdim)
+
+
 any_op = Op(
     "any",
-    cpu=lambda x, *, dims, keepdim: np.logical_or.reduce(
-        x if x.dtype.kind != "V" else x != 0, axis=_axis(x, dims), keepdims=keepdim
-    ),
+    cpu=_any_cpu,
     cuda=lambda x, *, dims, keepdim: reduce_cuda("any", x, dims, keepdim, (_BOOL,)),
     differentiable=False,
 )
 all_op = Op(
     "all",
-    cpu=lambda x, *, dims, keepdim: np.logical_and.reduce(
-        x if x.dtype.kind != "V" else x != 0, axis=_axis(x, dims), keepdims=keepdim
-    ),
+    cpu=_all_cpu,
     cuda=lambda x, *, dims, keepdim: reduce_cuda("all", x, dims, keepdim, (_BOOL,)),
     differentiable=False,
 )

@@ -571,7 +571,8 @@ def expand(self: Any, *sizes: Any, size: Any = None, implicit: bool = False) -> 
         target.append(n)
     a, made = self._a, tuple(target)
     if in_few_steps(a):
-        return expand_op.of(self, a, np.broadcast_to(a, made), {"shape": made})
+        y = a.view() if made == a.shape else np.broadcast_to(a, made)
+        return expand_op.of(self, a, y, {"shape": made})
     return expand_op(self, shape=made)
 
 
