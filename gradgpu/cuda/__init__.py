@@ -187,7 +187,9 @@ def __getattr__(name: str) -> Any:
         from . import raw_kernel
 
         return getattr(raw_kernel, name.lstrip("_"))
-    if name in ("amp", "nvtx", "simulator"):
+    if name == "_lazy_call":  # what is to be done once the GPU is in use: at once, here
+        return lambda call, **options: call()
+    if name in ("_utils", "amp", "comm", "nvtx", "simulator"):
         from importlib import import_module
 
         return import_module(f".{name}", __name__)

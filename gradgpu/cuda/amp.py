@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -42,3 +43,15 @@ def custom_fwd(fwd: Callable | None = None, *, cast_inputs: Any = None) -> Calla
 def custom_bwd(bwd: Callable | None = None) -> Callable:
     """``gradgpu.amp.custom_bwd(device_type='cuda')``."""
     return amp.custom_bwd(bwd, device_type="cuda")
+
+
+def amp_definitely_not_available() -> bool:
+    """Whether there is no CUDA device."""
+    from . import is_available
+
+    return not is_available()
+
+
+# PyTorch has a file for each: `from gradgpu.cuda.amp.grad_scaler import GradScaler`.
+sys.modules[f"{__name__}.autocast_mode"] = sys.modules[f"{__name__}.common"] = sys.modules[__name__]
+sys.modules[f"{__name__}.grad_scaler"] = grad_scaler

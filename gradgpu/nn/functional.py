@@ -405,6 +405,14 @@ def __getattr__(name: str) -> Any:
 
         found = globals()[name] = getattr(import_module(f".functions.{_HOME[name]}", __package__), name)
         return found
+    if name in ("has_torch_function", "handle_torch_function"):
+        from .. import overrides
+
+        return getattr(overrides, name)
+    if name == "_Reduction":
+        from . import _reduction
+
+        return _reduction
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -12,6 +12,7 @@ from ..tensor import Tensor
 from .hooks import call_with_hooks
 from .parameter import Buffer, Parameter
 from .state import PostHook, StateDict, WithoutModule
+from .state import _IncompatibleKeys as _IncompatibleKeys
 
 __all__ = ["Module"]
 
@@ -19,6 +20,9 @@ __all__ = ["Module"]
 def _indent(text: str, spaces: int) -> str:
     first, *rest = text.split("\n")
     return "\n".join([first, *(" " * spaces + line for line in rest)])
+
+
+_addindent = _indent  # what layers of one's own import for their repr
 
 
 class Module(StateDict):

@@ -43,6 +43,10 @@ __all__ = [
 activation.MultiheadAttention = attention.MultiheadAttention  # type: ignore[attr-defined]
 linear.NonDynamicallyQuantizableLinear = attention.NonDynamicallyQuantizableLinear  # type: ignore[attr-defined]
 
+# What layers of one's own import from PyTorch's files.
+conv._single, conv._pair, conv._triple = utils._single, utils._pair, utils._triple  # type: ignore[attr-defined]
+conv._ConvTransposeMixin = conv._ConvTransposeNd  # type: ignore[attr-defined]
+
 for _name in __all__:  # so that `from gradgpu.nn.modules.conv import Conv2d` works, though this is no package
     if isinstance(globals()[_name], ModuleType):
         sys.modules[f"{__name__}.{_name}"] = globals()[_name]

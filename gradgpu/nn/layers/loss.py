@@ -6,6 +6,7 @@ from typing import Any
 
 from ...tensor import Tensor
 from .. import functional as F
+from .._reduction import legacy_get_string
 from ..module import Module
 from .distance import PairwiseDistance
 
@@ -20,9 +21,7 @@ __all__ = [
 def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
     """PyTorch's old flags ``size_average`` and ``reduce`` in terms of ``reduction``, and a check of it."""
     if size_average is not None or reduce is not None:
-        if reduce is False:
-            return "none"
-        return "sum" if size_average is False else "mean"
+        return legacy_get_string(size_average, reduce, emit_warning=False)
     if reduction not in ("none", "mean", "sum", "batchmean"):
         raise ValueError(f"{reduction} is not a valid value for reduction: use 'none', 'mean' or 'sum'")
     return reduction

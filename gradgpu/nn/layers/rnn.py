@@ -17,6 +17,16 @@ from ..utils.rnn import PackedSequence
 __all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNBase", "RNNCell", "RNNCellBase"]
 
 
+def apply_permutation(tensor: Tensor, permutation: Tensor, dim: int = 1) -> Tensor:
+    """The entries along `dim` in the order of `permutation`, as packed sequences have their states.
+
+    >>> import gradgpu as gg
+    >>> apply_permutation(gg.tensor([[1, 2]]), gg.tensor([1, 0]))
+    tensor([[2, 1]])
+    """
+    return tensor.index_select(dim, permutation)
+
+
 class RNNBase(Module):
     """What RNN, LSTM and GRU share: weights, layers, directions, packed sequences.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 
@@ -37,3 +37,28 @@ def consume_prefix_in_state_dict_if_present(state_dict: dict[str, Any], prefix: 
         # The module itself is named without the dot; what stands outside it stays as it is but for the root.
         if name == prefix.rstrip(".") or name.startswith(prefix):
             metadata[name[len(prefix) :]] = metadata.pop(name)
+
+
+def _reverse_repeat_tuple(t: Iterable[Any], n: int) -> tuple:
+    """Each entry n times, from the last to the first: padding as `F.pad` takes it.
+
+    >>> _reverse_repeat_tuple((1, 2), 2)
+    (2, 2, 1, 1)
+    """
+    return tuple([x for x in reversed(tuple(t)) for _ in range(n)])
+
+
+def _list_with_default(out_size: Any, defaults: Sequence[int]) -> Any:
+    """The wanted sizes, with those of the input where None stands.
+
+    Raises:
+        ValueError: too many sizes.
+
+    >>> _list_with_default((None, 3), [8, 5, 6])
+    [5, 3]
+    """
+    if isinstance(out_size, int):
+        return out_size
+    if len(defaults) <= len(out_size):
+        raise ValueError(f"Input dimension should be at least {len(out_size) + 1}")
+    return [d if v is None else v for v, d in zip(out_size, defaults[-len(out_size) :])]

@@ -1,58 +1,14 @@
-"""`DataParallel` over one device: gradgpu drives one device a process."""
+"""`DistributedDataParallel` in a group of one process."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .module import Module
+from ..module import Module
 
-
-def _one_device(name: str, device_ids: Any) -> None:
-    from ..cuda import device_count
-
-    count = device_count() if device_ids is None else len(list(device_ids))
-    if count > 1:
-        raise NotImplementedError(
-            f"{name}: {count} devices; gradgpu drives one device a process: pass device_ids=[0], or leave the wrapper out"
-        )
-
-
-class DataParallel(Module):
-    """Wraps a module as PyTorch's does; with one device (or none) it calls the module.
-
-    Raises:
-        NotImplementedError: several devices, given or present.
-
-    >>> import gradgpu as gg
-    >>> model = gg.nn.DataParallel(gg.nn.Linear(2, 3), device_ids=[0])
-    >>> model(gg.ones(1, 2)).shape, sorted(model.state_dict())
-    (gradgpu.Size([1, 3]), ['module.bias', 'module.weight'])
-    """
-
-    def __init__(self, module: Module, device_ids: Any = None, output_device: Any = None, dim: int = 0):
-        super().__init__()
-        _one_device("DataParallel", device_ids)
-        self.module = module
-
-    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
-        return self.module(*inputs, **kwargs)
-
-
-def data_parallel(
-    module: Module,
-    inputs: Any,
-    device_ids: Any = None,
-    output_device: Any = None,
-    dim: int = 0,
-    module_kwargs: dict | None = None,
-) -> Any:
-    """Calls `module` on `inputs` (a tensor or a tuple of arguments); one device only, see `DataParallel`."""
-    _one_device("data_parallel", device_ids)
-    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
-    return module(*arguments, **(module_kwargs or {}))
+__all__ = ["DistributedDataParallel"]
 
 
 class DistributedDataParallel(Module):
@@ -79,7 +35,7 @@ class DistributedDataParallel(Module):
         *args: Any,
         **options: Any,
     ) -> None:
-        from ..distributed import get_world_size
+        from ...distributed import get_world_size
 
         super().__init__()
         get_world_size()
@@ -107,10 +63,3 @@ class DistributedDataParallel(Module):
     def join(self, *args: Any, **options: Any) -> Iterator[None]:
         """A block in which processes may have different numbers of batches: as any other, here."""
         yield
-
-
-__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
-
-# PyTorch has a file for each: `from gradgpu.nn.parallel.distributed import DistributedDataParallel`.
-for _name in ("data_parallel", "distributed"):
-    sys.modules[f"{__name__}.{_name}"] = sys.modules[__name__]
