@@ -7,6 +7,8 @@ True
 
 from __future__ import annotations
 
+from typing import Any
+
 from .autograd.modes import set_grad_enabled as _set_grad_enabled
 from .devices import device
 from .dtypes import dtype
@@ -19,7 +21,9 @@ __all__ = [
     "Size",
     "Value",
     "_LinAlgError",
+    "_add_docstr",
     "_get_tracing_state",
+    "_infer_size",
     "_log_api_usage_once",
     "_set_grad_enabled",
     "device",
@@ -29,6 +33,27 @@ __all__ = [
 
 def _log_api_usage_once(event: str) -> None:
     """Nothing: gradgpu counts no uses."""
+
+
+def _add_docstr(obj: Any, doc: str) -> Any:
+    """The object with a documentation.
+
+    >>> _add_docstr(lambda x: x, "What it does.").__doc__
+    'What it does.'
+    """
+    obj.__doc__ = doc
+    return obj
+
+
+def _infer_size(a: Size, b: Size) -> Size:
+    """The shape that two shapes broadcast to.
+
+    >>> _infer_size(Size((2, 1)), Size((3,)))
+    gradgpu.Size([2, 3])
+    """
+    from .ops import broadcast_shapes
+
+    return broadcast_shapes(a, b)
 
 
 def _get_tracing_state() -> None:

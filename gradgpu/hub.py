@@ -21,8 +21,26 @@ __all__ = [
     "download_url_to_file", "get_dir", "help", "list", "load", "load_state_dict_from_url", "set_dir",
 ]  # fmt: skip
 
-_HASH = re.compile(r"-([a-f0-9]*)\.")  # resnet18-5c106cde.pth
+HASH_REGEX = _HASH = re.compile(r"-([a-f0-9]*)\.")  # resnet18-5c106cde.pth
 _dir: str | None = None
+
+
+def _get_torch_home() -> str:
+    home = os.environ.get("TORCH_HOME") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "torch"
+    )
+    return os.path.expanduser(home)
+
+
+def __getattr__(name: str) -> Any:
+    # What programs with downloads of their own import from here.
+    if name == "tqdm":
+        from tqdm import tqdm
+
+        return tqdm
+    if name == "urlparse":
+        return urllib.parse.urlparse
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def get_dir() -> str:
@@ -34,10 +52,7 @@ def get_dir() -> str:
     """
     if _dir is not None:
         return _dir
-    home = os.environ.get("TORCH_HOME") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "torch"
-    )
-    return os.path.join(os.path.expanduser(home), "hub")
+    return os.path.join(_get_torch_home(), "hub")
 
 
 def set_dir(d: str | os.PathLike) -> None:

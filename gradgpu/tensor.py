@@ -129,11 +129,11 @@ class Tensor:
             self._cell = INFERENCE
         return self
 
-    def __init__(self, *data: Any, device: Any = None):
+    def __init__(self, *data: Any, size: Any = None, device: Any = None):
         """`Tensor(2, 3)` is an uninitialised float32 tensor of that shape, `Tensor([1, 2])` a float32 copy."""
         from .ops.creation import legacy_constructor
 
-        self._a = legacy_constructor(data, device)
+        self._a = legacy_constructor(data if size is None else tuple(size), device)
 
     # ---- what it is ----
     @property

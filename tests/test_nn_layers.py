@@ -308,10 +308,11 @@ def test_modules_with_and_without_repetition() -> None:
 def test_places_and_families_of_classes() -> None:
     from gradgpu.nn.modules.activation import MultiheadAttention
     from gradgpu.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
-    from gradgpu.nn.parallel.distributed import DistributedDataParallel
     from gradgpu.optim.adamw import AdamW
     from gradgpu.optim.rmsprop import RMSprop
     from gradgpu.utils.data._utils.collate import default_collate
+
+    from gradgpu.nn.parallel.distributed import DistributedDataParallel
 
     assert (MultiheadAttention, AdamW, RMSprop) == (nn.MultiheadAttention, gg.optim.AdamW, gg.optim.RMSprop)
     assert default_collate is gg.utils.data.default_collate

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import sys
+from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,17 +40,87 @@ def test_modules_are_the_layers() -> None:
     assert nn.modules.module.Module is nn.Module and nn.modules.Linear is nn.Linear
 
 
-def test_data_parallel(device: str) -> None:
-    layer = nn.Linear(2, 3).to(device)
-    x = gg.ones(4, 2, device=device)
-    wrapped = nn.DataParallel(layer, device_ids=[0])
-    assert (wrapped(x) == layer(x)).all() and wrapped.module is layer
-    assert (nn.parallel.data_parallel(layer, x, [0]) == layer(x)).all()
+@pytest.mark.cuda
+@pytest.mark.parametrize("place", ["cpu", "cuda"])
+def test_data_parallel(place: str) -> None:
+    layer = nn.Linear(2, 3)
+    x = gg.ones(4, 2, device=place)
+    wrapped = nn.DataParallel(
+        layer, device_ids=[0]
+    )  # with a GPU the module goes there, and so does what it is called with
+    assert layer.weight.is_cuda and wrapped.device_ids == [0] and wrapped.output_device == 0
+    expected = layer(x.cuda())
+    assert (wrapped(x) == expected).all() and wrapped.module is layer
+    assert (nn.parallel.data_parallel(layer, x, [0]) == expected).all()
+    assert nn.DataParallel(nn.Identity())({"x": [x, 1]})["x"][0].is_cuda
     assert sorted(wrapped.state_dict()) == ["module.bias", "module.weight"]
     with pytest.raises(NotImplementedError, match="2 devices.*one device a process"):
         nn.DataParallel(layer, device_ids=[0, 1])
-    with pytest.raises(NotImplementedError, match="data_parallel"):
+    with pytest.raises(NotImplementedError, match="2 devices"):
         nn.parallel.data_parallel(layer, x, range(2))
+
+
+def test_data_parallel_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gg.cuda, "device_count", lambda: 0)
+    wrapped = nn.DataParallel(nn.Linear(2, 3), device_ids=[0])
+    assert wrapped.device_ids == [] and wrapped(gg.ones(1, 2)).device.type == "cpu"
+
+
+@pytest.mark.cuda
+def test_what_data_parallel_is_made_of() -> None:
+    from gradgpu.nn.parallel._functions import Broadcast, ReduceAddCoalesced
+    from gradgpu.nn.parallel.parallel_apply import get_a_var, parallel_apply
+    from gradgpu.nn.parallel.scatter_gather import gather, scatter_kwargs
+
+    layer = nn.Linear(2, 1).cuda()
+    Pair = namedtuple("Pair", "a b")
+    inputs, options = scatter_kwargs((Pair(gg.ones(3, 2), 5),), {"scale": gg.ones(1)}, ["cuda:0"])
+    assert len(inputs) == len(options) == 1 and inputs[0][0].a.is_cuda and inputs[0][0].b == 5
+    assert options[0]["scale"].is_cuda and get_a_var([{"x": (None, inputs[0][0])}]) is inputs[0][0].a
+    results = parallel_apply(nn.parallel.replicate(layer, [0]), [inputs[0][0].a])
+    joined = gather([{"y": results[0], "n": None}], "cpu")
+    assert joined["y"].device.type == "cpu" and joined["n"] is None and joined["y"].shape == (3, 1)
+    joined["y"].sum().backward()
+    assert layer.weight.grad.tolist() == [[3.0, 3.0]]
+    x = gg.ones(2, device="cuda", requires_grad=True)
+    sums = ReduceAddCoalesced.apply(0, 1, x, 2 * x)
+    Broadcast.apply([0], *sums)[0].sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]
+    assert nn.parallel.gather([gg.ones((), device="cuda")], 0).shape == (1,)
+    with pytest.raises(AssertionError, match="CPU tensors"):
+        Broadcast.apply([0], gg.ones(2))
+    with pytest.raises(ValueError, match="number of modules 1"):
+        parallel_apply([layer], [])
+    with pytest.raises(ValueError, match="same number of keys"):
+        gather([{"x": x}, {}], 0)
+
+
+@pytest.mark.cuda
+def test_copies_between_one_gpu() -> None:
+    from gradgpu.cuda import comm
+
+    x = gg.arange(4.0)
+    assert comm.broadcast(x, [0])[0].is_cuda and comm.scatter(x, ["cuda:0"])[0].tolist() == x.tolist()
+    outs = [gg.empty(1), gg.empty(3)]
+    assert [t.tolist() for t in comm.scatter(x, out=outs)] == [[0.0], [1.0, 2.0, 3.0]] and outs[0].item() == 0
+    assert comm.broadcast(x, out=[gg.empty(4)])[0].tolist() == x.tolist()
+    assert comm.reduce_add([x, x]).tolist() == [0.0, 2.0, 4.0, 6.0] and comm.reduce_add([x]).is_cuda
+    assert comm.gather([x, x], destination=-1).shape == (8,) and comm.gather([x], out=gg.empty(4))[3] == 3
+    assert (
+        comm.get_device_index(None, optional=True) == 0 and comm.get_device_index("cpu", allow_cpu=True) == -1
+    )
+    for call, error, message in (
+        (lambda: comm.broadcast(x), RuntimeError, "Exactly one"),
+        (lambda: comm.scatter(x), RuntimeError, "Exactly one"),
+        (lambda: comm.broadcast(x, [0, 1]), NotImplementedError, "2 devices"),
+        (lambda: comm.broadcast(x, []), ValueError, "expected a device"),
+        (lambda: comm.broadcast(x, ["cpu"]), ValueError, "cuda device"),
+        (lambda: comm.reduce_add([]), RuntimeError, "no tensors"),
+        (lambda: comm.reduce_add([x, x[:2]]), ValueError, "does not match"),
+        (lambda: comm.get_device_index(None), ValueError, "specified index"),
+    ):
+        with pytest.raises(error, match=message):
+            call()
 
 
 def test_kinds_of_tensors(device: str) -> None:
@@ -464,3 +536,158 @@ def test_what_packages_ask_of_the_module_in_c() -> None:
         Value()
     x, y = gg.ones(1), gg.ones(1)
     assert x._cdata == x._cdata != y._cdata
+
+
+def test_extensions_in_cpp_are_refused_when_they_are_built() -> None:
+    from gradgpu.utils import cpp_extension
+
+    assert (
+        cpp_extension.BuildExtension.with_options(no_python_abi_suffix=True) is cpp_extension.BuildExtension
+    )
+    assert cpp_extension.include_paths("cuda") == cpp_extension.library_paths() == []
+    for build in (
+        lambda: cpp_extension.load("name", ["a.cpp"], verbose=True),
+        lambda: cpp_extension.load_inline("name", "", functions=["f"]),
+        lambda: cpp_extension.CUDAExtension("name", ["a.cu"]),
+        lambda: cpp_extension.CppExtension("name", ["a.cpp"]),
+        lambda: cpp_extension.BuildExtension({}),
+    ):
+        with pytest.raises(RuntimeError, match="no C\\+\\+ interface.*RawKernel"):
+            build()
+
+
+def test_waiting_for_a_file(tmp_path: Path) -> None:
+    import threading
+
+    from gradgpu.utils.file_baton import FileBaton
+
+    first = FileBaton(str(tmp_path / "lock"))
+    second = FileBaton(str(tmp_path / "lock"), wait_seconds=0.001, warn_after_seconds=0.0)
+    assert first.try_acquire() and not second.try_acquire()
+    threading.Timer(0.05, first.release).start()
+    with pytest.warns(UserWarning, match="long time"):
+        second.wait()
+    assert second.try_acquire()
+    second.release()
+
+
+def test_names_of_annotations_and_helpers() -> None:
+    from gradgpu.cuda.amp.autocast_mode import autocast
+    from gradgpu.cuda.amp.common import amp_definitely_not_available
+    from gradgpu.cuda.amp.grad_scaler import GradScaler
+    from gradgpu.nn.modules.conv import _ConvTransposeMixin, _pair
+    from gradgpu.nn.modules.module import _addindent, _IncompatibleKeys
+    from gradgpu.nn.modules.pooling import _AdaptiveAvgPoolNd
+    from gradgpu.nn.modules.rnn import apply_permutation
+    from gradgpu.nn.modules.transformer import _get_activation_fn, _get_clones
+    from gradgpu.nn.modules.utils import _list_with_default, _reverse_repeat_tuple
+
+    from gradgpu import _jit_internal, _utils, onnx
+    from gradgpu.jit.annotations import BroadcastingList2, Dict
+    from gradgpu.nn import _reduction
+    from gradgpu.nn.common_types import _size_2_t
+
+    assert gg.jit.annotations.Dict is Dict is _jit_internal.Dict and BroadcastingList2[int] is None
+    assert _jit_internal._overload_method(abs) is abs and _size_2_t == int | tuple[int, int]
+    assert issubclass(nn.ConvTranspose2d, _ConvTransposeMixin) and _pair(1) == (1, 1)
+    assert issubclass(nn.AdaptiveAvgPool2d, _AdaptiveAvgPoolNd) and not issubclass(
+        nn.AdaptiveMaxPool2d, _AdaptiveAvgPoolNd
+    )
+    assert _addindent("a\nb", 2) == "a\n  b" and _IncompatibleKeys([], []).missing_keys == []
+    layers = _get_clones(nn.Linear(1, 1), 2)
+    assert layers[0].weight is not layers[1].weight and _get_activation_fn("gelu") is nn.functional.gelu
+    assert apply_permutation(gg.arange(3)[None], gg.tensor([2, 0, 1])).tolist() == [[2, 0, 1]]
+    assert _reverse_repeat_tuple((1, 2), 2) == (2, 2, 1, 1) and _list_with_default(4, [1]) == 4
+    with pytest.raises(ValueError, match="at least 2"):
+        _list_with_default((1,), [2])
+    assert nn.functional._Reduction is _reduction and _reduction.get_enum("none") == 0
+    with pytest.warns(UserWarning, match="reduction='sum'"):
+        assert _reduction.legacy_get_enum(False, True) == 2
+    with pytest.warns(UserWarning, match="elementwise_mean"):
+        assert _reduction.get_enum("elementwise_mean") == 1
+    with pytest.raises(ValueError, match="half is not"):
+        _reduction.get_enum("half")
+    assert onnx.OperatorExportTypes.ONNX == 0 and onnx.TrainingMode.EVAL == 0
+    onnx.register_custom_op_symbolic("a::b", abs, 9)
+    onnx.unregister_custom_op_symbolic("a::b", 9)
+    with pytest.raises(NotImplementedError, match="writes no ONNX: f, no"):
+        onnx.symbolic_helper._unimplemented("f", "no")
+    assert gg._shape_as_tensor is onnx.operators.shape_as_tensor
+    groups = list(_utils._take_tensors([gg.ones(2), gg.ones(3), gg.arange(1), gg.ones(1)], 16))
+    assert [[t.numel() for t in group] for group in groups] == [[2], [3, 1], [1]]
+    assert _utils._get_device_index("cuda:0") == 0 and gg.cuda._utils._get_device_index(0) == 0
+    assert issubclass(GradScaler, gg.amp.GradScaler) and issubclass(autocast, gg.amp.autocast)
+    assert amp_definitely_not_available() is not gg.cuda.is_available()
+    called: list[int] = []
+    gg.cuda._lazy_call(lambda: called.append(1))
+    assert called == [1]
+    assert gg._VF.relu is gg.relu and nn.functional.has_torch_function((gg.ones(1),)) is False
+    with pytest.raises(AttributeError):
+        gg._VF.__wrapped__  # noqa: B018
+    with pytest.raises(TypeError, match="no implementation found"):
+        nn.functional.handle_torch_function(abs, (), 1)
+
+
+def test_exceptions_kept_for_another_place() -> None:
+    from gradgpu._utils import ExceptionWrapper
+
+    try:
+        raise KeyError("gone")
+    except KeyError:
+        kept, explicit = ExceptionWrapper(where="in a thread"), ExceptionWrapper(sys.exc_info())
+    with pytest.raises(KeyError, match="Caught KeyError in a thread"):
+        kept.reraise()
+    assert explicit.exc_type is KeyError and explicit.where == "in background" and "gone" in explicit.exc_msg
+
+
+def test_what_scripts_with_downloads_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import ModuleType
+
+    bar = ModuleType("tqdm")
+    bar.tqdm = list  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tqdm", bar)
+    assert gg.hub.tqdm is list and gg.utils.model_zoo.tqdm is list
+    assert (
+        gg.hub.urlparse("http://a/b").path == "/b" and gg.hub.HASH_REGEX.search("net-0a1b.pth")[1] == "0a1b"
+    )
+    for module in (gg.hub, gg.utils.model_zoo, gg._utils):
+        with pytest.raises(AttributeError, match="no_such_name"):
+            module.no_such_name  # noqa: B018
+    storage = gg.ones(2)
+    assert gg.serialization.default_restore_location(storage, "cpu") is storage
+
+
+def test_every_tensor_is_a_variable(device: str) -> None:
+    x = gg.ones(2, device=device)
+    assert isinstance(x, gg.autograd.Variable) and not isinstance(1.0, gg.autograd.Variable)
+    assert gg.autograd.Variable(x) is x and gg.autograd.Variable(x, requires_grad=True).requires_grad
+    assert gg.Tensor(size=(2, 3)).shape == (2, 3) and gg.LongTensor(size=(4,)).shape == (4,)
+
+    class Double(gg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: gg.Tensor) -> gg.Tensor:
+            ctx.save_for_backward(x)
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx: Any, g: gg.Tensor) -> gg.Tensor:
+            with pytest.warns(DeprecationWarning, match="saved_tensors"):
+                (x,) = ctx.saved_variables
+            return 2 * g * x
+
+    x.requires_grad_()
+    Double.apply(x).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_names_of_types_are_pytorchs_too(device: str) -> None:
+    name = gg.ones(1, device=device).type()
+    place = "cuda." if device == "cuda" else ""
+    assert (
+        name == f"torch.{place}FloatTensor" == name
+        and name == f"gradgpu.{place}FloatTensor"
+        and str(name) == name
+    )
+    assert name != "torch.HalfTensor" and not name == 1
+    assert {f"torch.{place}FloatTensor": 1}[name] == 1
+    assert gg.arange(1).type(name).dtype is gg.float32 and gg.ones(1).volatile is False

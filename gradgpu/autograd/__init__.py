@@ -228,11 +228,22 @@ def _batched_grad(
     return tuple([None if g is None else next(made) for g in found])
 
 
-def Variable(data: Any, requires_grad: bool = False, volatile: bool = False) -> Tensor:
-    """PyTorch's historic wrapper: the tensor itself, with `requires_grad` set."""
-    if requires_grad:
-        return data.detach().requires_grad_()
-    return data
+class _VariableMeta(type):
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, Tensor)
+
+
+class Variable(metaclass=_VariableMeta):
+    """PyTorch's historic wrapper: the tensor itself, with `requires_grad` set. Every tensor is a `Variable`.
+
+    >>> import gradgpu as gg
+    >>> x = gg.autograd.Variable(gg.ones(2), requires_grad=True)
+    >>> type(x) is gg.Tensor, isinstance(x, gg.autograd.Variable)
+    (True, True)
+    """
+
+    def __new__(cls, data: Any, requires_grad: bool = False, volatile: bool = False) -> Any:
+        return data.detach().requires_grad_() if requires_grad else data
 
 
 from . import forward_ad, functional, grad_mode, graph  # noqa: E402  (they need the names above)

@@ -55,6 +55,16 @@ class FunctionCtx:
             raise RuntimeError(f"{self.function.__name__}: the graph that held these saved tensors is gone")
         return tuple([s if s is None else s.tensor(node) for s in saved_of(node)])
 
+    @property
+    def saved_variables(self) -> tuple:
+        """The old name of `saved_tensors`."""
+        import warnings
+
+        warnings.warn(
+            "'saved_variables' is deprecated; use 'saved_tensors'", DeprecationWarning, stacklevel=2
+        )
+        return self.saved_tensors
+
     def mark_dirty(self, *tensors: Tensor) -> None:
         """Says that `forward` changed these inputs in place; they must be returned too."""
         self._dirty = tensors

@@ -41,6 +41,16 @@ def the_given(**matrices: Tensor | None) -> tuple[str, Tensor]:
     return name, matrix
 
 
+def _batch_mv(bmat: Tensor, bvec: Tensor) -> Tensor:
+    """Products of matrices (…, n, n) and vectors (…, n), batches broadcast."""
+    return linalg.matmul(bmat, bvec.unsqueeze(-1)).squeeze(-1)
+
+
+def _batch_mahalanobis(bL: Tensor, bx: Tensor) -> Tensor:
+    """|L⁻¹ x|², under the name that distributions of one's own import."""
+    return mahalanobis(bL, bx)
+
+
 class MultivariateNormal(Distribution):
     """The normal distribution of vectors, by its mean and one of three matrices.
 

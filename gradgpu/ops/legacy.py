@@ -29,7 +29,8 @@ class TensorType:
     def __init__(self, name: str, dtype: dt.dtype, device: str = "cpu"):
         self.__name__, self.dtype, self.device = name, dtype, device
 
-    def __call__(self, *data: Any, device: Any = None) -> Tensor:
+    def __call__(self, *data: Any, size: Any = None, device: Any = None) -> Tensor:
+        data = data if size is None else (Size(size),)
         device = Device(self.device if device is None else device)
         if not data:
             return empty(0, dtype=self.dtype, device=device)
@@ -68,6 +69,30 @@ ShortTensor, CharTensor, ByteTensor = TYPES["ShortTensor"], TYPES["CharTensor"],
 BoolTensor = TYPES["BoolTensor"]
 
 
+class TypeName(str):
+    """The name of a tensor's type: equal under PyTorch's name, too, which scripts compare it with.
+
+    >>> import gradgpu as gg
+    >>> gg.ones(1).type() == "torch.FloatTensor", gg.ones(1).type() == "torch.cuda.FloatTensor"
+    (True, False)
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and _own(self) == _own(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash("torch." + _own(self))  # so that it is found in a dict with PyTorch's names
+
+
+def _own(name: str) -> str:
+    return str(name).removeprefix("gradgpu.").removeprefix("torch.")
+
+
 @method("type")
 def type_(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The name of the tensor's type, or the tensor cast to `dtype`: a dtype, `LongTensor` or its name.
@@ -81,9 +106,9 @@ def type_(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
     """
     if dtype is None:
         name = next(name for name, d in _NAMES.items() if d is self.dtype)
-        return f"gradgpu.{'cuda.' if self.is_cuda else ''}{name}Tensor"
+        return TypeName(f"gradgpu.{'cuda.' if self.is_cuda else ''}{name}Tensor")
     if isinstance(dtype, str):
-        kind = TYPES.get(dtype.removeprefix("gradgpu.").removeprefix("torch."))
+        kind = TYPES.get(_own(dtype))
         if kind is None:
             raise ValueError(f"type: invalid type: {dtype!r}; use a dtype such as gradgpu.float32")
         dtype = kind
@@ -103,6 +128,14 @@ def new(self: Any, *data: Any) -> Tensor:
     tensor([3, 4])
     """
     return TensorType("Tensor.new", self.dtype)(*data, device=self.device)
+
+
+def _volatile(self: Any) -> bool:
+    """False: scripts for a PyTorch before `no_grad` ask it."""
+    return False
+
+
+Tensor.volatile = property(_volatile)  # type: ignore[attr-defined]
 
 
 @method

@@ -33,7 +33,15 @@ from .unpickle import add_safe_globals, clear_safe_globals, get_safe_globals, sa
 MAP_LOCATION = Any
 FILE_LIKE = Any
 
-__all__ = ["add_safe_globals", "clear_safe_globals", "get_safe_globals", "load", "safe_globals", "save"]
+__all__ = [
+    "add_safe_globals",
+    "clear_safe_globals",
+    "default_restore_location",
+    "get_safe_globals",
+    "load",
+    "safe_globals",
+    "save",
+]
 
 _KEY = "gradgpu"  # of the metadata entry that holds the structure
 _OBJECT, _TENSORS = "gradgpu/object.pkl", "gradgpu/tensors"  # what the zip file of a whole object holds
@@ -243,3 +251,16 @@ def _load_object(archive: zipfile.ZipFile, place: Any, trusted: bool) -> Any:
     return unpickler(
         file, trusted, lambda module, name: None, lambda pid: decoder.decode(json.loads(pid))
     ).load()
+
+
+def default_restore_location(storage: Tensor, location: str) -> Tensor:
+    """What `load` puts where `location` says, for a `map_location` of one's own: ``lambda s, _: default_restore_location(s, 'cpu')``.
+
+    Raises:
+        RuntimeError: there is no such device.
+
+    >>> import gradgpu as gg
+    >>> default_restore_location(gg.ones(2), "cpu")
+    tensor([1., 1.])
+    """
+    return storage.to(location)

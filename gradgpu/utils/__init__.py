@@ -8,6 +8,8 @@ if TYPE_CHECKING:
 _LATER = (
     "benchmark",
     "checkpoint",
+    "collect_env",
+    "cpp_extension",
     "data",
     "dlpack",
     "hooks",

@@ -23,7 +23,7 @@ from ..tensor import Tensor
 from ._pytree import tree_flatten, tree_unflatten
 
 __all__ = [
-    "CheckpointError", "CheckpointFunction", "checkpoint", "checkpoint_sequential", "get_device_states", "noop_context_fn",
+    "CheckpointError", "CheckpointFunction", "checkpoint", "checkpoint_sequential", "detach_variable", "get_device_states", "noop_context_fn",
     "set_checkpoint_debug_enabled", "set_checkpoint_early_stop", "set_device_states",
 ]  # fmt: skip
 
@@ -269,6 +269,23 @@ class _Argument:
 
 
 # ---- with reentrance ----
+def detach_variable(inputs: tuple) -> tuple:
+    """The arguments with their tensors apart from the graph, requiring grad as before.
+
+    Raises:
+        RuntimeError: no tuple.
+
+    >>> import gradgpu as gg
+    >>> [x.is_leaf for x in detach_variable((gg.ones(1, requires_grad=True) * 2,))]
+    [True]
+    """
+    if not isinstance(inputs, tuple):
+        raise RuntimeError(
+            f"Only tuple of tensors is supported. Got Unsupported input type: {type(inputs).__name__}"
+        )
+    return tuple([x.detach().requires_grad_(x.requires_grad) if isinstance(x, Tensor) else x for x in inputs])
+
+
 class CheckpointFunction(Function):
     """`checkpoint` as a Function: unrecorded in forward; backward runs the function again, and backward through that."""
 

@@ -15,6 +15,7 @@ from .collate import default_collate, default_convert
 from .dataset import IterableDataset, Subset, TensorDataset, samples_at
 from .pin_memory import pin_memory
 from .sampler import MANY, BatchSampler, RandomSampler, Sampler, SequentialSampler
+from .worker import ExceptionWrapper as ExceptionWrapper
 from .worker import Workers, get_worker_info
 
 __all__ = ["DataLoader", "default_collate", "default_convert", "get_worker_info"]

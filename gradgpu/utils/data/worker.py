@@ -44,25 +44,35 @@ class _Text(str):
     __repr__ = str.__str__
 
 
-class _Failure:
-    """An exception of a worker, as text: not every exception can be pickled."""
+class ExceptionWrapper:
+    """An exception of a worker, as text: not every exception can be pickled.
 
-    def __init__(self, where: str, error: BaseException) -> None:
+    Args:
+        exc_info: the type, the exception and its traceback; those of the exception that is being handled.
+        where: what the message says of the place.
+    """
+
+    def __init__(self, exc_info: Any = None, where: str = "in background") -> None:
+        import sys
         import traceback
 
-        self.type, self.where, self.text = type(error), where, traceback.format_exc()
+        kind, error, trace = exc_info or sys.exc_info()
+        self.exc_type: Any = kind
+        self.where = where
+        self.exc_msg = "".join(traceback.format_exception(kind, error, trace))
 
     def __getstate__(self) -> dict[str, Any]:
         try:
-            pickle.dumps(self.type)
+            pickle.dumps(self.exc_type)
         except Exception:  # a class inside a function
-            return {**self.__dict__, "type": RuntimeError}
+            return {**self.__dict__, "exc_type": RuntimeError}
         return self.__dict__
 
     def reraise(self) -> None:
-        message = f"Caught {self.type.__name__} {self.where}.\nOriginal {self.text}"
+        """Raises the exception here."""
+        message = f"Caught {self.exc_type.__name__} {self.where}.\nOriginal {self.exc_msg}"
         try:
-            error = self.type(_Text(message) if issubclass(self.type, KeyError) else message)
+            error = self.exc_type(_Text(message) if issubclass(self.exc_type, KeyError) else message)
         except Exception:  # one that does not take one text
             error = RuntimeError(message)
         raise error
@@ -170,8 +180,8 @@ def _work(
     try:
         if init is not None:
             init(info.id)
-    except Exception as error:
-        failure = _Failure(here, error)
+    except Exception:
+        failure = ExceptionWrapper(where=here)
     parent, current = multiprocessing.parent_process(), None
     while True:
         try:
@@ -192,13 +202,13 @@ def _work(
             result = failure if failure is not None else fetch(task)
         except StopIteration:
             result = _End()
-        except Exception as error:
-            result = _Failure(here, error)
+        except Exception:
+            result = ExceptionWrapper(where=here)
         try:
             # Here, not in the queue's own thread, which would print an error and let everybody wait.
             sent = _pack(result)
-        except Exception as error:
-            sent = _pack(_Failure(here, error))
+        except Exception:
+            sent = _pack(ExceptionWrapper(where=here))
         results.put((epoch, number, sent))
 
 
@@ -238,10 +248,10 @@ def _pin_results(results: Any, pinned: Any, ended: Any, device: int) -> None:
         epoch, number, sent = results.get()
         try:
             result = _unpack(*sent)
-            if not isinstance(result, (_End, _Failure)):
+            if not isinstance(result, (_End, ExceptionWrapper)):
                 result = pin_memory(result)
-        except Exception as error:
-            result = _Failure(f"in pin memory thread for device {device}", error)
+        except Exception:
+            result = ExceptionWrapper(where=f"in pin memory thread for device {device}")
         pinned.put((epoch, number, result))
 
     while ended not in wait([results._reader, ended]):
@@ -324,7 +334,7 @@ class Workers:
                     active.remove(worker)
                 send()
                 continue
-            if isinstance(result, _Failure):
+            if isinstance(result, ExceptionWrapper):
                 result.reraise()
             send()
             yield result

@@ -4,14 +4,12 @@ TorchScript computes what the Python computes, so `script` and `trace` change no
 written nor read: `gradgpu.save(model.state_dict(), file)` keeps a model.
 """
 
-from __future__ import annotations
-
 import builtins
 import warnings
 from types import UnionType
 from typing import Any, Final, NamedTuple, NoReturn, Union, get_args, get_origin
 
-from .nn.module import Module
+from ..nn.module import Module
 
 __all__ = [
     "Attribute", "Final", "Future", "ScriptFunction", "ScriptModule", "annotate", "export", "fork", "freeze", "ignore", "interface",
@@ -193,3 +191,6 @@ def load(
     raise RuntimeError(
         "jit.load: gradgpu reads no TorchScript; save model.state_dict() where it was made, and load that"
     )
+
+
+from . import annotations  # noqa: E402  (it needs the names above)
