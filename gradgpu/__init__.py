@@ -190,8 +190,7 @@ def __getattr__(name: str) -> object:
         found = globals()[name] = module if _LAZY[name] == name else getattr(module, name)
         return found
     if name in _lazy.FUNCTIONS:
-        found = globals()[name] = _lazy.function(name)
-        return found
+        return globals().setdefault(name, _lazy.function(name))  # all threads get the same one
     if name.startswith("_foreach_"):
         from .ops import foreach
 

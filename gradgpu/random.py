@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,10 +15,12 @@ import numpy as np
 
 from .devices import as_device
 from .devices import device as Device
+from .locks import new_lock
 from .tensor import Tensor, wrap
 
 _DEFAULT_SEED = 67280421310721  # PyTorch's: an unseeded program is reproducible too
 _MASK = (1 << 64) - 1
+_lock = new_lock()  # taken to draw, and to change the state of a generator
 
 
 class Generator:
@@ -34,7 +35,6 @@ class Generator:
     def __init__(self, device: Any = "cpu"):
         self.device = as_device(device)
         self._seed, self._offset = _DEFAULT_SEED, 0
-        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"Generator(device='{self.device}', seed={self._seed}, offset={self._offset})"
@@ -45,7 +45,7 @@ class Generator:
             seed = int(seed)
         if not -(1 << 63) <= seed <= _MASK:
             raise RuntimeError(f"manual_seed: expected a seed of at most 64 bits, got {seed}")
-        with self._lock:
+        with _lock:
             self._seed, self._offset = int(seed) & _MASK, 0
         return self
 
@@ -61,7 +61,7 @@ class Generator:
 
     def get_state(self) -> Tensor:
         """The state as a uint8 tensor of 16 bytes: seed and offset, little-endian."""
-        with self._lock:
+        with _lock:
             return wrap(np.array([self._seed, self._offset], "<u8").view(np.uint8))
 
     def set_state(self, state: Tensor) -> None:
@@ -75,7 +75,7 @@ class Generator:
             raise RuntimeError(
                 f"set_state: expected the uint8 cpu tensor of 16 bytes that get_state returns, got {state!r}"
             )
-        with self._lock:
+        with _lock:
             self._seed, self._offset = (int(v) for v in np.ascontiguousarray(a).view("<u8"))
 
     def clone_state(self) -> Generator:
@@ -86,14 +86,13 @@ class Generator:
 
     def take(self, blocks: int) -> tuple[int, int]:
         """(seed, first block) of `blocks` Philox blocks that nobody else will get."""
-        with self._lock:
+        with _lock:
             first = self._offset
             self._offset = first + blocks & _MASK
             return self._seed, first
 
 
 _generators: dict[str, Generator] = {"cpu": Generator("cpu")}
-_generators_lock = threading.Lock()
 default_generator = _generators["cpu"]
 _last_seed = _DEFAULT_SEED
 
@@ -110,7 +109,7 @@ def generator_of(device: Device) -> Generator:
             name = str(device)
     found = _generators.get(name)
     if found is None:
-        with _generators_lock:
+        with _lock:
             found = _generators.setdefault(name, Generator(name).manual_seed(_last_seed))
     return found
 
@@ -127,7 +126,7 @@ def manual_seed(seed: int) -> Generator:
     """
     global _last_seed
     default_generator.manual_seed(seed)
-    with _generators_lock:
+    with _lock:
         _last_seed = default_generator.initial_seed()
         for generator in _generators.values():
             generator.manual_seed(_last_seed)

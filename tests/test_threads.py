@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import io
+import os
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +16,11 @@ import pytest
 
 import gradgpu as gg
 import gradgpu.nn.functional as F
+from gradgpu import nn, random
+from gradgpu.nn.utils import parametrizations, parametrize
+from gradgpu.ops.pointwise_op import Pointwise
+from gradgpu.utils.checkpoint import checkpoint, set_checkpoint_early_stop
+from gradgpu.utils.data import DataLoader, dataloader
 
 THREADS = 4
 
@@ -165,3 +175,181 @@ def test_views_of_all_threads_follow_their_base(device: str) -> None:
         views = [view for found in in_threads(work) for view in found]
         base.mul_(scale)
         assert all(view.requires_grad for view in views)
+
+
+# ---- autocast ----
+def test_regions_of_one_thread_leave_others_alone(device: str) -> None:
+    x, y = gg.ones(2, 2, device=device), gg.ones(2, 2, device=device, dtype=gg.bfloat16)
+
+    def work(k: int) -> None:
+        for _ in range(100):
+            if k % 2:
+                assert (x @ x).exp().dtype is gg.float32 and y.exp().dtype is gg.bfloat16
+            else:
+                with gg.autocast(device, dtype=gg.bfloat16):
+                    z = x @ x
+                    assert z.dtype is gg.bfloat16 and z.exp().dtype is gg.float32
+
+    in_threads(work)
+
+
+def test_a_call_outlasts_the_region_of_another_thread(device: str) -> None:
+    op = gg.exp.op
+    with gg.autocast(device, dtype=gg.bfloat16):
+        call = type(op).__call__
+    assert call(op, gg.zeros(2, device=device)).tolist() == [1, 1]
+
+
+@pytest.mark.cuda
+def test_no_launch_is_remembered_past_autocast() -> None:
+    x = gg.ones(7, 3, device="cuda", dtype=gg.bfloat16)
+    op = gg.exp.op
+    with gg.autocast("cuda", dtype=gg.bfloat16):
+        # A thread that began before the region was opened comes to the end of its call.
+        Pointwise._remember(op, op.kernel([gg.bfloat16]), [x._a], [])
+        assert x.exp().dtype is gg.float32
+
+
+# ---- modules, loading, files ----
+def test_hooks_are_registered_while_modules_run(device: str) -> None:
+    net = nn.Linear(2, 2).to(device)
+    x = gg.ones(1, 2, device=device)
+
+    def nothing(module: nn.Module, args: tuple, y: gg.Tensor) -> None: ...
+
+    registers = (net.register_forward_hook, nn.modules.module.register_module_forward_hook)
+    stay = [register(nothing) for register in registers for _ in range(100)]
+
+    def work(k: int) -> None:
+        for _ in range(50):
+            if k % 2:
+                net(x)
+            else:
+                for handle in [register(nothing) for register in registers for _ in range(20)]:
+                    handle.remove()
+
+    try:
+        in_threads(work)
+    finally:
+        for handle in stay:
+            handle.remove()
+
+
+def test_cached_parametrizations_belong_to_their_thread() -> None:
+    layer = parametrizations.weight_norm(nn.Linear(2, 2))
+    with parametrize.cached():
+        assert layer.weight is layer.weight
+        assert in_threads(lambda k: layer.weight is layer.weight) == [False] * THREADS
+        assert in_threads(lambda k: _twice_cached(layer)) == [True] * THREADS
+        assert layer.weight is layer.weight
+
+
+def _twice_cached(layer: Any) -> bool:
+    with parametrize.cached():
+        return layer.weight is layer.weight
+
+
+def test_checkpoints_stop_as_their_thread_says() -> None:
+    def work(k: int) -> list[int]:
+        runs: list[int] = []
+
+        def function(x: gg.Tensor) -> gg.Tensor:
+            y = x.exp()
+            runs.append(1)
+            return y
+
+        for _ in range(30):
+            with set_checkpoint_early_stop(k % 2 == 0):
+                y = checkpoint(function, gg.ones(2, requires_grad=True), use_reentrant=False)
+            y.sum().backward()
+        return runs
+
+    # Those that stop early do not come as far as to the second note.
+    assert [len(runs) for runs in in_threads(work)] == [30, 60] * (THREADS // 2)
+
+
+def test_safe_globals_of_all_threads() -> None:
+    buffer = io.BytesIO()
+    gg.save(argparse.Namespace(lr=0.1), buffer)
+
+    def work(k: int) -> None:
+        for _ in range(20):
+            with gg.serialization.safe_globals([argparse.Namespace]):
+                assert gg.load(io.BytesIO(buffer.getvalue())).lr == 0.1
+
+    in_threads(work)
+    assert gg.serialization.get_safe_globals() == []
+
+
+class _Workers:
+    """What a loader needs of its workers, without processes."""
+
+    def __init__(self, dataset: Any, fetch: Any, **settings: Any) -> None:
+        self.fetch, self.processes, self.busy = fetch, [], False
+
+    def run(self, tasks: Iterator[Any], *settings: Any) -> Iterator[Any]:
+        assert not self.busy
+        self.busy = True
+        yield from map(self.fetch, tasks)
+        self.busy = False
+
+    def close(self) -> None:
+        assert not self.busy
+
+
+def test_passes_over_a_loader_do_not_share_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataloader, "Workers", _Workers)
+    for _ in range(10):
+        loader = DataLoader(list(range(6)), batch_size=2, num_workers=1, persistent_workers=True)
+
+        def work(k: int, loader: DataLoader = loader) -> list[int]:
+            return [n for _ in range(10) for batch in loader for n in batch.tolist()]
+
+        assert in_threads(work) == [[*range(6)] * 10] * THREADS
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_random_numbers_in_a_process_that_is_forked_while_a_thread_draws() -> None:
+    drawing, forked = threading.Event(), threading.Event()
+
+    def draw() -> None:
+        with random._lock:
+            drawing.set()
+            forked.wait(20)
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    assert drawing.wait(20)
+    pid = os.fork()
+    if not pid:
+        signal.alarm(20)  # ends the child if it waits for the lock
+        os._exit(0 if 0 <= gg.rand(()).item() < 1 else 1)
+    forked.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_names_that_are_imported_late() -> None:
+    code = """
+import sys, threading
+import gradgpu as gg
+from gradgpu.ops import lazy
+
+sys.setswitchinterval(1e-6)
+names = [*gg._LAZY, *lazy.FUNCTIONS]
+found, start = [], threading.Barrier(4)
+
+def look(k):
+    start.wait()
+    found.append({name: getattr(gg, name) for name in names[k::4] + names})
+
+threads = [threading.Thread(target=look, args=(k,)) for k in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(found) == 4 and all(f[name] is getattr(gg, name) for f in found for name in names)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

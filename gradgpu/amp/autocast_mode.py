@@ -8,7 +8,6 @@ call converts its inputs, leaving the last one gives them back their own. (Short
 from __future__ import annotations
 
 import functools
-import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from .. import dtypes as dt
 from ..autograd.modes import note_special, state
 from ..ops import recurrent as _recurrent  # noqa: F401  (its operations must be known before a region opens)
-from ..ops.pointwise_op import Pointwise
+from ..ops.pointwise_op import Pointwise, runs_lock
 from ..ops.registry import OPS, Op
 from ..tensor import Tensor
 
@@ -78,29 +77,26 @@ class Mode:
         return made
 
 
-class _Converting:
-    """Mixed into the class of an operation while a region is open somewhere."""
-
-    kind = "half"
-
-    def __call__(self, *inputs: Any, **attrs: Any) -> Any:
-        mode = state.autocast
-        if mode is not None:
-            inputs = mode.converted(self.kind, inputs)
-        return super().__call__(*inputs, **attrs)  # type: ignore[misc]
-
-
-class _ConvertingPointwise(_Converting):
-    def _remember(self, *launch: Any) -> None:
-        """Keeps no launch for the short way, which would not come by here."""
+def _remember_nothing(self: Any, *launch: Any) -> None:
+    """Keeps no launch for the short way, which would not come by here."""
 
 
 def _class(base: type, kind: str) -> type:
-    mixin = _ConvertingPointwise if issubclass(base, Pointwise) else _Converting
-    return type(f"Autocast{base.__name__}", (mixin, base), {"kind": kind})
+    """The class that an operation has while a region is open somewhere."""
+
+    def converting(self: Any, *inputs: Any, **attrs: Any) -> Any:
+        mode = state.autocast
+        if mode is not None:
+            inputs = mode.converted(kind, inputs)
+        # Not by `super()`: if another thread has left the last region since, the operation is no instance of this class.
+        return base.__call__(self, *inputs, **attrs)
+
+    body: dict[str, Any] = {"__call__": converting}
+    if issubclass(base, Pointwise):
+        body["_remember"] = _remember_nothing
+    return type(f"Autocast{base.__name__}", (base,), body)
 
 
-_lock = threading.Lock()
 _open = 0  # regions, in all threads
 _own: dict[str, type] = {}  # the classes of operations while regions are open
 _classes: dict[tuple[type, str], type] = {}
@@ -108,7 +104,7 @@ _classes: dict[tuple[type, str], type] = {}
 
 def _enter_region() -> None:
     global _open
-    with _lock:
+    with runs_lock:
         _open += 1
         if _open > 1:
             return
@@ -128,7 +124,7 @@ def _enter_region() -> None:
 
 def _leave_region() -> None:
     global _open
-    with _lock:
+    with runs_lock:
         _open -= 1
         if not _open:
             for name, base in _own.items():

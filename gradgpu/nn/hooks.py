@@ -49,7 +49,8 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-# Hooks of all modules: {id: (hook, flags)} of each kind.
+# Hooks of all modules: {id: (hook, flags)} of each kind. They are gone through by copies: a hook, or another thread, may
+# add and remove some meanwhile.
 GLOBAL: dict[str, dict[int, Any]] = {"forward_pre": {}, "forward": {}, "backward_pre": {}, "backward": {}}
 
 
@@ -78,10 +79,12 @@ def _changed_arguments(module: Any, args: tuple, kwargs: dict) -> tuple[tuple, d
 def _forward_hooks(module: Any) -> list[tuple[Any, bool, bool]]:
     """(hook, with kwargs, always called) of each forward hook, those of all modules first."""
     common = [
-        (hook, flags["with_kwargs"], flags["always_call"]) for hook, flags in GLOBAL["forward"].values()
+        (hook, flags["with_kwargs"], flags["always_call"]) for hook, flags in list(GLOBAL["forward"].values())
     ]
     with_kwargs, always = module._forward_hooks_with_kwargs, module._forward_hooks_always_called
-    return common + [(hook, key in with_kwargs, key in always) for key, hook in module._forward_hooks.items()]
+    return common + [
+        (hook, key in with_kwargs, key in always) for key, hook in list(module._forward_hooks.items())
+    ]
 
 
 def _forward(module: Any, args: tuple, kwargs: dict) -> Any:
@@ -112,8 +115,10 @@ def call_with_hooks(module: Any, args: tuple, kwargs: dict) -> Any:
     outputs, full backward hooks those of the inputs and of the outputs. Hooks of all modules come before a module's own.
     """
     args, kwargs = _changed_arguments(module, args, kwargs)
-    before = [hook for hook, _ in GLOBAL["backward_pre"].values()] + list(module._backward_pre_hooks.values())
-    after = [hook for hook, _ in GLOBAL["backward"].values()] + list(module._backward_hooks.values())
+    before, after = (
+        [hook for hook, _ in list(GLOBAL[kind].values())] + list(own.values())
+        for kind, own in (("backward_pre", module._backward_pre_hooks), ("backward", module._backward_hooks))
+    )
     if not before and not after:
         return _forward(module, args, kwargs)
     seen: dict[str, tuple] = {}  # the gradients of the outputs, for the hooks that run at the inputs

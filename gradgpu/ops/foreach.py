@@ -84,5 +84,5 @@ _functions: dict[str, Callable] = {}
 def function(name: str) -> Callable | None:
     """`gradgpu._foreach_<name>`; None if there is no such function."""
     if name not in _functions and name in NAMES:
-        _functions[name] = _made(name)
+        _functions.setdefault(name, _made(name))
     return _functions.get(name)

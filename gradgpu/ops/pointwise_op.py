@@ -20,6 +20,7 @@ from ..autograd.modes import state
 from ..autograd.node import LEAF, Node, new_node, saved_of
 from ..cuda.array import Array
 from ..cuda.elementwise import broadcast_shapes, elementwise
+from ..locks import new_lock
 from ..meta import HANDLERS
 from ..tensor import Tensor, wrap
 from .expr import Expr, literal, substitute
@@ -31,6 +32,7 @@ _new = object.__new__
 _FLOAT32 = np.dtype(np.float32)
 _NUMBERS = (int, float, bool, generic)
 _I64 = np.dtype(np.int64)
+runs_lock = new_lock()  # taken to add to `Pointwise.runs`, and to open and close regions of autocast
 _F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)  # dtypes with numpy arithmetic of their own
 
 
@@ -359,18 +361,23 @@ class Pointwise(Op):
 
     def _remember(self, run: Any, arrays: list, scalars: list) -> None:
         """Keeps the launch under the key by which a door looks for it."""
-        if len(self.runs) > 4096:
-            self.runs.clear()
         launch = run.plan(arrays).runner(len(scalars))
         layout = arrays[0].layout
+        keys: list[Any] = [layout if len(arrays) == 1 else (layout, arrays[1].layout)]
         if scalars:
             # A float tensor takes any number; an integer one would be promoted by a float, a bool one by both.
-            if run.compute is dt.bool:
+            numbers = (
+                () if run.compute is dt.bool else (float, int) if run.compute.is_floating_point else (int,)
+            )
+            keys = [(layout, number) for number in numbers]
+        with runs_lock:
+            if (
+                type(self)._remember is not Pointwise._remember
+            ):  # another thread has opened a region of autocast since
                 return
-            for number in (float, int) if run.compute.is_floating_point else (int,):
-                self.runs[layout, number] = launch
-        else:
-            self.runs[layout if len(arrays) == 1 else (layout, arrays[1].layout)] = launch
+            if len(self.runs) > 4096:
+                self.runs.clear()
+            self.runs.update(dict.fromkeys(keys, launch))
 
     def _expr(self, inputs: Sequence[Any], attrs: dict) -> Expr:
         names = {name: literal(x) for name, x in zip(self.inputs, inputs)}

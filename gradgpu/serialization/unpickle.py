@@ -23,6 +23,9 @@ from .safetensors_file import NAMES
 __all__ = ["add_safe_globals", "clear_safe_globals", "get_safe_globals", "safe_globals", "unpickler"]
 
 _safe: dict[tuple[str, str], Any] = {}
+_blocks: list[
+    dict[tuple[str, str], Any]
+] = []  # the same, of each block of `safe_globals` that some thread is in
 
 
 def _key(entry: Any) -> tuple[tuple[str, str], Any]:
@@ -58,19 +61,25 @@ def clear_safe_globals() -> None:
 
 def get_safe_globals() -> list[Any]:
     """What :func:`add_safe_globals` declared."""
-    return list(_safe.values())
+    return list(_all_safe().values())
+
+
+def _all_safe() -> dict[tuple[str, str], Any]:
+    found = dict(_safe)
+    for block in (*_blocks,):
+        found.update(block)
+    return found
 
 
 @contextmanager
 def safe_globals(safe_globals: list[Any]) -> Iterator[None]:
     """:func:`add_safe_globals` for the body of a ``with`` statement."""
-    before = dict(_safe)
-    add_safe_globals(safe_globals)
+    block = dict(_key(entry) for entry in safe_globals)
+    _blocks.append(block)
     try:
         yield
     finally:
-        _safe.clear()
-        _safe.update(before)
+        _blocks.remove(block)  # or one of another thread that says the same
 
 
 def _function(make: Callable) -> Callable:
@@ -138,7 +147,7 @@ class _Restricted(_Reader, pickle._Unpickler):
     dispatch: ClassVar[dict[int, Callable]] = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
-        for found in (self._known(module, name), _plain(module, name), _safe.get((module, name))):
+        for found in (self._known(module, name), _plain(module, name), _all_safe().get((module, name))):
             if found is not None:
                 return found
         raise pickle.UnpicklingError(
@@ -149,7 +158,10 @@ class _Restricted(_Reader, pickle._Unpickler):
 
     def load_build(self) -> None:
         target = self.stack[-2]  # type: ignore[attr-defined]
-        if type(target) in (collections.OrderedDict, collections.Counter) or type(target) in _safe.values():
+        if (
+            type(target) in (collections.OrderedDict, collections.Counter)
+            or type(target) in get_safe_globals()
+        ):
             pickle._Unpickler.load_build(self)  # type: ignore[attr-defined]
             return
         raise pickle.UnpicklingError(f"it sets attributes of a {type(target).__name__}")

@@ -8,6 +8,7 @@ for one of them, the function runs again and its saved tensors, in the same orde
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -32,8 +33,14 @@ class CheckpointError(RuntimeError):
     """The second run of a checkpointed function did not do what the first one did."""
 
 
-_early_stop: bool | None = None
-_debug: bool | None = None
+class _Wanted(threading.local):
+    """What the blocks that this thread is in say about its checkpoints."""
+
+    early_stop: bool | None = None
+    debug: bool | None = None
+
+
+_wanted = _Wanted()
 
 
 @contextmanager
@@ -46,23 +53,21 @@ def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
     >>> with set_checkpoint_early_stop(False):
     ...     y = checkpoint(gg.exp, x, use_reentrant=False)
     """
-    global _early_stop
-    before, _early_stop = _early_stop, enable
+    before, _wanted.early_stop = _wanted.early_stop, enable
     try:
         yield
     finally:
-        _early_stop = before
+        _wanted.early_stop = before
 
 
 @contextmanager
 def set_checkpoint_debug_enabled(enabled: bool | None) -> Iterator[None]:
     """Overrides the argument `debug` of checkpoints made in the block; None leaves it to them."""
-    global _debug
-    before, _debug = _debug, enabled
+    before, _wanted.debug = _wanted.debug, enabled
     try:
         yield
     finally:
-        _debug = before
+        _wanted.debug = before
 
 
 def noop_context_fn() -> tuple:
@@ -380,8 +385,8 @@ def checkpoint(
         with first:
             return function(*args, **kwargs)
     frame = _Frame(
-        function, args, kwargs, preserve_rng_state, again, determinism_check == "default", debug if _debug is None else _debug,
-        early_stop if _early_stop is None else _early_stop,
+        function, args, kwargs, preserve_rng_state, again, determinism_check == "default",
+        debug if _wanted.debug is None else _wanted.debug, early_stop if _wanted.early_stop is None else _wanted.early_stop,
     )  # fmt: skip
     with first, saved_tensors_hooks(frame.pack, frame.unpack):
         made = function(*args, **kwargs)

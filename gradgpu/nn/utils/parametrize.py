@@ -7,6 +7,7 @@ module's class becomes a subclass of its own, made for it, that has the property
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -27,13 +28,19 @@ __all__ = [
     "type_before_parametrizations",
 ]
 
-_cache_depth = 0
-_cache: dict[tuple[int, str], Any] = {}
+
+class _Cache(threading.local):
+    def __init__(self) -> None:
+        self.depth = 0  # blocks of `cached` that this thread is in
+        self.known: dict[tuple[int, str], Any] = {}  # by module and name
+
+
+_cache = _Cache()
 
 
 @contextmanager
 def cached() -> Iterator[None]:
-    """Inside, each parametrized tensor is computed once, at its first use.
+    """Inside, each parametrized tensor is computed once, at its first use by this thread.
 
     For parameters that are read many times a step, as the weights of a recurrent cell. Do not change parameters inside.
 
@@ -44,14 +51,13 @@ def cached() -> Iterator[None]:
     ...     layer.weight is layer.weight
     True
     """
-    global _cache_depth
-    _cache_depth += 1
+    _cache.depth += 1
     try:
         yield
     finally:
-        _cache_depth -= 1
-        if not _cache_depth:
-            _cache.clear()
+        _cache.depth -= 1
+        if not _cache.depth:
+            _cache.known.clear()
 
 
 class ParametrizationList(ModuleList):
@@ -154,12 +160,12 @@ class ParametrizationList(ModuleList):
 
 def _property(name: str) -> property:
     def read(self: Any) -> Tensor:
-        if not _cache_depth:
+        if not _cache.depth:
             return self.parametrizations[name]()
         key = (id(self), name)
-        found = _cache.get(key)
+        found = _cache.known.get(key)
         if found is None:
-            found = _cache[key] = self.parametrizations[name]()
+            found = _cache.known[key] = self.parametrizations[name]()
         return found
 
     def write(self: Any, value: Tensor) -> None:

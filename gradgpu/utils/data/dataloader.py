@@ -133,7 +133,6 @@ class DataLoader:
             raise ValueError("prefetch_factor option should be positive")
         self.prefetch_factor, self.persistent_workers = prefetch_factor, persistent_workers
         self.pin_memory_device, self.in_order = pin_memory_device, in_order
-        self._workers: Workers | None = None
         self._batched = batch_size is not None or batch_sampler is not None
         self.collate_fn = collate_fn or (default_collate if self._batched else default_convert)
 
@@ -174,7 +173,7 @@ class DataLoader:
         return is_available()
 
     def _from_workers(self, pins: bool) -> Iterator[Any]:
-        workers, self._workers = self._workers, None  # a second pass at the same time gets its own
+        workers = self.__dict__.pop("_workers", None)  # a second pass at the same time gets its own
         if workers is None:
             workers = Workers(
                 self.dataset,
@@ -189,19 +188,14 @@ class DataLoader:
             repeat(None) if self._iterable else iter(self.batch_sampler if self._batched else self.sampler)  # type: ignore[arg-type]
         )
         try:
-            yield from workers.run(tasks, self.prefetch_factor, self.timeout, self.in_order)  # type: ignore[arg-type]
+            yield from workers.run(tasks, self.prefetch_factor, self.timeout, self.in_order)
         finally:
-            if (
-                self.persistent_workers
-                and self._workers is None
-                and all(p.is_alive() for p in workers.processes)
-            ):
-                self._workers = workers
-            else:
+            keep = self.persistent_workers and all(p.is_alive() for p in workers.processes)
+            if not (keep and self.__dict__.setdefault("_workers", workers) is workers):
                 workers.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_workers": None}
+        return {name: value for name, value in self.__dict__.items() if name != "_workers"}
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _FIXED and "collate_fn" in self.__dict__:
