@@ -54,12 +54,29 @@ def _first_leaf(data: Any) -> Any:
     return data
 
 
-def _plain(data: Any) -> Any:
-    """Nested sequences with tensors in them as nested sequences of numbers and arrays."""
+def _depth(data: Any) -> int:
+    """How many dimensions nested sequences have, along their first entries; a tensor in them counts as a number."""
+    depth = 0
+    while isinstance(data, (list, tuple)) and data:
+        depth += 1
+        data = data[0]
+    return depth + (data.ndim if isinstance(data, np.ndarray) else 0)
+
+
+def _plain(data: Any, depth: int) -> Any:
+    """Nested sequences with tensors in them as nested sequences of numbers and arrays, of so many dimensions."""
     if isinstance(data, Tensor):
-        return data.detach().numpy(force=True)
+        array = data.detach().numpy(force=True)
+        if depth:
+            return array
+        if array.size != 1:
+            raise ValueError(
+                f"tensor: only one element tensors can be converted to Python scalars, this one has shape {array.shape}: "
+                "join tensors with stack or cat"
+            )
+        return array.reshape(())
     if isinstance(data, (list, tuple)):
-        return [_plain(x) for x in data]
+        return [_plain(x, depth - 1) for x in data]
     return data
 
 
@@ -95,8 +112,11 @@ def host_array(data: Any, dtype: dt.dtype | None) -> np.ndarray:
         numeric = _of_python(data)
     else:
         numeric = not isinstance(data, (np.ndarray, np.generic, Tensor))
+    plain: Any = data
+    if not numeric:
+        plain = _plain(data, _depth(data) if isinstance(data, (list, tuple)) else 1)
     try:
-        a = np.array(data if numeric else _plain(data), dtype=None if dtype is None else dtype.np)
+        a = np.array(plain, dtype=None if dtype is None else dtype.np)
     except ValueError as error:
         raise ValueError(f"tensor: the nested sequences do not form a rectangular array: {error}") from None
     except OverflowError as error:
