@@ -13,6 +13,7 @@ from .autograd.modes import set_grad_enabled as _set_grad_enabled
 from .devices import device
 from .dtypes import dtype
 from .linalg import LinAlgError as _LinAlgError
+from .nn.module import parse_to
 from .random import Generator
 from .tensor import Size
 
@@ -28,6 +29,7 @@ __all__ = [
     "_set_grad_enabled",
     "device",
     "dtype",
+    "is_grad_enabled",
 ]
 
 
@@ -58,6 +60,19 @@ def _infer_size(a: Size, b: Size) -> Size:
 
 def _get_tracing_state() -> None:
     """None: nothing traces, the Python runs."""
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded."""
+    from .autograd.modes import is_grad_enabled as enabled
+
+    return enabled()
+
+
+class _nn:
+    """What modules of one's own call of PyTorch's functions in C++."""
+
+    _parse_to = staticmethod(parse_to)
 
 
 class Value:

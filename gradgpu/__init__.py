@@ -75,7 +75,7 @@ __version__ = TorchVersion("2.13.0+gradgpu.0.1.0")
 from math import e, inf, nan, pi  # noqa: E402
 
 newaxis = None
-contiguous_format = preserve_format = channels_last = channels_last_3d = (
+contiguous_format = legacy_contiguous_format = preserve_format = channels_last = channels_last_3d = (
     None  # memory formats: accepted, and all the same here
 )
 
@@ -139,11 +139,19 @@ _LAZY = {
     "set_autocast_dtype": "amp",
     "backends": "backends",
     "compiler": "compiler",
+    "cpu": "cpu",
     "datasets": "datasets",
     "distributed": "distributed",
     "_C": "_C",
     "_VF": "_VF",
+    "_log_softmax_backward_data": "ops.softmax",
+    "_softmax_backward_data": "ops.softmax",
+    "_sample_dirichlet": "distributions.dirichlet",
+    "conv_tbc": "nn.functional",
     "__config__": "__config__",
+    "_assert": "ops.legacy",
+    "_dim_arange": "ops.legacy",
+    "_masked_scale": "ops.legacy",
     "_jit_internal": "_jit_internal",
     "_shape_as_tensor": "onnx.operators",
     "_reshape_from_tensor": "onnx.operators",

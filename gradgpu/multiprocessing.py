@@ -56,3 +56,8 @@ def set_sharing_strategy(new_strategy: str) -> None:
     """
     if new_strategy not in _strategies:
         raise ValueError(f"set_sharing_strategy: expected one of {sorted(_strategies)}, got {new_strategy!r}")
+
+
+def get_sharing_strategy() -> str:
+    """The strategy of PyTorch's on Linux: nothing depends on it here."""
+    return "file_descriptor"

@@ -114,7 +114,7 @@ def test_copies_between_one_gpu() -> None:
         (lambda: comm.scatter(x), RuntimeError, "Exactly one"),
         (lambda: comm.broadcast(x, [0, 1]), NotImplementedError, "2 devices"),
         (lambda: comm.broadcast(x, []), ValueError, "expected a device"),
-        (lambda: comm.broadcast(x, ["cpu"]), ValueError, "cuda device"),
+        (lambda: comm.broadcast(x, ["cpu"]), ValueError, "CUDA device"),
         (lambda: comm.reduce_add([]), RuntimeError, "no tensors"),
         (lambda: comm.reduce_add([x, x[:2]]), ValueError, "does not match"),
         (lambda: comm.get_device_index(None), ValueError, "specified index"),
@@ -691,3 +691,133 @@ def test_names_of_types_are_pytorchs_too(device: str) -> None:
     assert name != "torch.HalfTensor" and not name == 1
     assert {f"torch.{place}FloatTensor": 1}[name] == 1
     assert gg.arange(1).type(name).dtype is gg.float32 and gg.ones(1).volatile is False
+
+
+@pytest.mark.parametrize("name", ["solve", "lstsq", "symeig", "eig", "matrix_rank"])
+def test_functions_that_pytorch_has_no_more(name: str) -> None:
+    with pytest.raises(RuntimeError, match=f"{name}: .*linalg"):
+        getattr(gg, name)(gg.eye(2))
+    with pytest.raises(RuntimeError, match="linalg"):
+        getattr(gg.eye(2), name)()
+
+
+def test_more_names_inside_pytorch(device: str) -> None:
+    from gradgpu.autograd.function import FunctionCtx, _ContextMethodMixin
+    from gradgpu.jit import _fork, _overload_method, _unwrap_optional, _wait
+
+    x = gg.ones(2, 3, device=device)
+    with gg.cuda.device_of(gg.ones(1)), gg.backends.cudnn.flags(benchmark=True):
+        assert gg.backends.cudnn.benchmark is True
+    assert gg.backends.cudnn.benchmark is False and gg.backends.cudnn.deterministic is True
+    assert len(gg.cuda.default_generators) == gg.cuda.device_count()
+    assert _ContextMethodMixin is FunctionCtx and gg.autograd._is_checkpoint_valid()
+    assert (
+        _wait(_fork(abs, -1)) == 1 and _overload_method(abs) is abs and gg.jit.script_if_tracing(abs) is abs
+    )
+    assert _unwrap_optional(3) == 3
+    with pytest.raises(AssertionError, match="null"):
+        _unwrap_optional(None)
+    with pytest.warns(UserWarning, match="trace_module"):
+        assert gg.jit.trace_module(abs, {}) is abs
+    gg.jit.TracerWarning.ignore_lib_warnings()
+    gg._assert(True, "")
+    with pytest.raises(AssertionError, match="wrong"):
+        gg._assert(x.sum() < 0, "wrong")
+    assert gg._dim_arange(x, 1).tolist() == [0, 1, 2] and gg._dim_arange(x, 1).device == x.device
+    assert gg._masked_scale(x, x > 2, 2.0).sum() == 0
+    assert gg._sample_dirichlet(x).shape == x.shape
+    assert gg._C._nn._parse_to(x.device, gg.float64, True) == (x.device, gg.float64, True, None)
+    assert gg._C.is_grad_enabled() and gg.legacy_contiguous_format is gg.contiguous_format
+    assert gg.multiprocessing.get_sharing_strategy() in gg.multiprocessing.get_all_sharing_strategies()
+
+
+def test_backward_passes_that_checkpoints_with_reentrance_do_not_support() -> None:
+    found: list[bool] = []
+    x = gg.ones(1, requires_grad=True)
+    gg.autograd._is_checkpoint_valid()
+    for run in (lambda y: y.backward(), lambda y: gg.autograd.grad(y, x)):
+        y = x * 2
+        y.grad_fn.register_hook(lambda *_: found.append(gg.autograd._is_checkpoint_valid()))
+        run(y)
+    assert found == [True, False]
+
+
+def test_subclasses_of_tensor(device: str) -> None:
+    class Image(gg.Tensor):
+        def width(self) -> int:
+            return self.shape[-1]
+
+    x = gg.arange(3.0, device=device).requires_grad_()
+    image = (x * 2).as_subclass(Image)
+    assert image.width() == 3 and image.requires_grad
+    image.sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0, 2.0]
+    made = gg.Tensor._make_subclass(Image, x, True)
+    assert made.is_leaf and made.requires_grad and made.data_ptr() == x.data_ptr()
+    with pytest.raises(TypeError, match="subclass of Tensor"):
+        x.as_subclass(int)
+
+
+def test_softmax_backward_by_name(device: str) -> None:
+    x = gg.randn(2, 3, device=device, dtype=gg.float64, requires_grad=True)
+    g = gg.randn(2, 3, device=device, dtype=gg.float64)
+    for forward, backward in (
+        (gg.softmax, gg._softmax_backward_data),
+        (gg.log_softmax, gg._log_softmax_backward_data),
+    ):
+        y = forward(x, 1)
+        (expected,) = gg.autograd.grad(y, x, g)
+        assert gg.allclose(backward(g, y.detach(), -1, gg.float64), expected)
+
+
+def test_convolution_with_time_first(device: str) -> None:
+    x = gg.randn(5, 2, 3, device=device, dtype=gg.float64, requires_grad=True)
+    weight = gg.randn(3, 3, 4, device=device, dtype=gg.float64, requires_grad=True)
+    bias = gg.randn(4, device=device, dtype=gg.float64, requires_grad=True)
+    y = gg.conv_tbc(x, weight, bias, 1)
+    assert y.shape == (5, 2, 4)
+    assert gg.allclose(y[2], bias + sum(x[1 + k] @ weight[k] for k in range(3)))
+    assert gg.autograd.gradcheck(lambda *a: nn.functional.conv_tbc(*a, pad=1), (x, weight, bias))
+    with pytest.raises(RuntimeError, match="input must have 3 dimensions"):
+        gg.conv_tbc(x[0], weight, bias)
+
+
+def test_the_cpu_as_a_device() -> None:
+    assert gg.cpu.is_available() and gg.cpu.device_count() == 1 and gg.cpu.current_device() == "cpu"
+    gg.cpu.synchronize()
+    gg.cpu.set_device("cpu")
+    gg.cpu.current_stream().wait_stream(gg.cpu.Stream())
+    with gg.cpu.stream(None), gg.cpu.amp.autocast():
+        assert (gg.ones(1, 1) @ gg.ones(1, 1)).dtype is gg.bfloat16
+
+
+def test_swap_tensors(device: str) -> None:
+    layer = nn.Linear(2, 1).to(device)
+    new = gg.zeros(1, 2, device=device)
+    weight = layer.weight
+    gg.utils.swap_tensors(weight, new)
+    assert (
+        layer.weight is weight
+        and type(weight) is gg.Tensor
+        and type(new) is nn.Parameter
+        and not weight.any()
+    )
+    gg.utils.swap_tensors(weight, new)
+    assert type(weight) is nn.Parameter and weight.any()
+    import weakref
+
+    reference = weakref.ref(new)
+    with pytest.raises(RuntimeError, match="t2.*weakref"):
+        gg.utils.swap_tensors(weight, new)
+    assert reference() is new
+
+
+def test_tensors_in_sequences_are_numbers(device: str) -> None:
+    one = gg.ones(1, device=device)
+    assert gg.tensor([one, 2 * one]).tolist() == [1.0, 2.0]  # numbers, not rows
+    assert gg.tensor([[one], [one]]).shape == (2, 1) and gg.tensor([2, one[None]]).tolist() == [2.0, 1.0]
+    assert gg.Tensor([1, one]).tolist() == [1.0, 1.0] and gg.tensor([one.double(), 1]).dtype is gg.float64
+    assert gg.tensor([[1, 2], gg.ones(2, device=device)]).tolist() == [[1.0, 2.0], [1.0, 1.0]]
+    for rows in ([gg.ones(2), gg.ones(2)], [1, gg.ones(2)], [gg.ones(2), [1, 2]]):
+        with pytest.raises(ValueError, match="only one element tensors.*stack"):
+            gg.tensor(rows)

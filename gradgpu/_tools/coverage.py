@@ -27,10 +27,8 @@ LEFT_OUT = {
 LEFT_OUT_UNUSED = {
     "torch.Tensor.chalf": "there is no complex32, nor is numpy's half a part of complex numbers",
     "torch.Tensor.dequantize": "no quantised tensors",
-    "torch.Tensor.eig": "removed from PyTorch; linalg.eig",
     "torch.Tensor.to_mkldnn": "one memory layout",
     "torch.complex32": "numpy has no such numbers",
-    "torch.conv_tbc": "conv1d after a permutation",
     "torch.embedding_bag": "returns what PyTorch's backward needs; nn.functional.embedding_bag is there",
     "torch.fake_quantize_per_channel_affine": "no quantised tensors",
     "torch.fake_quantize_per_tensor_affine": "no quantised tensors",

@@ -78,6 +78,9 @@ class FunctionCtx:
         self._materialize = value
 
 
+_ContextMethodMixin = FunctionCtx  # one class here
+
+
 class Function:
     """A differentiable operation with its own gradient.
 

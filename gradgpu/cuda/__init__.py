@@ -180,7 +180,26 @@ class device(on_device):
     __slots__ = ()
 
 
+class device_of(on_device):
+    """Makes the device of a tensor the current one for a block; a tensor on the CPU changes nothing.
+
+    >>> import gradgpu as gg
+    >>> with gg.cuda.device_of(gg.ones(1)):
+    ...     pass
+    """
+
+    __slots__ = ()
+
+    def __init__(self, obj: Any) -> None:
+        super().__init__(obj.device if obj.is_cuda else None)
+
+
 def __getattr__(name: str) -> Any:
+    if name == "default_generators":
+        from ..devices import device as Device
+        from ..random import generator_of
+
+        return tuple([generator_of(Device("cuda", i)) for i in range(device_count())])
     if name == "_initialized":  # scripts that save random states ask it
         return is_initialized()
     if name in ("compile_kernel", "_compile_kernel", "RawKernel"):

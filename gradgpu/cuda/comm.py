@@ -8,6 +8,7 @@ from typing import Any
 from ..devices import device as Device
 from ..ops.join import cat
 from ..tensor import Tensor
+from .stream import _index
 
 __all__ = ["broadcast", "broadcast_coalesced", "gather", "reduce_add", "reduce_add_coalesced", "scatter"]
 
@@ -49,14 +50,9 @@ def get_device_index(device: Any, optional: bool = False, allow_cpu: bool = Fals
         from . import current_device
 
         return current_device()
-    if isinstance(device, int):
-        return device
-    device = Device(device)
-    if device.type == "cpu" and allow_cpu:
+    if allow_cpu and not isinstance(device, int) and Device(device).type == "cpu":
         return -1
-    if device.type != "cuda":
-        raise ValueError(f"Expected a cuda device, but got: {device}")
-    return device.index or 0
+    return _index(device)
 
 
 def broadcast(tensor: Tensor, devices: Any = None, *, out: Any = None) -> tuple[Tensor, ...]:

@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple, NoReturn, Union, get_args, get_origin
 from ..nn.module import Module
 
 __all__ = [
-    "Attribute", "Final", "Future", "ScriptFunction", "ScriptModule", "annotate", "export", "fork", "freeze", "ignore", "interface",
-    "is_scripting", "is_tracing", "isinstance", "load", "optimize_for_inference", "save", "script", "script_method", "trace", "unused",
+    "Attribute", "Error", "Final", "Future", "ScriptFunction", "ScriptModule", "annotate", "export", "fork", "freeze", "ignore", "interface",
+    "is_scripting", "is_tracing", "isinstance", "load", "optimize_for_inference", "save", "script", "script_if_tracing", "script_method",
+    "trace", "trace_module", "unused",
     "wait",
 ]  # fmt: skip
 
@@ -152,6 +153,36 @@ def annotate(the_type: Any, the_value: Any) -> Any:
     return the_value
 
 
+def script_if_tracing(fn: Any) -> Any:
+    """The function as it is: nothing traces."""
+    return fn
+
+
+def trace_module(mod: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+    """`mod` as it is, with a warning: its Python runs at each call."""
+    _as_it_is("trace_module")
+    return mod
+
+
+def _unwrap_optional(x: Any) -> Any:
+    """`x`, which must not be None."""
+    if x is None:
+        raise AssertionError("Unwrapping null optional")
+    return x
+
+
+class TracerWarning(Warning):
+    """What PyTorch warns of while it traces: never, here. Scripts filter it."""
+
+    @staticmethod
+    def ignore_lib_warnings() -> None:
+        """Nothing: there are none."""
+
+
+class Error(RuntimeError):
+    """What PyTorch's compiler raises: never, here. Scripts catch it."""
+
+
 def freeze(mod: Any, preserved_attrs: Any = None, optimize_numerics: bool = True) -> Any:
     """The module as it is. Raises RuntimeError if it is training, as PyTorch's does."""
     if mod.training:
@@ -192,5 +223,7 @@ def load(
         "jit.load: gradgpu reads no TorchScript; save model.state_dict() where it was made, and load that"
     )
 
+
+_fork, _wait, _overload_method, _script_if_tracing = fork, wait, script_method, script_if_tracing
 
 from . import annotations  # noqa: E402  (it needs the names above)

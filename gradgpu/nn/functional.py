@@ -392,7 +392,7 @@ _LAZY = {
         "max_unpool3d"
     ),
     "sampling": (
-        "affine_grid channel_shuffle conv_transpose3d embedding_bag grid_sample native_channel_shuffle pdist "
+        "affine_grid channel_shuffle conv_tbc conv_transpose3d embedding_bag grid_sample native_channel_shuffle pdist "
         "upsample_bilinear upsample_nearest"
     ),
 }

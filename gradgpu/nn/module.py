@@ -25,6 +25,37 @@ def _indent(text: str, spaces: int) -> str:
 _addindent = _indent  # what layers of one's own import for their repr
 
 
+def parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool, Any]:
+    """Device, dtype, `non_blocking` and memory format (None) of the arguments of `to`.
+
+    >>> import gradgpu as gg
+    >>> parse_to("cpu", gg.float64)
+    (device(type='cpu'), gradgpu.float64, False, None)
+    """
+    device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
+    non_blocking = bool(kwargs.pop("non_blocking", False))
+    kwargs.pop("memory_format", None)
+    other = kwargs.pop("tensor", None)
+    if kwargs:
+        raise TypeError(f"to() got an unexpected keyword argument '{next(iter(kwargs))}'")
+    for arg in args:
+        if isinstance(arg, Tensor):
+            other = arg
+        elif isinstance(arg, (str, int, Device)) and not isinstance(arg, bool):
+            device = arg
+        elif isinstance(arg, bool):
+            non_blocking = arg
+        elif arg is None:
+            continue
+        else:
+            dtype = arg
+    if other is not None:
+        device, dtype = other.device, other.dtype
+    if device is not None:
+        device = Device("cuda", device) if isinstance(device, int) else Device(device)
+    return device, dtype, non_blocking, None
+
+
 class Module(StateDict):
     """Base class of every layer and net (PyTorch's ``torch.nn.Module``).
 
@@ -386,25 +417,7 @@ class Module(StateDict):
     def to(self, *args: Any, **kwargs: Any) -> Module:
         """Move to a device and/or cast floating parameters and buffers: ``to(device)``, ``to(dtype)``,
         ``to(device, dtype)``, ``to(other_tensor)``. In place; returns self. ``non_blocking`` as for ``Tensor.to``."""
-        device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
-        non_blocking = bool(kwargs.pop("non_blocking", False))
-        kwargs.pop("memory_format", None)
-        other = kwargs.pop("tensor", None)
-        if kwargs:
-            raise TypeError(f"to() got an unexpected keyword argument '{next(iter(kwargs))}'")
-        for arg in args:
-            if isinstance(arg, Tensor):
-                other = arg
-            elif isinstance(arg, (str, int, Device)) and not isinstance(arg, bool):
-                device = arg
-            elif isinstance(arg, bool):
-                non_blocking = arg
-            elif arg is None:
-                continue
-            else:
-                dtype = arg
-        if other is not None:
-            device, dtype = other.device, other.dtype
+        device, dtype, non_blocking, _ = parse_to(*args, **kwargs)
         if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
             raise TypeError(
                 f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"

@@ -79,6 +79,7 @@ FAMILIES = {
         "atleast_3d diagflat dsplit hsplit put renorm rot90 vsplit",
         "diagflat dsplit fill_diagonal_ hsplit put put_ renorm renorm_ rot90 vsplit",
     ),
+    "removed": ("eig lstsq matrix_rank solve symeig", "eig lstsq matrix_rank solve symeig"),
     "rnn": (
         "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell",
         "",

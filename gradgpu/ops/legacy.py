@@ -233,6 +233,53 @@ def resize_(self: Any, *size: Any) -> Tensor:
     return self
 
 
+@method
+def as_subclass(self: Any, cls: type) -> Any:
+    """This tensor, its memory and its history, as an object of a subclass of Tensor.
+
+    Raises:
+        TypeError: `cls` is no subclass of Tensor.
+
+    >>> import gradgpu as gg
+    >>> class Image(gg.Tensor):
+    ...     pass
+    >>> type(gg.ones(2).as_subclass(Image)).__name__
+    'Image'
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Tensor)):
+        raise TypeError(f"as_subclass: cls must be a subclass of Tensor, got {cls!r}")
+    shared, made = self.view_as(self), cls.__new__(cls)
+    made._a, made._edge, made._grad, made._cell = shared._a, shared._edge, shared._grad, shared._cell
+    made.__dict__.update(shared.__dict__)
+    return made
+
+
+def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:
+    """The memory of `data` without its history as an object of a subclass of Tensor, for its `__new__`."""
+    return as_subclass(data.detach(), cls).requires_grad_(require_grad)
+
+
+Tensor._make_subclass = staticmethod(_make_subclass)  # type: ignore[attr-defined]
+
+
+def _assert(condition: Any, message: str) -> None:
+    """An assertion on a tensor or a bool."""
+    if not condition:
+        raise AssertionError(message)
+
+
+def _dim_arange(like: Tensor, dim: int) -> Tensor:
+    """The indices along a dimension."""
+    from .creation import arange
+
+    return arange(like.shape[dim], device=like.device)
+
+
+def _masked_scale(self: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """What is let through by a dropout mask, scaled."""
+    return self * mask.to(self.dtype) * scale
+
+
 __all__ = [
     "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor",
     "LongTensor", "ShortTensor",

@@ -211,3 +211,23 @@ def softmin(input: Tensor, dim: int | None = None, dtype: dt.dtype | None = None
     tensor([0.5000, 0.5000])
     """
     return _along("softmin", softmax_op, -input, dim, dtype)
+
+
+def _softmax_backward_data(grad_output: Tensor, output: Tensor, dim: int, input_dtype: Any) -> Tensor:
+    """The gradient of `softmax` from its result, as Functions of one's own with a softmax in them ask for it.
+
+    >>> import gradgpu as gg
+    >>> gg._softmax_backward_data(gg.tensor([1., 0.]), gg.tensor([0.5, 0.5]), -1, gg.float32)
+    tensor([ 0.2500, -0.2500])
+    """
+    return softmax_backward_op(grad_output, output, dim=output._dim(dim, "softmax")).to(input_dtype)
+
+
+def _log_softmax_backward_data(grad_output: Tensor, output: Tensor, dim: int, input_dtype: Any) -> Tensor:
+    """The gradient of `log_softmax` from its result.
+
+    >>> import gradgpu as gg
+    >>> gg._log_softmax_backward_data(gg.tensor([1., 0.]), gg.tensor([0., 0.]), -1, gg.float32)
+    tensor([ 0., -1.])
+    """
+    return log_softmax_backward_op(grad_output, output, dim=output._dim(dim, "log_softmax")).to(input_dtype)

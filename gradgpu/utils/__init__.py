@@ -23,3 +23,28 @@ def __getattr__(name: str) -> Any:
 
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def swap_tensors(t1: Any, t2: Any) -> None:
+    """Makes each of two tensors what the other was: values, gradient, history, attributes and class.
+
+    Raises:
+        RuntimeError: one of them has weak references to it.
+
+    >>> import gradgpu as gg
+    >>> a, b = gg.ones(1), gg.zeros(2)
+    >>> gg.utils.swap_tensors(a, b)
+    >>> a, b
+    (tensor([0., 0.]), tensor([1.]))
+    """
+    import weakref
+
+    for name, t in (("t1", t1), ("t2", t2)):
+        if weakref.getweakrefcount(t):
+            raise RuntimeError(f"Cannot swap {name} because it has weakref associated with it")
+    t1.__class__, t2.__class__ = t2.__class__, t1.__class__
+    for slot in ("_a", "_edge", "_grad", "_cell"):
+        first, second = getattr(t1, slot), getattr(t2, slot)
+        setattr(t1, slot, second)
+        setattr(t2, slot, first)
+    t1.__dict__, t2.__dict__ = t2.__dict__, t1.__dict__

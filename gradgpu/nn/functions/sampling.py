@@ -15,7 +15,7 @@ from ...tensor import Tensor
 from .. import functional as F
 
 __all__ = [
-    "affine_grid", "channel_shuffle", "conv_transpose3d", "embedding_bag", "grid_sample", "native_channel_shuffle",
+    "affine_grid", "channel_shuffle", "conv_tbc", "conv_transpose3d", "embedding_bag", "grid_sample", "native_channel_shuffle",
     "pdist", "upsample_bilinear", "upsample_nearest",
 ]  # fmt: skip
 
@@ -372,3 +372,21 @@ def embedding_bag(
     ones = rows.new_ones((input.shape[0],)) if counted is None else counted
     count = rows.new_zeros((bags,)).index_add(0, bag, ones)
     return total / count.clamp(min=1).unsqueeze(1)
+
+
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """The 1-D convolution of sequences that lie time first: input (T, B, C), weight (K, C, O), bias (O).
+
+    Raises:
+        RuntimeError: other numbers of dimensions.
+
+    >>> import gradgpu as gg
+    >>> conv_tbc(gg.ones(3, 1, 1), gg.ones(2, 1, 1), gg.zeros(1)).flatten()
+    tensor([2., 2.])
+    """
+    for name, t, dims in (("input", input, 3), ("weight", weight, 3), ("bias", bias, 1)):
+        if t.dim() != dims:
+            raise RuntimeError(f"conv_tbc: {name} must have {dims} dimensions, got {t.dim()}")
+    from ...ops.conv import conv1d
+
+    return conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad).permute(2, 0, 1)
