@@ -119,3 +119,18 @@ def test_more_rows_than_a_grid_is_high() -> None:
     same(x[:, ::2] + 1, a[:, ::2] + 1)
     same(x.t()[:, None, :] * 2, (a.T)[:, None, :] * 2)
     same(x.view(70_000, 1, 2).expand(70_000, 2, 2) + 1, np.broadcast_to(a[:, None], (70_000, 2, 2)) + 1)
+
+
+def test_arithmetic_of_numbers_alone() -> None:
+    for found, expected in (
+        (gg.add(7, 2), 9), (gg.sub(7, 2, alpha=2), 3), (gg.mul(2, 1.5), 3.0), (gg.div(7, 2), 3.5), (gg.floor_divide(7.0, 2), 3.0),
+        (gg.div(-7, 2, rounding_mode="floor"), -4), (gg.div(-7, 2, rounding_mode="trunc"), -3),
+        (gg.div(-7.0, 2, rounding_mode="trunc"), -3.0),
+    ):  # fmt: skip
+        assert isinstance(found, gg.Tensor) and found.shape == () and found.item() == expected
+        assert found.dtype is (gg.int64 if isinstance(expected, int) else gg.float32)
+    for function in (gg.fmod, gg.maximum, gg.atan2):
+        with pytest.raises(TypeError, match="expected a Tensor, got int, int"):
+            function(7, 2)
+    with pytest.raises(TypeError, match="expected a Tensor, got str, int"):
+        gg.mul("a", 2)

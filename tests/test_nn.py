@@ -552,8 +552,15 @@ def test_losses(device):
 
 def test_old_reduction_flags():
     assert nn.MSELoss(size_average=False).reduction == "sum" and nn.MSELoss(reduce=False).reduction == "none"
-    with pytest.raises(ValueError, match="not a valid value for reduction"):
-        nn.MSELoss(reduction="max")
+    for reduction in ("max", None):
+        loss = nn.MSELoss(reduction=reduction)  # losses with a forward of their own keep what they like
+        with pytest.raises(ValueError, match="reduction must be"):
+            loss(gg.ones(1), gg.ones(1))
+
+
+def test_padding_from_a_generator(device):
+    conv = nn.Conv2d(1, 1, (1, 3), padding=(k // 2 for k in (1, 3))).to(device)
+    assert conv.padding == (0, 1) and conv(gg.ones(1, 1, 4, 4, device=device)).shape == (1, 1, 4, 4)
 
 
 def test_normalisations(device):

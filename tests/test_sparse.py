@@ -331,3 +331,10 @@ def test_products_are_the_same_bits_each_time(device: str) -> None:
         return [y, *gg.autograd.grad((y * y).sum(), (v, x), retain_graph=True)]
 
     assert all(gg.equal(a, b) for a, b in zip(once(), once()))
+
+
+def test_mm_of_two_dense_matrices(device: str) -> None:
+    x = gg.ones(2, 2, device=device)
+    assert gg.sparse.mm(x, x).tolist() == [[2.0, 2.0], [2.0, 2.0]]
+    with pytest.raises(TypeError, match="expected two Tensors"):
+        gg.sparse.mm(x, 1)

@@ -775,6 +775,10 @@ def true_divide(input: Any, other: Any, *, rounding_mode: str | None = None, out
     if rounding_mode == "floor":
         return floor_divide(input, other, out=out)
     if rounding_mode == "trunc":
+        if not isinstance(input, Tensor) and isinstance(other, (int, float)):
+            from .creation import tensor
+
+            input = tensor(input)
         if dt.result_type(input, other).category >= dt.FLOAT:
             return trunc(_div(input, other), out=out)
         return floor_divide(input - fmod(input, other), other, out=out)

@@ -36,6 +36,10 @@ runs_lock = new_lock()  # taken to add to `Pointwise.runs`, and to open and clos
 _F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)  # dtypes with numpy arithmetic of their own
 
 
+# PyTorch takes numbers alone for these, as if the first were a tensor.
+_OF_NUMBERS = frozenset(("add", "sub", "mul", "div", "floor_divide"))
+
+
 class Pointwise(Op):
     """An elementwise operation with broadcasting and type promotion.
 
@@ -188,6 +192,10 @@ class Pointwise(Op):
                     return self._cuda(*inputs, **attrs)
             if any(isinstance(x, generic) for x in inputs):
                 return self.cpu(*inputs, **attrs)
+            if self.name in _OF_NUMBERS and all(isinstance(x, (int, float, complex)) for x in inputs):
+                from .creation import tensor
+
+                return self(tensor(inputs[0]), *inputs[1:], out=out, **attrs)
             seen = ", ".join(type(x).__name__ for x in inputs)
             raise TypeError(f"{self.name}: expected a Tensor, got {seen}; make one with gradgpu.tensor(...)")
         if HANDLERS:

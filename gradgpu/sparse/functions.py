@@ -7,6 +7,7 @@ from typing import Any
 
 from ..ops.creation import arange
 from ..ops.join import repeat_interleave, stack
+from ..ops.linalg import mm as matrix_product
 from ..ops.reduce import reduced_dims
 from ..ops.sparse import spmm_op
 from ..tensor import Tensor
@@ -78,7 +79,7 @@ def _both_sparse(a: Any, b: Any) -> SparseTensor:
 
 
 def mm(sparse: Tensor, dense: Tensor) -> Tensor:
-    """The product of a sparse matrix (m, k) and a dense one (k, n), dense; of two sparse ones, sparse. Also `@`, `gg.mm` and
+    """The product of a sparse matrix (m, k) and a dense one (k, n), dense; of two sparse ones, sparse; of two dense ones, `mm`. Also `@`, `gg.mm` and
     `gg.matmul`. Gradients reach the values and the dense factor.
 
     On cuda a warp makes a row of the result, or 32 columns of it, in the order of the entries: reproducible. The order
@@ -96,7 +97,7 @@ def mm(sparse: Tensor, dense: Tensor) -> Tensor:
                 f"sparse.mm: expected two Tensors, got {type(sparse).__name__} and {type(dense).__name__}"
             )
     if not isinstance(sparse, SparseTensor) and not isinstance(dense, SparseTensor):
-        raise RuntimeError("sparse.mm: one of the two must be sparse; use gradgpu.mm")
+        return matrix_product(sparse, dense)
     return _mm(sparse, dense)
 
 

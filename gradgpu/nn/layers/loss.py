@@ -19,11 +19,9 @@ __all__ = [
 
 
 def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """PyTorch's old flags ``size_average`` and ``reduce`` in terms of ``reduction``, and a check of it."""
+    """PyTorch's old flags ``size_average`` and ``reduce`` in terms of ``reduction``, which the call checks."""
     if size_average is not None or reduce is not None:
         return legacy_get_string(size_average, reduce, emit_warning=False)
-    if reduction not in ("none", "mean", "sum", "batchmean"):
-        raise ValueError(f"{reduction} is not a valid value for reduction: use 'none', 'mean' or 'sum'")
     return reduction
 
 
