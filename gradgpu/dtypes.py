@@ -232,7 +232,7 @@ def result_type(*operands: Any, **named: Any) -> dtype:
 
 
 @cache
-def _float_limits(d: dtype) -> tuple[float, ...]:
+def _float_limits(d: dtype) -> tuple[Any, ...]:
     if d is bfloat16:
         import ml_dtypes
 

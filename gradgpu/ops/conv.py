@@ -6,14 +6,16 @@ image). What is bilinear differentiates to any order within the three.
 
 On the CPU a convolution is a matrix product with the patches of the image laid out as columns (im2col;
 Chellapilla, Puri, Simard 2006). With stride 1 in height and enough channels only the columns along the
-width are laid out, kernel_h times fewer: the patches of each kernel row are then a slice of them. Depthwise convolutions
-go another way where it is faster (depthwise.py).
+width are laid out, kernel_h times fewer: the patches of each kernel row are then a slice of them. A transposed convolution
+with a stride is one convolution for each phase of its result. Depthwise convolutions go another way where it is faster
+(depthwise.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -35,7 +37,7 @@ Pair = tuple[int, int]
 
 _ROWS_FROM = 24  # channels * kernel_w from which the row form is faster
 _FLIP_FROM = 8  # input channels from which the input gradient is best made as a convolution of g
-_COLUMNS_BYTES = 16 << 20  # of patches that are laid out at a time
+_TOGETHER_BELOW = 256  # places of an output below which all images are one product
 
 
 def out_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
@@ -49,69 +51,86 @@ def _output(image: Sequence[int], kernel: Pair, stride: Pair, padding: Pair, dil
 
 
 # ---- on the CPU ----
-def _padded(x, padding):
+def _zeros(shape, dtype, inner):
+    """Images of zeros; with `inner` the batch is innermost in memory, though first in the shape."""
+    return np.zeros((*shape[1:], shape[0]), dtype).transpose(3, 0, 1, 2) if inner else np.zeros(shape, dtype)
+
+
+def _padded(x, padding, inner):
+    """Images with zeros around them."""
     ph, pw = padding
-    if not (ph or pw):
+    if not (ph or pw or inner):
         return x
     n, c, h, w = x.shape
-    y = np.zeros((n, c, h + 2 * ph, w + 2 * pw), x.dtype)
+    y = _zeros((n, c, h + 2 * ph, w + 2 * pw), x.dtype, inner)
     y[:, :, ph : ph + h, pw : pw + w] = x
     return y
 
 
-def _batches(n: int, bytes_each: int) -> Iterator[slice]:
-    """Slices of a batch whose columns fit into the cache or nearly so."""
-    step = max(1, _COLUMNS_BYTES // max(bytes_each, 1))
+def _batches(n: int, bytes_each: int, most: int = 16 << 20, least: int = 1) -> Iterator[slice]:
+    """Slices of a batch whose columns fit into the cache or nearly so: of at most so many bytes, if that is `least` images."""
+    step = max(1, least, most // max(bytes_each, 1))
     return (slice(i, min(i + step, n)) for i in range(0, n, step))
 
 
 class _Columns:
     """The patches of an image (N, C, H, W) as columns (N, groups, rows, places), a part of the batch at a time.
 
-    `starts` holds the first place of each slice that is a factor of a matrix product over `pixels` places: one slice
-    of whole patches, or one for each kernel row.
+    Of small outputs the columns of all images stand together, (1, groups, rows, places), as one large product takes less time
+    than many small ones: in the order (height, N, width), or (height, width, N) if that makes longer pieces of memory to copy.
     """
 
     def __init__(self, x, kernel, stride, padding, dilation, groups):
-        self.x = x = _padded(x, padding)
-        n, c, h, _ = x.shape
         (kh, kw), (dh, dw) = kernel, dilation
-        self.oh, self.ow = oh, ow = _output(x.shape, kernel, stride, (0, 0), dilation)
-        self.pixels = oh * ow
-        per_group = c // groups
-        s = x.strides
+        self.oh, self.ow = oh, ow = _output(x.shape, kernel, stride, padding, dilation)
+        self.groups, per_group = groups, x.shape[1] // groups
+        self.together = len(x) > 1 and oh * ow < min(_TOGETHER_BELOW, 2 * per_group * kh * kw)
+        inner = self.together and len(x) >= 2 * ow
+        self.x = x = _padded(x, padding, inner)
+        n, c, h, _ = x.shape
         self.by_rows = stride[0] == 1 and kh > 1 and per_group * kw >= _ROWS_FROM
-        if self.by_rows:
-            self.view_shape: tuple[int, ...] = (n, c, kw, h, ow)
-            self.view_strides: tuple[int, ...] = (s[0], s[1], s[3] * dw, s[2], s[3] * stride[1])
-            self.shape = (n, groups, per_group * kw, h * ow)
-            self.starts = [i * dh * ow for i in range(kh)]
-        else:
-            self.view_shape = (n, c, kh, kw, oh, ow)
-            self.view_strides = (s[0], s[1], s[2] * dh, s[3] * dw, s[2] * stride[0], s[3] * stride[1])
-            self.shape = (n, groups, per_group * kh * kw, oh * ow)
-            self.starts = [0]
+        # Where the places of each factor of a matrix product begin: one of whole patches, or one for each kernel row.
+        self.starts = [i * dh for i in range(kh)] if self.by_rows else [0]
+        self.rows = per_group * kw * (1 if self.by_rows else kh)
+        image, channel, row, place = x.strides
+        sizes, steps = (
+            [c, kw, h if self.by_rows else oh, ow],
+            [channel, place * dw, row * stride[0], place * stride[1]],
+        )
+        if not self.by_rows:
+            sizes.insert(1, kh)
+            steps.insert(1, row * dh)
+        self.batch_axis = (len(sizes) if inner else len(sizes) - 1) if self.together else 0
+        # The dimensions (N, O, oh, ow) of the output in the order of the product of all images.
+        self.order = (1, 2, 3, 0) if inner else (1, 2, 0, 3)
+        sizes.insert(self.batch_axis, n)
+        steps.insert(self.batch_axis, image)
+        self.view_shape, self.view_strides = sizes, tuple(steps)
 
     def parts(self):
-        """(slice of the batch, its columns)."""
-        n = self.shape[0]
-        each = self.shape[1] * self.shape[2] * self.shape[3] * self.x.itemsize
-        for part in _batches(n, each):
-            images = self.x[part]
-            count = images.shape[0]
-            yield (
-                part,
-                as_strided(images, (count, *self.view_shape[1:]), self.view_strides).reshape(
-                    count, *self.shape[1:]
-                ),
-            )
+        """(slice of the batch, its columns as one factor for each start)."""
+        n = len(self.x)
+        for part in _batches(n, prod(self.view_shape) // max(n, 1) * self.x.itemsize):
+            images, shape = self.x[part], self.view_shape.copy()
+            shape[self.batch_axis] = count = len(images)
+            columns = as_strided(images, shape, self.view_strides)
+            columns = columns.reshape(1 if self.together else count, self.groups, self.rows, -1)
+            step = self.ow * (count if self.together else 1)
+            yield part, [columns[..., i * step : (i + self.oh) * step] for i in self.starts]
 
-    def weights(self, weight, groups):
-        """The weight (O, C / groups, KH, KW) as one matrix a slice: (groups, O / groups, rows)."""
-        o, c, kh, kw = weight.shape
-        if not self.by_rows:
-            return weight.reshape(1, groups, o // groups, c * kh * kw)
-        return np.ascontiguousarray(weight.transpose(2, 0, 1, 3)).reshape(kh, groups, o // groups, c * kw)
+    def outputs(self, y):
+        """A part of the output (N, O, oh, ow) as the product has it: (N or 1, groups, O / groups, places)."""
+        n, o = y.shape[:2]
+        if self.together:
+            n, y = 1, y.transpose(self.order)
+        return y.reshape(n, self.groups, o // self.groups, -1)
+
+    def weights(self, weight):
+        """The weight (O, C / groups, KH, KW) as one matrix a start: (groups, O / groups, rows)."""
+        o, kh = weight.shape[0], len(self.starts)
+        if self.by_rows:
+            weight = weight.transpose(2, 0, 1, 3)
+        return weight.reshape(kh, self.groups, o // self.groups, self.rows)
 
 
 def _forward(x, weight, stride, padding, dilation, groups):
@@ -123,17 +142,18 @@ def _forward(x, weight, stride, padding, dilation, groups):
             if y is not None:
                 return y
     columns = _Columns(x, kernel, stride, padding, dilation, groups)
-    y = np.empty((n, groups, o // groups, columns.pixels), x.dtype)
-    weights = columns.weights(weight, groups)
-    for part, block in columns.parts():
-        target = y[part]
-        for i, start in enumerate(columns.starts):
-            places = block[..., start : start + columns.pixels]
-            if i:
-                target += np.matmul(weights[i], places)
-            else:
-                np.matmul(weights[0], places, out=target)
-    return y.reshape(n, o, columns.oh, columns.ow)
+    oh, ow = columns.oh, columns.ow
+    y = np.empty((n, o, oh, ow), x.dtype)
+    weights = columns.weights(weight)
+    for part, factors in columns.parts():
+        target = None if columns.together else columns.outputs(y[part])
+        target = np.matmul(weights[0], factors[0], out=target)
+        for matrix, factor in zip(weights[1:], factors[1:]):
+            target += np.matmul(matrix, factor)
+        if columns.together:
+            whole = y[part].transpose(columns.order)
+            whole[...] = target.reshape(whole.shape)
+    return y
 
 
 def _weight_gradient(g, x, kernel, stride, padding, dilation, groups):
@@ -145,12 +165,12 @@ def _weight_gradient(g, x, kernel, stride, padding, dilation, groups):
             if total is not None:
                 return total
     columns = _Columns(x, kernel, stride, padding, dilation, groups)
-    g = g.reshape(n, groups, o // groups, columns.pixels)
-    total = np.zeros((len(columns.starts), groups, o // groups, columns.shape[2]), x.dtype)
-    for part, block in columns.parts():
-        block, part_g = block.swapaxes(-1, -2), g[part]
-        for i, start in enumerate(columns.starts):
-            total[i] += np.add.reduce(np.matmul(part_g, block[:, :, start : start + columns.pixels]), axis=0)
+    total = np.zeros((len(columns.starts), groups, o // groups, columns.rows), x.dtype)
+    for part, factors in columns.parts():
+        part_g = columns.outputs(g[part])
+        for i, factor in enumerate(factors):
+            made = np.matmul(part_g, factor.swapaxes(-1, -2))
+            total[i] += made[0] if len(made) == 1 else np.add.reduce(made, axis=0)
     if columns.by_rows:
         return np.ascontiguousarray(total.reshape(kernel[0], o, c, kernel[1]).transpose(1, 2, 0, 3))
     return total.reshape(o, c, *kernel)
@@ -166,9 +186,15 @@ def _input_gradient(g, weight, size, stride, padding, dilation, groups):
                 return x
     # A convolution of g with the weight turned around, if its padding is not negative.
     back = (dilation[0] * (kh - 1) - padding[0], dilation[1] * (kw - 1) - padding[1])
-    if stride == (1, 1) and c >= _FLIP_FROM and min(back) >= 0:
+    # … and g is not much smaller than the image, whose edges would be products with zeros.
+    wide = size[0] * size[1] <= 2 * oh * ow * stride[0] * stride[1]
+    if wide and stride == (1, 1) and c >= _FLIP_FROM and min(back) >= 0:
         turned = weight.reshape(groups, o // groups, c, kh, kw).swapaxes(1, 2)[..., ::-1, ::-1]
         return _forward(g, turned.reshape(groups * c, o // groups, kh, kw), stride, back, dilation, groups)
+    if wide and groups == 1 and dilation == (1, 1) and c >= _FLIP_FROM:
+        return _input_gradient_by_phases(g, weight, size, stride, padding)
+    if oh * ow == 1 and groups == 1 and padding == (0, 0) and size == (kh, kw):
+        return np.dot(g.reshape(n, o), weight.reshape(o, -1)).reshape(n, c, *size)
     x = np.zeros((n, groups * c, *size), g.dtype)
     matrix = weight.reshape(groups, o // groups, c * kh * kw).swapaxes(-1, -2)
     g = g.reshape(n, groups, o // groups, oh * ow)
@@ -180,6 +206,61 @@ def _input_gradient(g, weight, size, stride, padding, dilation, groups):
             for j in range(kw):
                 places, at_places = overlap(ow, size[1], stride[1], j * dilation[1] - padding[1])
                 target[:, :, at_rows, at_places] += columns[:, :, i, j, rows, places]
+    return x
+
+
+def _phases(kernel: int, stride: int, padding: int) -> tuple[list[list[int]], int, int]:
+    """For each phase r the taps k that reach the places stride * q + r, from g[q - (k - padding - r) / stride]; the least
+    and the greatest of these shifts."""
+    taps = [[k for k in range(kernel) if (k - padding - r) % stride == 0] for r in range(stride)]
+    return taps, -padding // stride, (kernel - 1 - padding) // stride
+
+
+def _input_gradient_by_phases(g, weight, size, stride, padding):
+    """With a stride the places of an image fall into phases, which different taps of the kernel reach: each phase is a
+    convolution of g with its taps, whose result is written once."""
+    n, o, oh, ow = g.shape
+    _, c, kh, kw = weight.shape
+    down, low, high = _phases(kh, stride[0], padding[0])
+    right, left, far = _phases(kw, stride[1], padding[1])
+    rows, width = -(-size[0] // stride[0]), -(-size[1] // stride[1])  # of the largest phase
+    shifts = far - left + 1
+    # Column t, h, w of image i is g[i, :, h - high, w + t - far].
+    inner = n >= 2 * width  # as in `_Columns`
+    around = _zeros((n, o, rows + high - low, width + far - left), g.dtype, inner)
+    at_h, from_h = overlap(around.shape[2], oh, 1, -high)
+    at_w, from_w = overlap(around.shape[3], ow, 1, -far)
+    around[:, :, at_h, at_w] = g[:, :, from_h, from_w]
+    image, channel, row, place = around.strides
+    # The taps of each phase side by side, that of the greatest shift first, as in the columns.
+    order = [k for across in right for k in reversed(across)]
+    matrices = np.ascontiguousarray(weight.transpose(2, 3, 0, 1)).take(order, 1).reshape(kh, -1, c)
+    x = (np.empty if min(map(len, down + right)) else np.zeros)((n, c, *size), g.dtype)
+    each = shifts * o * around.shape[2] * width * g.itemsize
+    for part in _batches(n, each, 2 << 20, 1024 // (rows * width)):
+        count = len(around[part])
+        ends, steps = (count, width), (image, place)
+        if inner:
+            ends, steps = ends[::-1], steps[::-1]
+        shape = (shifts, o, around.shape[2], *ends)
+        columns = as_strided(around[part], shape, (place, channel, row, *steps)).reshape(shifts * o, -1)
+        step = count * width
+        for r, taps in enumerate(down):
+            done = 0
+            for s, across in enumerate(right):
+                first, done = done, done + len(across) * o
+                if not taps or not across:
+                    continue
+                above = (far - (across[-1] - padding[1] - s) // stride[1]) * o
+                factor = columns[above : above + len(across) * o]
+                total: Any = None
+                for k in taps:
+                    start = (high - (k - padding[0] - r) // stride[0]) * step
+                    made = np.dot(matrices[k, first:done].T, factor[:, start : start + rows * step])
+                    total = made if total is None else np.add(total, made, total)
+                target = x[part, :, r :: stride[0], s :: stride[1]]
+                total = total.reshape(c, rows, *ends).transpose((3, 0, 1, 2) if inner else (2, 0, 1, 3))
+                target[...] = total[:, :, : target.shape[2], : target.shape[3]]
     return x
 
 

@@ -564,7 +564,7 @@ def arange(
     if end is None:
         start, end = 0, start
     if dtype is None and type(start) is type(end) is type(step) is int and (end - start) * step > 0:
-        values = np.arange(start, end, step, np.int64)
+        values = np.arange(start, end, step, dtype=np.int64)
     else:
         values = _range(start, end, step, dtype)
     made = _finish(array_on(values, as_device(device)), requires_grad, pin_memory)
