@@ -12,11 +12,13 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 import gradgpu as gg
 import gradgpu.nn.functional as F
 from gradgpu import nn, random
+from gradgpu.cuda import array, indexing
 from gradgpu.nn.utils import parametrizations, parametrize
 from gradgpu.ops.pointwise_op import Pointwise
 from gradgpu.utils.checkpoint import checkpoint, set_checkpoint_early_stop
@@ -337,7 +339,7 @@ import gradgpu as gg
 from gradgpu.ops import lazy
 
 sys.setswitchinterval(1e-6)
-names = [*gg._LAZY, *lazy.FUNCTIONS]
+names = [*lazy.FUNCTIONS]
 found, start = [], threading.Barrier(4)
 
 def look(k):
@@ -353,3 +355,122 @@ assert len(found) == 4 and all(f[name] is getattr(gg, name) for f in found for n
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# ---- cuda ----
+@pytest.mark.cuda
+def test_an_index_is_looked_at_though_another_thread_has_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, bad = gg.arange(3.0, device="cuda"), gg.tensor([5], device="cuda")
+    place = indexing.index_flag
+
+    def meanwhile(op: str) -> tuple[int, int]:
+        found = place(op)
+        gg.ones((), device="cuda").item()  # as another thread might, before the kernel is launched
+        return found
+
+    monkeypatch.setattr(indexing, "index_flag", meanwhile)
+    y = x.index_select(0, bad)
+    with pytest.raises(IndexError, match="index_select: index 5 is out of bounds"):
+        y.tolist()
+    gg.cuda.synchronize()
+
+
+@pytest.mark.cuda
+def test_waiting_for_one_stream_does_not_hide_what_another_finds() -> None:
+    x, bad, side = gg.arange(3.0, device="cuda"), gg.tensor([5], device="cuda"), gg.cuda.Stream()
+    gg.cuda.synchronize()
+    with gg.cuda.stream(side):
+        x.index_select(0, bad)
+    raised = []
+    # The first raises where the other stream has done its work by then.
+    for wait in (x.sum().item, side.synchronize):
+        try:
+            wait()
+        except IndexError as error:
+            raised.append(str(error))
+    assert len(raised) == 1 and raised[0].startswith("index_select: index 5 is out of bounds")
+
+
+@pytest.mark.cuda
+def test_operations_of_all_threads_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(20):
+        monkeypatch.setattr(indexing, "_names", [])
+        monkeypatch.setattr(indexing, "_codes", {})
+        names = [[f"op{k}.{n}" for n in range(30)] for k in range(THREADS)]
+        codes = in_threads(lambda k, names=names: [indexing.index_flag(name)[1] for name in names[k]])
+        assert [[indexing._names[code] for code in found] for found in codes] == names
+
+
+@pytest.mark.cuda
+def test_flags_are_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    gg.cuda.synchronize()
+    for _ in range(20):
+        monkeypatch.setattr(indexing, "_flags", {})
+        places = in_threads(lambda k: indexing.index_flag("op")[0])
+        assert places == [indexing._flags[0].ptr] * THREADS
+
+
+@pytest.mark.cuda
+def test_layouts_of_all_threads_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(50):
+        monkeypatch.setattr(array, "_layouts", {})
+        layouts = in_threads(lambda k: array.layout_of(0, np.dtype(np.float32), (3, 4)))
+        assert all(layout is layouts[0] for layout in layouts)
+
+
+@pytest.mark.cuda
+def test_shared_memory_is_not_taken_away_from_another_thread() -> None:
+    kernel = gg.cuda.compile_kernel(
+        """#include "common.cuh"
+        extern "C" __global__ void fill(float* y, int n) {
+            SHARED_MEMORY(float, shared);
+            shared[n - 1] = 3.0f;
+            y[0] = shared[n - 1];
+        }""",
+        "fill",
+    )
+    y = gg.zeros(1, device="cuda")
+    kernel.set_shared_memory_config(80_000)
+    kernel._function().set_shared(60_000)  # as a thread does that wanted less and comes later
+    kernel(1, 1, [y, 20_000], shared_mem=80_000)
+    assert y.item() == 3
+
+
+@pytest.mark.cuda
+def test_page_locked_memory_of_all_threads() -> None:
+    def work(k: int) -> None:
+        for _ in range(50):
+            pinned = [gg.full((50 + k,), float(n)).pin_memory() for n in range(4)]
+            assert all(x.is_pinned() for x in pinned * 5) and not gg.zeros(50).is_pinned()
+            copies = [x.to("cuda", non_blocking=True) for x in pinned]
+            back = [x.to("cpu", non_blocking=True) for x in copies]
+            gg.cuda.synchronize()
+            assert [x.sum().item() for x in back] == [n * (50 + k) for n in range(4)]
+
+    in_threads(work)
+
+
+@pytest.mark.cuda
+def test_peak_memory_of_other_threads() -> None:
+    def work() -> None:
+        gg.ones(1, device="cuda")
+        gg.zeros(1 << 20, device="cuda")
+
+    gg.cuda.reset_peak_memory_stats()
+    before = gg.cuda.memory_allocated()
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert gg.cuda.max_memory_allocated() - before >= 4 << 20
+
+
+@pytest.mark.cuda
+def test_what_kernels_print_and_report_goes_to_their_thread(capfd: pytest.CaptureFixture) -> None:
+    kernel = gg.cuda.compile_kernel(
+        r"""__global__ void say(int k) { printf("%d\n", k); }""",
+        "say",
+    )
+    in_threads(lambda k: [kernel(1, 1, [10 * k + n]) for n in range(10)])
+    gg.cuda.synchronize()
+    said = [int(line) for line in capfd.readouterr().out.split()]
+    assert sorted(said) == [10 * k + n for k in range(THREADS) for n in range(10)]

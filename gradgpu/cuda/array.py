@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -51,7 +51,7 @@ def layout_of(device: int, dtype: np.dtype, shape: tuple, strides: tuple | None 
             found = Layout(device, dtype, shape, strides)
         if len(_layouts) > 100_000:  # shapes that never return; plans are then made anew
             _layouts.clear()
-        _layouts[key] = found
+        found = _layouts.setdefault(key, found)  # another thread may have been quicker
     return found
 
 
@@ -232,17 +232,16 @@ def reshape_strides(layout: Layout, shape: tuple) -> tuple | None:
     return tuple(strides)
 
 
-after_wait: list[Callable[[], None]] = []  # what to look at when the host has next waited for the device
+# The streams, by device and handle, on which kernels ran that leave something to look at to the next wait for the device.
+after_wait: dict[tuple[int, int], Any] = {}
 
 
 def run_after_wait() -> None:
-    """Runs what kernels left to the next synchronisation: the check of indices, which may raise."""
-    while after_wait:
-        try:
-            look = after_wait.pop()
-        except IndexError:  # another thread took the last one
-            return
-        look()
+    """Looks at what kernels left to the next synchronisation: the check of indices, which may raise."""
+    from .indexing import raise_if_seen
+
+    for device in {device for device, _ in [*after_wait]}:
+        raise_if_seen(device)
 
 
 class on_device:

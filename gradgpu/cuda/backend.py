@@ -30,7 +30,8 @@ What a backend offers (addresses are ints, sizes are bytes, a stream is its hand
 ``copy_peer(dst, dst_device, src, src_device, nbytes, stream)``
 ``fill(ptr, byte, nbytes, stream)``         as cudaMemsetAsync
 ``compile(source, name, options=())``       Module; ``.function(name)`` → Function with ``.handle``,
-                                            ``.attributes``, ``.set_shared(nbytes)``; options are NVRTC's, and mean
+                                            ``.attributes``, ``.set_shared(nbytes)``, which never allows less than
+                                            before; options are NVRTC's, and mean
                                             nothing to the simulator
 ``precompile(sources)``                     compiles a list of (source, name), several at a time
 ``launch(handle, gx, gy, gz, bx, by, bz, shared, stream, params, 0)``
@@ -48,8 +49,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import threading
 from types import ModuleType
+
+from ..locks import new_lock
 
 __all__ = ["PROTOCOL", "backend", "is_available", "use_simulator"]
 
@@ -61,7 +63,7 @@ PROTOCOL = (
     "reset_peak_memory", "empty_cache", "empty_pinned_cache",
 )  # fmt: skip
 
-_lock = threading.RLock()
+_lock = new_lock()
 _chosen: ModuleType | None = None
 _want_simulator = os.environ.get("GRADGPU_CUDASIM", "") not in ("", "0")
 

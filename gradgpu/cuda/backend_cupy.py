@@ -14,7 +14,10 @@ import numpy as np
 from cupy.cuda import MemoryPool, Stream, compiler, memory_hook, runtime
 from cupy_backends.cuda.api import driver
 
+from ..locks import new_lock
+
 simulated = False
+_lock = new_lock()
 
 # ---- devices ----
 device_count = runtime.getDeviceCount
@@ -51,7 +54,8 @@ def memory_info() -> dict[str, int]:
 
 
 class _PeakHook(memory_hook.MemoryHook):
-    """CuPy keeps no peak; this hook, once installed, looks at the pool after each allocation."""
+    """CuPy keeps no peak; this hook, once installed, looks at the pool after each allocation (of other threads than the one
+    that asked first: from their next launch on)."""
 
     name = "gradgpu peak memory"
 
@@ -59,10 +63,12 @@ class _PeakHook(memory_hook.MemoryHook):
         self.used: dict[int, int] = {}
         self.held: dict[int, int] = {}
 
-    def look(self, device: int) -> None:
+    def look(self, device: int) -> dict[str, int]:
         pool = cupy.get_default_memory_pool()
-        self.used[device] = max(self.used.get(device, 0), pool.used_bytes())
-        self.held[device] = max(self.held.get(device, 0), pool.total_bytes())
+        with _lock:
+            used = self.used[device] = max(self.used.get(device, 0), pool.used_bytes())
+            held = self.held[device] = max(self.held.get(device, 0), pool.total_bytes())
+        return {"used": used, "held": held}
 
     def malloc_postprocess(self, **event: Any) -> None:
         self.look(event["device_id"])
@@ -71,23 +77,25 @@ class _PeakHook(memory_hook.MemoryHook):
 _peak_hook: _PeakHook | None = None
 
 
+def _watch_peaks() -> _PeakHook:
+    global _peak_hook, _thread
+    with _lock:
+        if _peak_hook is None:
+            _peak_hook = _PeakHook()
+            _thread = threading.local()  # hooks belong to threads: each enters again, with this one
+            _enter_thread()
+        return _peak_hook
+
+
 def reset_peak_memory() -> None:
-    global _peak_hook
-    if _peak_hook is None:
-        _peak_hook = _PeakHook()
-        _peak_hook.__enter__()
-    device = get_device()
-    _peak_hook.used.pop(device, 0), _peak_hook.held.pop(device, 0)
-    _peak_hook.look(device)
+    hook, device = _watch_peaks(), get_device()
+    with _lock:
+        hook.used.pop(device, 0), hook.held.pop(device, 0)
+        hook.look(device)
 
 
 def peak_memory() -> dict[str, int]:
-    if _peak_hook is None:
-        reset_peak_memory()
-    assert _peak_hook is not None
-    device = get_device()
-    _peak_hook.look(device)
-    return {"used": _peak_hook.used[device], "held": _peak_hook.held[device]}
+    return _watch_peaks().look(get_device())
 
 
 def empty_cache() -> None:
@@ -109,9 +117,12 @@ _thread = threading.local()
 
 def _enter_thread() -> None:
     """The driver's launch needs a context in the calling thread; only the runtime's calls give it one."""
+    local = _thread
     runtime.setDevice(runtime.getDevice())
     runtime.free(0)
-    _thread.ready = True
+    if _peak_hook is not None:
+        _peak_hook.__enter__()
+    local.ready = True
 
 
 def current_stream_ptr() -> int:
@@ -213,8 +224,10 @@ class Function:
         }
 
     def set_shared(self, nbytes: int) -> None:
-        """Allows `nbytes` of dynamic shared memory a block (needed above 48 KB)."""
-        self._raw.max_dynamic_shared_size_bytes = nbytes
+        """Allows `nbytes` of dynamic shared memory a block (needed above 48 KB); never less than before."""
+        with _lock:  # another thread may be about to launch with more
+            if nbytes > self._raw.max_dynamic_shared_size_bytes:
+                self._raw.max_dynamic_shared_size_bytes = nbytes
 
 
 class Module:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import os
 import re
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 from .. import dtypes as dt
+from ..locks import new_lock
 from .backend import backend
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -86,7 +86,7 @@ def source(file: str, macros: dict[str, str], before: str = "") -> str:
 
 
 _modules: dict[tuple, Any] = {}
-_lock = threading.Lock()
+_lock = new_lock()
 
 
 def module(text: str, name: str, options: tuple[str, ...] = ()) -> Any:

@@ -371,7 +371,7 @@ def elementwise(
     key = (name, tuple(inputs), tuple(outputs), scalars, body, compute)
     found = ELEMENTWISE.get(key)
     if found is None:
-        found = ELEMENTWISE[key] = Elementwise(name, inputs, outputs, scalars, body, compute)
+        found = ELEMENTWISE.setdefault(key, Elementwise(name, inputs, outputs, scalars, body, compute))
     return found
 
 

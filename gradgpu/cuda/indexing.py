@@ -13,25 +13,47 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..locks import new_lock
 from .array import Array, after_wait, constant, contiguous, empty, on_device, zeros
 from .backend import backend
 from .elementwise import copy_into
 from .joining import element_type, grid, widest
-from .launch import Kernel
+from .launch import Kernel, Launcher
 
 INT64 = np.dtype(np.int64)
 _SIZES = (dt.uint8, dt.int16, dt.int32, dt.int64)
 _LONG = (dt.int64,)
 _AT = "5qPii"
 
-_take = Kernel("index.cu", "take", "PPP" + _AT, T=_SIZES)
-_place = Kernel("index.cu", "place", "PPPPq" + _AT, T=_SIZES)
+
+class _CheckingLauncher(Launcher):
+    """Of a kernel that notes an index out of bounds: once it is launched, the next wait for the device looks at that.
+
+    Not before: another thread may wait, and look, between.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        super().__call__(*args, **kwargs)
+        b = backend()
+        stream = b.current_stream()
+        with _lock:
+            after_wait[b.get_device(), stream.ptr] = stream
+
+
+class _CheckingKernel(Kernel):
+    launcher = _CheckingLauncher
+
+
+_take = _CheckingKernel("index.cu", "take", "PPP" + _AT, T=_SIZES)
+_place = _CheckingKernel("index.cu", "place", "PPPPq" + _AT, T=_SIZES)
 _mark_winner = Kernel("index.cu", "mark_winner", "PPq", T=_LONG)
-_index_keys = Kernel("index.cu", "index_keys", "PP" + _AT, T=_LONG)
-_ravel_index = Kernel("index.cu", "ravel_index", "8P8qPqPii", T=_LONG)
+_index_keys = _CheckingKernel("index.cu", "index_keys", "PP" + _AT, T=_LONG)
+_ravel_index = _CheckingKernel("index.cu", "ravel_index", "8P8qPqPii", T=_LONG)
 _triangle = Kernel("index.cu", "triangle", "PP5q", T=_SIZES)
 _diagonal_embed = Kernel("index.cu", "diagonal_embed", "PP6q", T=_SIZES)
-_one_hot = Kernel("index.cu", "one_hot", "PPqqPii", T=_LONG)
+_one_hot = _CheckingKernel("index.cu", "one_hot", "PPqqPii", T=_LONG)
 _segment = {
     name: Kernel("segment.cu", f"segment_{name}", "PPPP4q", T=dt.FLOATS + dt.INTS)
     for name in ("sum", "prod", "amax", "amin")
@@ -56,36 +78,38 @@ _SCAN_TILE = 2048
 
 
 # ---- the check ----
+_lock = new_lock()  # taken to change `after_wait`
 _flags: dict[int, Array] = {}
-_pending: set[int] = set()
 _names: list[str] = []
 _codes: dict[str, int] = {}
 
 
 def index_flag(op: str) -> tuple[int, int]:
-    """Address of the current device's flag and the code of `op`; the next wait for the device will look at it."""
+    """Address of the current device's flag and the code of `op`, for kernels that are `_CheckingKernel`s."""
     device = backend().get_device()
     flag = _flags.get(device)
     if flag is None:
-        flag = _flags[device] = constant(np.zeros(4, np.int64))
-    if device not in _pending:
-        _pending.add(device)
-        after_wait.append(lambda: _raise_if_seen(device))
+        flag = _flags.setdefault(device, constant(np.zeros(4, np.int64)))
     code = _codes.get(op)
     if code is None:
-        code = _codes[op] = len(_names)
         _names.append(op)
+        code = _codes[op] = _names.index(op)  # the first of them, if several threads have added it
     return flag.ptr, code
 
 
-def _raise_if_seen(device: int) -> None:
-    _pending.discard(device)
+def raise_if_seen(device: int) -> None:
+    """Raises if a kernel that is done has noted an index. Streams with work to do are looked at again when they have done it."""
     flag, b = _flags[device], backend()
+    with _lock, on_device(device):
+        for key, stream in [*after_wait.items()]:
+            if key[0] == device and not (stream.ptr and stream.is_capturing()) and stream.done:
+                del after_wait[key]
     words = np.empty(4, np.int64)
     with on_device(device):
         b.to_host(words, flag.ptr, b.current_stream_ptr())
         if words[0]:
             b.fill(flag.ptr, 0, flag.nbytes, b.current_stream_ptr())
+            b.current_stream().synchronize()  # who looks next may do so on another stream
             raise IndexError(
                 f"{_names[words[3]]}: index {words[1]} is out of bounds for a dimension of size {words[2]} "
                 f"(found on cuda:{device} by a kernel that ran since the last synchronisation; run on 'cpu' to see where)"

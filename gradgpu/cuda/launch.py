@@ -56,7 +56,7 @@ class Launcher:
     def __call__(self, grid: Any, block: Any, *values: Any, shared: int = 0) -> None:
         if shared > self.shared_limit:
             self.function.set_shared(shared)
-            self.shared_limit = shared
+            self.shared_limit = shared  # of several threads' the last one's: the function keeps the largest
         # A buffer of its own for each thread that is in the driver right now.
         try:
             buffer = self.free.pop()
@@ -83,6 +83,8 @@ class Kernel:
 
     `kernel[x.dtype]` (numpy or gradgpu dtypes; a tuple for several macros) is the Launcher.
     """
+
+    launcher = Launcher
 
     def __init__(self, file: str, name: str, fmt: str, **macros: Any):
         self.file, self.name, self.fmt = file, name, fmt
@@ -126,5 +128,4 @@ class Kernel:
         function = module(self.source(dtypes), f"{self.file}[{','.join(d.suffix for d in dtypes)}]").function(
             entry
         )
-        launcher = self._launchers[here] = Launcher(function, entry, self.fmt)
-        return launcher
+        return self._launchers.setdefault(here, self.launcher(function, entry, self.fmt))

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ...locks import new_lock
 from . import KernelError, compiler
 from .report import Report, Row
 
@@ -73,6 +74,7 @@ _configuration = _function(
 
 
 # ---- devices ----
+_lock = new_lock()
 _devices = max(1, int(os.environ.get("GRADGPU_CUDASIM_DEVICES", "1")))
 _local = threading.local()
 _total = int(os.environ.get("GRADGPU_CUDASIM_MEMORY", "0")) or min(
@@ -175,11 +177,12 @@ class MemoryPool:
         self._kept: dict[tuple[int, int], list[int]] = {}
 
     def malloc(self, size: int) -> Memory:
-        kept = self._kept.get((get_device(), size))
-        if not kept:
+        try:
+            ptr = self._kept[get_device(), size].pop()
+        except LookupError:
             return Memory(size, self)
         memory = Memory.__new__(Memory)
-        memory.ptr, memory.size, memory.pool = kept.pop(), size, self
+        memory.ptr, memory.size, memory.pool = ptr, size, self
         return memory
 
     def keep(self, memory: Memory) -> bool:
@@ -368,7 +371,7 @@ def _refuse_capture(stream_ptr: int, what: str) -> None:
 
 
 def _refuse_capture_anywhere(what: str) -> None:
-    for ptr in _capturing:
+    for ptr in [*_capturing]:
         _refuse_capture(ptr, what)
 
 
@@ -381,7 +384,9 @@ def _check(ptr: int, nbytes: int, what: str) -> None:
         )
 
 
-_pinned: list[tuple[int, int]] = []  # (address, bytes) of live page-locked memory, sorted
+_pinned: list[
+    tuple[int, int]
+] = []  # (address, bytes) of live page-locked memory, sorted; all threads change it
 
 
 def alloc_pinned(nbytes: int) -> np.ndarray:
@@ -394,8 +399,9 @@ def alloc_pinned(nbytes: int) -> np.ndarray:
 
 
 def is_pinned(ptr: int) -> bool:
-    at = bisect.bisect_right(_pinned, (ptr, _total)) - 1
-    return at >= 0 and ptr < sum(_pinned[at])
+    places = _pinned[:]
+    at = bisect.bisect_right(places, (ptr, _total)) - 1
+    return at >= 0 and ptr < sum(places[at])
 
 
 def to_device(dst_ptr: int, src: np.ndarray, stream_ptr: int) -> None:
@@ -456,10 +462,10 @@ _functions: dict[int, Function] = {}  # by handle
 class Function:
     """A kernel of a module: `handle` is what `launch` takes."""
 
-    __slots__ = ("_sizes", "handle", "module", "name")
+    __slots__ = ("_shared", "_sizes", "handle", "module", "name")
 
     def __init__(self, module: Module, name: str) -> None:
-        self.module, self.name = module, name
+        self.module, self.name, self._shared = module, name, 0
         if name not in module.unit.kernels:
             raise AttributeError(
                 f"module {module.name} has no kernel {name!r}; it has {', '.join(module.unit.kernels) or 'none'} "
@@ -482,12 +488,15 @@ class Function:
         }
 
     def set_shared(self, nbytes: int) -> None:
-        """Allows `nbytes` of dynamic shared memory a block (needed above 48 KB)."""
+        """Allows `nbytes` of dynamic shared memory a block (needed above 48 KB); never less than before."""
         if nbytes > _LARGEST_SHARED:
             raise RuntimeError(
                 f"{self.name}: {nbytes} bytes of shared memory; a block can have {_LARGEST_SHARED} at most"
             )
-        _set_shared(self.handle, nbytes)
+        with _lock:  # another thread may be about to launch with more
+            if nbytes > self._shared:
+                self._shared = nbytes
+                _set_shared(self.handle, nbytes)
 
     def parameters(self, address: int) -> tuple[Any, int]:
         """A copy of the arguments that `address` points to (kept alive by the first value), and its address."""
@@ -544,17 +553,18 @@ def launch(
     params: int,
     extra: int,
 ) -> None:
+    size = (grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes)
     if stream_ptr in _capturing:
         kept, address = _functions[handle].parameters(params)
-        size = (grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes)
         _capturing[stream_ptr].steps.append(lambda kept=kept: launch(handle, *size, 0, address, extra))  # type: ignore[misc]
         return
-    status = _launch(handle, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes, params)
-    if status == 3:
-        _attach_checked(handle, _functions[handle].module.table(_functions[handle].name, True))
-        status = _launch(handle, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes, params)
-    if status:
-        _finish(handle, status)
+    with _lock:  # the runtime has one report and one text, of the last launch
+        status = _launch(handle, *size, params)
+        if status == 3:
+            _attach_checked(handle, _functions[handle].module.table(_functions[handle].name, True))
+            status = _launch(handle, *size, params)
+        if status:
+            _finish(handle, status)
 
 
 def _finish(handle: int, status: int) -> None:
@@ -608,7 +618,7 @@ def configure(check: bool | None, order: str | None, timeout: float | None) -> d
 def statistics() -> Report:
     """See `gradgpu.cuda.simulator.report`."""
     rows = []
-    for function in _functions.values():
+    for function in [*_functions.values()]:
         counts, seconds = (ctypes.c_uint64 * 6)(), ctypes.c_double()
         _statistics(function.handle, counts, ctypes.byref(seconds))
         launches, blocks, threads, read, written, counted = counts
