@@ -77,6 +77,7 @@ class Tensor:
     # What few tensors have lives in __dict__; these are the values of all others.
     _hooks: Any = None  # of a leaf: node.Extra
     _post_hooks: dict | None = None
+    _depositor: Any = None  # of a leaf on cuda: the stream that added to its gradient last, where there are several
     _base: Tensor | None = None  # the tensor whose memory this view shares
     _chain: tuple | None = None  # (chain of the view it came from, op, attrs)
     _views: Any = None  # weak references to the views of this base
@@ -659,7 +660,7 @@ class Tensor:
         t._edge, t._cell = self._edge, None
         t._grad = copy.deepcopy(self._grad, memo)
         for key, value in self.__dict__.items():
-            if key not in ("_hooks", "_post_hooks", "_base", "_chain", "_views"):
+            if key not in ("_hooks", "_post_hooks", "_depositor", "_base", "_chain", "_views"):
                 t.__dict__[key] = copy.deepcopy(value, memo)
         return t
 

@@ -468,6 +468,8 @@ def _deposit(leaf: Any, g: Any, create_graph: bool, alone: bool) -> None:
     if LAYERS:
         g = _outside(leaf, g, create_graph)
     with _deposit_lock:
+        if followers:
+            followers[0].take_turn(leaf)
         current = leaf._grad
         if create_graph:
             if current is not None:

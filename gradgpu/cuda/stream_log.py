@@ -56,6 +56,10 @@ def _pointers(state: dict[int, Any]) -> dict[int, int]:
     return {device: stream.ptr for device, stream in state.items()}
 
 
+def _captures(stream: Any) -> bool:
+    return stream.ptr != 0 and stream.is_capturing()
+
+
 class Follower:
     """Follows the streams of forward through one backward pass.
 
@@ -100,6 +104,19 @@ class Follower:
             switch(stream)
         self.active[device] = stream
         self.touched.setdefault(device, {})[stream.ptr] = stream
+
+    @staticmethod
+    def take_turn(leaf: Any) -> None:
+        """Lets what is about to be added to the gradient of a leaf wait for what was added to it on another stream, by
+        another thread it may be."""
+        layout = getattr(leaf._a, "layout", None)
+        if layout is None:
+            return
+        with on_device(layout.device):
+            here, last = backend().current_stream(), leaf._depositor
+            if last is not None and last.ptr != here.ptr and not (_captures(here) or _captures(last)):
+                here.wait_event(last.record())
+        leaf._depositor = here
 
     @staticmethod
     def hand_over() -> Any:
