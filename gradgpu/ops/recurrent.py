@@ -22,7 +22,9 @@ from .registry import Op
 
 
 # ---- LSTM ----
-def _lstm_steps(weight: Any, h: seq.States, c: seq.States, gates: Any, tanh_c: Any, joint: bool) -> None:
+def _lstm_steps(
+    weight: Any, h: seq.States, c: seq.States, gates: Any, tanh_c: Any, joint: bool, factor: Any
+) -> None:
     """All steps of a walk on which every step has all sequences: what is done 32 times or more is said shortly."""
     dot, add, multiply, one = np.dot, np.add, np.multiply, np.ones((), gates.dtype)
     hidden = c.width
@@ -34,6 +36,8 @@ def _lstm_steps(weight: Any, h: seq.States, c: seq.States, gates: Any, tanh_c: A
             dot(weight, past, z)
         else:
             add(z, dot(weight, past, sums), z)
+        if factor is not None:
+            multiply(z, factor, z)
         seq.sigmoid_into(z, one)
         add(new, new, new)
         np.subtract(new, one, new)
@@ -50,16 +54,25 @@ def _lstm_cpu(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, *, sizes, reverse):
     kind, hidden = wide.dtype, w_hh.shape[0] // 4
     rows, joint = wide.reshape(walk.rows, x.shape[-1]), walk.batch >= seq.FEW
     factor, one = seq.factors("ssts", hidden, kind), np.ones((), kind)
-    weight = seq.with_bias(w_hh, None if b_ih is None else b_ih + b_hh)
-    weight = (np.concatenate([weight, w_ih], 1) if joint else weight) * factor
+    bias = None if b_ih is None else b_ih + b_hh
     gates, tanh_c = seq.blocks(walk, 4 * hidden, kind), seq.blocks(walk, hidden, kind)
-    if not joint:
-        seq.input_sums(rows, w_ih * factor, walk, gates, 4 * hidden)
-    h = seq.States(walk, w_hh.shape[1], h0, kind, b_ih is not None, rows if joint else None)
+    late = seq.few(walk) and not joint and walk.even and w_hr is None  # the sums are scaled, not the weights
+    if late:
+        weight = w_hh
+        seq.input_sums(rows, w_ih, walk, gates, 4 * hidden)
+        if bias is not None:
+            gates += bias.reshape(-1, 1)
+    else:
+        weight = seq.with_bias(w_hh, bias)
+        weight = (np.concatenate([weight, w_ih], 1) if joint else weight) * factor
+        if not joint:
+            seq.input_sums(rows, w_ih * factor, walk, gates, 4 * hidden)
+    ones = bias is not None and not late
+    h = seq.States(walk, w_hh.shape[1], h0, kind, ones, rows if joint else None)
     c = seq.States(walk, hidden, c0, kind)
     with np.errstate(over="ignore"):
         if walk.even and w_hr is None:
-            _lstm_steps(weight, h, c, gates, tanh_c, joint)
+            _lstm_steps(weight, h, c, gates, tanh_c, joint, factor if late else None)
         else:
             part = None
             for k, (z, t) in enumerate(
@@ -134,7 +147,7 @@ def _lstm_backward_cpu(
     h = seq.Carry(walk, width, g, g_h, kind)
     carry = seq.Carry(walk, hidden, None, g_c, kind)
     arrived: Any = None if w_hr is None else np.empty((walk.rows, width), kind)
-    weight = np.ascontiguousarray(w_hh.T)
+    weight = seq.turned(w_hh, walk)
     all_z, all_p, all_q = (
         seq.steps_of(gates, walk, wide_4),
         seq.steps_of(sums, walk, wide_4),
@@ -223,18 +236,24 @@ def _gru_cpu(x, h0, w_ih, w_hh, b_ih, b_hh, *, sizes, reverse):
     if b_ih is not None:
         bias = b_hh.copy()
         bias[: 2 * hidden] += b_ih[: 2 * hidden]
-    weight = seq.with_bias(w_hh, bias) * factor
+    late = seq.few(walk)  # the sums are scaled, not the weights
+    weight = w_hh if late else seq.with_bias(w_hh, bias) * factor
     # r, z, n and the state's part of n before r
     gates = seq.blocks(walk, 4 * hidden, kind)
-    seq.input_sums(wide.reshape(walk.rows, x.shape[-1]), w_ih * factor, walk, gates, 4 * hidden)
+    rows = wide.reshape(walk.rows, x.shape[-1])
+    seq.input_sums(rows, w_ih if late else w_ih * factor, walk, gates, 4 * hidden)
     inner = None if b_ih is None else b_ih[2 * hidden :].reshape(-1, 1)
-    h = seq.States(walk, hidden, h0, kind, b_ih is not None)
+    h = seq.States(walk, hidden, h0, kind, bias is not None and not late)
     with np.errstate(over="ignore"):
         for k, four in enumerate(seq.steps_of(gates, walk, 4 * hidden)):
             before = h.enter(k)
             q = np.dot(weight, before)
+            if late and bias is not None:
+                q += bias.reshape(-1, 1)
             both, new, inside = four[: 2 * hidden], four[2 * hidden : 3 * hidden], four[3 * hidden :]
             both += q[: 2 * hidden]
+            if late:
+                np.negative(both, both)
             seq.sigmoid_into(both, one)
             inside[:] = q[2 * hidden :]
             step = np.multiply(both[:hidden], inside)
@@ -270,7 +289,7 @@ def _gru_backward_cpu(x, g, g_h, w_ih, w_hh, gates, h_before, *, sizes, reverse,
         of_z *= z
         of_z *= rest
     h = seq.Carry(walk, hidden, g, g_h, kind)
-    weight = np.ascontiguousarray(w_hh.T)
+    weight = seq.turned(w_hh, walk)
     all_z, all_p = seq.steps_of(gates, walk, 4 * hidden), seq.steps_of(sums, walk, 4 * hidden)
     for k in range(len(walk.visits) - 1, -1, -1):
         dh, p = h.arrive(k), all_p[k]
@@ -315,12 +334,16 @@ def _rnn_cpu(x, h0, w_ih, w_hh, b_ih, b_hh, *, sizes, reverse, relu):
     d, walk = x.dtype, seq.walk_of(x, sizes, reverse)
     wide, h0, w_ih, w_hh, b_ih, b_hh = map(seq.up, (x, h0, w_ih, w_hh, b_ih, b_hh))
     hidden = w_hh.shape[1]
-    h = seq.States(walk, hidden, h0, wide.dtype, b_ih is not None)
-    weight = seq.with_bias(w_hh, None if b_ih is None else b_ih + b_hh)
+    late = seq.few(walk)  # a bias is added to the sums, no column of the weights
+    bias = None if b_ih is None else b_ih + b_hh
+    h = seq.States(walk, hidden, h0, wide.dtype, bias is not None and not late)
+    weight = w_hh if late else seq.with_bias(w_hh, bias)
     sums = seq.blocks(walk, hidden, wide.dtype)
     seq.input_sums(wide.reshape(walk.rows, x.shape[-1]), w_ih, walk, sums, hidden)
     for k, z in enumerate(seq.steps_of(sums, walk, hidden)):
         z += np.dot(weight, h.enter(k))
+        if late and bias is not None:
+            z += bias.reshape(-1, 1)
         if relu:
             np.maximum(z, 0, out=h.after[k])
         else:
@@ -338,7 +361,7 @@ def _rnn_backward_cpu(x, g, g_h, w_ih, w_hh, out, h_before, *, sizes, reverse, n
     sums = seq.blocks(walk, hidden, kind)
     all_p = seq.steps_of(sums, walk, hidden)
     h = seq.Carry(walk, hidden, g, g_h, kind)
-    weight = np.ascontiguousarray(w_hh.T)
+    weight = seq.turned(w_hh, walk)
     slopes = seq.from_rows(slope, walk, hidden)
     for k in range(len(walk.visits) - 1, -1, -1):
         p = np.multiply(slopes[k], h.arrive(k), all_p[k])

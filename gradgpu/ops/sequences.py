@@ -215,6 +215,16 @@ def with_bias(weight: Any, bias: Any) -> Any:
     return weight if bias is None else np.concatenate([weight, bias.reshape(-1, 1)], 1)
 
 
+def few(walk: Walk) -> bool:
+    """Whether there is so little to do that to scale, to turn or to extend the weights would take longer than the steps."""
+    return walk.batch == 1 or walk.rows < 8
+
+
+def turned(weight: Any, walk: Walk) -> Any:
+    """The transpose of a weight for all steps back."""
+    return weight.T if few(walk) else np.ascontiguousarray(weight.T)
+
+
 class Carry:
     """The gradient of the states on its way back: what arrives from the outputs and from the step after."""
 
