@@ -394,7 +394,11 @@ _INT64 = np.dtype(np.int64)
 def _nll_cpu(x, target, weight, *, ignore_index, reduction):
     logp = _rows(x)
     n, classes = logp.shape
-    t, w = _weights("nll_loss", target.reshape(-1), classes, weight, ignore_index, logp.dtype)
+    t = target.reshape(-1)
+    if n and _plain(t, classes, weight, ignore_index):
+        norm = logp.dtype.type(n)
+        return _reduced(np.negative(logp[_arange(n), t]), norm, target.shape, reduction, x.dtype), norm
+    t, w = _weights("nll_loss", t, classes, weight, ignore_index, logp.dtype)
     losses = np.zeros(n, logp.dtype) if not logp.size else np.where(w == 0, 0, logp[_arange(n), t] * -w)
     norm = np.add.reduce(w)
     return _reduced(losses.astype(logp.dtype, copy=False), norm, target.shape, reduction, x.dtype), norm
@@ -408,10 +412,13 @@ def _nll_cuda(x, target, weight, *, ignore_index, reduction):
 def _nll_backward_cpu(grad, x, target, weight, norm, *, ignore_index, reduction):
     classes = x.shape[_class_dim(x)]
     rows = np.zeros((target.size, classes), _float_of(x.dtype))
-    t, w = _weights("nll_loss", target.reshape(-1), classes, weight, ignore_index, rows.dtype)
-    g = np.asarray(grad, rows.dtype).reshape(-1)
+    t, g = target.reshape(-1), np.asarray(grad, rows.dtype).reshape(-1)
     if reduction == "mean":
         g = g / norm
+    if t.size and _plain(t, classes, weight, ignore_index):
+        rows[_arange(target.size), t] = np.negative(g)
+        return _unrows(rows, x.shape, x.dtype)
+    t, w = _weights("nll_loss", t, classes, weight, ignore_index, rows.dtype)
     rows[_arange(target.size), t] = np.where(w == 0, 0, -g * w)
     return _unrows(rows, x.shape, x.dtype)
 

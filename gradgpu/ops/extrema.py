@@ -68,6 +68,9 @@ def _dim_reducer(ufunc: np.ufunc, find: Any) -> Any:
     def reduce(x, *, dim, keepdim):
         if not x.ndim:
             return x, np.int64(0)
+        if x.ndim == 1 and not keepdim:
+            at = find(x)
+            return x[at], at
         if dim != x.ndim - 1 or not x.size:
             return ufunc.reduce(x, axis=dim, keepdims=keepdim), find(x, axis=dim, keepdims=keepdim)
         # Reading what was found costs less than a reduction of many short rows.

@@ -52,19 +52,29 @@ def _packed(keys, dim, descending):
     return made
 
 
-def _sort_cpu(x, *, dim, descending):
+def _order(x, dim, descending):
+    """The positions that sort along a dimension; equal elements keep their order."""
     keys = _sort_keys(x)
     packed = _packed(keys, dim, descending)
     if packed is not None:
         packed.sort(axis=dim)
         packed &= 0xFFFFFFFF
-        order = packed
-    elif descending:  # stable: turned round twice, equal elements keep their order
-        order = x.shape[dim] - 1 - _flipped(_flipped(keys, dim).argsort(axis=dim, kind="stable"), dim)
-    else:
-        order = keys.argsort(axis=dim, kind="stable")
+        return packed
+    if descending:  # stable: turned round twice
+        return x.shape[dim] - 1 - _flipped(_flipped(keys, dim).argsort(axis=dim, kind="stable"), dim)
+    return keys.argsort(axis=dim, kind="stable")
+
+
+def _at(x, order, dim):
+    """The elements at positions along a dimension, and the positions."""
     order = np.ascontiguousarray(order)
+    if x.ndim == 1:
+        return x.take(order), order
     return x.reshape(-1).take(flat_offsets(order, x.shape, dim)), order
+
+
+def _sort_cpu(x, *, dim, descending):
+    return _at(x, _order(x, dim, descending), dim)
 
 
 def _sort_cuda(x, *, dim, descending):
@@ -96,14 +106,12 @@ def _topk_cpu(x, *, k, dim, largest):
     if n >= 64 and 0 < k <= n // 4:  # few of many: divide once, then sort the chosen
         packed = _packed(_sort_keys(x), dim, largest)
     if packed is None:
-        return tuple(
-            [np.ascontiguousarray(made[first]) for made in _sort_cpu(x, dim=dim, descending=largest)]
-        )
+        return _at(x, _order(x, dim, largest)[first], dim)
     packed.partition(k - 1, axis=dim)
     chosen = packed[first].copy()
     chosen.sort(axis=dim)
     chosen &= 0xFFFFFFFF
-    return x.reshape(-1).take(flat_offsets(chosen, x.shape, dim)), chosen
+    return _at(x, chosen, dim)
 
 
 def _topk_cuda(x, *, k, dim, largest):
