@@ -10,15 +10,18 @@ tensor([ 3., 12.])
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
 from typing import Any
+from weakref import WeakValueDictionary
 
 from . import autograd
 from .autograd.engine import discover
 from .autograd.layers import LayerArray, outermost, recorded
 from .autograd.modes import enable_grad, state
+from .locks import new_lock
 from .ops.tangents import Forward, leaf
 from .ops.vectorize import vmap
 from .tensor import Tensor
@@ -493,6 +496,11 @@ def functional_call(
         return module(*arguments, **(kwargs or {}))
 
 
+_lock = new_lock()
+# Locks of modules that have other values than their own just now, by the modules' ids.
+_exchanging: WeakValueDictionary = WeakValueDictionary()
+
+
 @contextmanager
 def _reparametrize_module(
     module: Any, parameters_and_buffers: dict[str, Tensor], tie_weights: bool = False, strict: bool = False,
@@ -509,29 +517,34 @@ def _reparametrize_module(
     ...     net(gg.tensor([1., 2.]))
     tensor([3.])
     """
-    values = parameters_and_buffers
-    own = dict(module.named_parameters(remove_duplicate=False))
-    own.update(module.named_buffers(remove_duplicate=False))
-    unknown = sorted(set(values) - set(own))
-    if unknown:
-        raise KeyError(f"functional_call: the module has no parameters or buffers named {unknown}")
-    if tie_weights:
-        values = _tied(values, own)
-    missing = sorted(set(own) - set(values))
-    if strict and missing:
-        raise RuntimeError(f"functional_call: Missing key(s): {missing} (strict=True wants all)")
-    before: list[tuple[dict, str, Any]] = []
-    try:
-        for name, value in values.items():
-            path, _, last = name.rpartition(".")
-            owner = module.get_submodule(path) if path else module
-            table = owner._parameters if last in owner._parameters else owner._buffers
-            before.append((table, last, table[last]))
-            table[last] = value
-        yield
-    finally:
-        for table, last, value in reversed(before):
-            table[last] = value
+    with _lock:
+        mine = _exchanging.get(id(module))
+        if mine is None:
+            mine = _exchanging[id(module)] = threading.RLock()
+    with mine:  # another thread would take these values for the module's own
+        values = parameters_and_buffers
+        own = dict(module.named_parameters(remove_duplicate=False))
+        own.update(module.named_buffers(remove_duplicate=False))
+        unknown = sorted(set(values) - set(own))
+        if unknown:
+            raise KeyError(f"functional_call: the module has no parameters or buffers named {unknown}")
+        if tie_weights:
+            values = _tied(values, own)
+        missing = sorted(set(own) - set(values))
+        if strict and missing:
+            raise RuntimeError(f"functional_call: Missing key(s): {missing} (strict=True wants all)")
+        before: list[tuple[dict, str, Any]] = []
+        try:
+            for name, value in values.items():
+                path, _, last = name.rpartition(".")
+                owner = module.get_submodule(path) if path else module
+                table = owner._parameters if last in owner._parameters else owner._buffers
+                before.append((table, last, table[last]))
+                table[last] = value
+            yield
+        finally:
+            for table, last, value in reversed(before):
+                table[last] = value
 
 
 def _tied(values: dict[str, Tensor], own: dict[str, Any]) -> dict[str, Tensor]:

@@ -255,6 +255,20 @@ def test_hooks_are_registered_while_modules_run(device: str) -> None:
             handle.remove()
 
 
+def test_functional_calls_of_one_module(device: str) -> None:
+    net = nn.Sequential(nn.Linear(2, 1), nn.Tanh(), nn.Linear(1, 1)).to(device)
+    own = [p.tolist() for p in net.parameters()]
+    x = gg.ones(1, 2, device=device)
+
+    def work(k: int) -> list[float]:
+        values = {name: gg.full_like(p, float(k)) for name, p in net.named_parameters()}
+        return [gg.func.functional_call(net, values, (x,)).item() for _ in range(20)]
+
+    together = in_threads(work)
+    assert together == [work(k) for k in range(THREADS)]
+    assert [p.tolist() for p in net.parameters()] == own
+
+
 def test_cached_parametrizations_belong_to_their_thread() -> None:
     layer = parametrizations.weight_norm(nn.Linear(2, 2))
     with parametrize.cached():
