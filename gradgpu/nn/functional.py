@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import lru_cache as _cached
 from typing import Any
 
 from .. import dtypes as dt
@@ -216,6 +217,7 @@ def gaussian_nll_loss(
     return {"none": lambda x: x, "mean": lambda x: x.mean(), "sum": lambda x: x.sum()}[reduction](loss)
 
 
+@_cached(maxsize=64)
 def _interpolation_matrix(size: int, wanted: int, mode: str, align_corners: bool, scale: float | None) -> Any:
     """(wanted, size) weights of one dimension: row i says which inputs make output i."""
     import numpy as np

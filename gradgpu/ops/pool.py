@@ -7,7 +7,7 @@ whole image, with strided slices. Of equal values the first wins, of NaNs the la
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -37,15 +37,18 @@ _KERNELS = {
 _ONE_LAUNCH = 0x7FFFFFFF  # elements that 32-bit division can tell apart
 
 
+@lru_cache(maxsize=64)
 def _taps(
     size: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Iterator[tuple]:
+) -> list[tuple[int, tuple, tuple]]:
     """(tap, outputs that have it inside the image, where it is there) as indices of the last two dimensions."""
+    taps = []
     for i in range(kernel[0]):
         rows, at_rows = overlap(out[0], size[0], stride[0], i * dilation[0] - padding[0])
         for j in range(kernel[1]):
             columns, at_columns = overlap(out[1], size[1], stride[1], j * dilation[1] - padding[1])
-            yield i * kernel[1] + j, (..., rows, columns), (..., at_rows, at_columns)
+            taps.append((i * kernel[1] + j, (..., rows, columns), (..., at_rows, at_columns)))
+    return taps
 
 
 def _first_taps(out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Any:
@@ -90,10 +93,11 @@ def _max_pool2d_cpu(x, *, out, kernel, stride, padding, dilation):
         return y.astype(dtype), taps
     shape = (*x.shape[:-2], *out)
     taps = np.empty(shape, np.uint8 if prod(kernel) <= 256 else np.int32)
-    walk = list(_taps(size, out, kernel, stride, padding, dilation))
+    walk = _taps(size, out, kernel, stride, padding, dilation)
     inside = walk[0][1][1:]
     if inside == (slice(0, out[0]), slice(0, out[1])):  # the first tap is inside everywhere
-        y = np.array(x[walk.pop(0)[2]], order="C")
+        y = np.array(x[walk[0][2]], order="C")
+        walk = walk[1:]
         taps.fill(0)
     else:
         y = np.full(shape, -np.inf, dtype)
@@ -225,6 +229,7 @@ max_pool2d_indices_op = Op(
 
 
 # ---- means ----
+@lru_cache(maxsize=256)
 def _window_sizes(size, out, kernel, stride, padding, include_pad, divisor):
     """What each sum is divided by: a number, or an array that broadcasts to the output."""
     if divisor:

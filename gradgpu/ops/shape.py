@@ -253,6 +253,8 @@ def canonical_dim(dim: Any, ndim: int, op: str) -> int:
 
 def canonical_dims(dims: Any, ndim: int, op: str) -> tuple[int, ...]:
     """Dimensions as an ascending tuple; None or an empty sequence means all."""
+    if type(dims) is int:
+        return (canonical_dim(dims, ndim, op),) if ndim else canonical_dims((dims,), ndim, op)
     if dims is None or isinstance(dims, (tuple, list)) and not dims:
         return tuple(range(ndim))
     found = [canonical_dim(d, ndim, op) for d in (dims if isinstance(dims, (tuple, list)) else (dims,))]
@@ -470,10 +472,15 @@ def permute(input: Any, *order: Any, dims: Any = None) -> Any:
     """
     n = input._a.ndim
     given = _sizes(order if dims is None else (dims,))
+    return _permuted(input, input._a, _permutation(given, n))
+
+
+@lru_cache(maxsize=1024)
+def _permutation(given: tuple[int, ...], n: int) -> tuple[int, ...]:
     found = tuple([canonical_dim(d, n, "permute") for d in given])
     if len(found) != n or len(set(found)) != n:
         raise RuntimeError(f"permute(dims={given}): needs every one of the {n} dimensions exactly once")
-    return _permuted(input, input._a, found)
+    return found
 
 
 @method
@@ -610,17 +617,18 @@ def broadcast_tensors(*tensors: Any) -> tuple:
 def squeeze(input: Any, dim: Any = None) -> Any:
     """Drops dimensions of size 1: all, or those in `dim`."""
     shape = input._a.shape
-    dims = (
-        range(len(shape)) if dim is None else canonical_dims(dim, len(shape), "squeeze") if dim != () else ()
-    )
-    gone = [n == 1 and d in dims for d, n in enumerate(shape)]
-    left = tuple([n for n, drop in zip(shape, gone) if not drop])
+    if dim is None:
+        dims: Any = range(len(shape))
+    else:
+        dims = canonical_dims(dim, len(shape), "squeeze") if dim != () else ()
+    left = tuple([n for d, n in enumerate(shape) if n != 1 or d not in dims])
     made = _reshaped(input, left)
     if made is not None:
         return made
     if input.is_contiguous():
         return reshape_op(input, shape=left)
-    return basic_index_op(input, index=tuple([0 if drop else slice(None) for drop in gone]))
+    index = tuple([0 if n == 1 and d in dims else slice(None) for d, n in enumerate(shape)])
+    return basic_index_op(input, index=index)
 
 
 @method

@@ -262,13 +262,12 @@ def unique(
     kind = a.dtype
     if kind.kind == "V":
         a = a.astype(np.float32)
-    values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, axis=dim)
-    shape = a.shape if dim is None else (a.shape[dim],)
-    made = [values.astype(kind, copy=False)]
+    numpys: Any = np.unique
+    found = numpys(a, return_inverse=return_inverse, return_counts=return_counts, axis=dim)
+    values, *more = found if return_inverse or return_counts else (found,)
+    made = [values.astype(kind, copy=False), *more]
     if return_inverse:
-        made.append(inverse.reshape(shape))
-    if return_counts:
-        made.append(counts)
+        made[1] = made[1].reshape(a.shape if dim is None else (a.shape[dim],))
     tensors = tuple([wrap(m).to(input.device) for m in made])
     return tensors if len(tensors) > 1 else tensors[0]
 
