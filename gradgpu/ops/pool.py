@@ -85,25 +85,43 @@ def _launch(name: str, read: Array, write: Array, taps: Array | None, size: Pair
 
 
 # ---- maxima ----
+def _turns(planes: Sequence[int], out: Pair, kernel: Pair) -> bool:
+    """Whether it pays to have the planes innermost in memory: many taps, and rows shorter than there are planes."""
+    return kernel[0] * kernel[1] > 4 and 2 * out[1] < prod(planes)
+
+
+def _turned(x: np.ndarray) -> np.ndarray:
+    """An array as (planes, H, W), in memory of the order (H, W, planes)."""
+    return np.ascontiguousarray(x.reshape(-1, *x.shape[-2:]).transpose(1, 2, 0)).transpose(2, 0, 1)
+
+
+def _zeros(shape: tuple, dtype: Any, turned: bool) -> np.ndarray:
+    """Zeros, in the same order."""
+    return np.zeros((*shape[1:], shape[0]), dtype).transpose(2, 0, 1) if turned else np.zeros(shape, dtype)
+
+
 def _max_pool2d_cpu(x, *, out, kernel, stride, padding, dilation):
     dtype, size = x.dtype, x.shape[-2:]
     if dtype.kind == "V":  # bfloat16: numpy compares it slowly
         y, taps = _max_pool2d_cpu(x.astype(np.float32), out=out, kernel=kernel, stride=stride, padding=padding,
                                   dilation=dilation)  # fmt: skip
         return y.astype(dtype), taps
+    whole, turned = (*x.shape[:-2], *out), _turns(x.shape[:-2], out, kernel)
+    if turned:
+        x = _turned(x)
     shape = (*x.shape[:-2], *out)
-    taps = np.empty(shape, np.uint8 if prod(kernel) <= 256 else np.int32)
+    taps = _zeros(shape, np.uint8 if prod(kernel) <= 256 else np.int32, turned)
     walk = _taps(size, out, kernel, stride, padding, dilation)
     inside = walk[0][1][1:]
     if inside == (slice(0, out[0]), slice(0, out[1])):  # the first tap is inside everywhere
-        y = np.array(x[walk[0][2]], order="C")
+        y = np.array(x[walk[0][2]], order="K" if turned else "C")
         walk = walk[1:]
-        taps.fill(0)
     else:
-        y = np.full(shape, -np.inf, dtype)
+        y = _zeros(shape, dtype, turned)
+        y.fill(-np.inf)
         taps[...] = _first_taps(out, kernel, stride, padding, dilation)
     # Flags times the tap, and their maximum: later taps are larger. Ten times faster than a masked copy.
-    better, number = np.empty(shape, bool), np.empty(shape, taps.dtype)
+    better, number = np.empty_like(y, bool), np.empty_like(taps)
     for tap, window, at in walk:
         value, best, flag, which, now = x[at], y[window], better[window], number[window], taps[window]
         np.greater(value, best, out=flag)
@@ -113,7 +131,7 @@ def _max_pool2d_cpu(x, *, out, kernel, stride, padding, dilation):
     if y.size and np.isnan(np.add.reduce(y, axis=None)):
         for tap, window, at in _taps(size, out, kernel, stride, padding, dilation):
             np.copyto(taps[window], tap, where=np.isnan(x[at]))
-    return y, taps
+    return np.ascontiguousarray(y).reshape(whole), np.ascontiguousarray(taps).reshape(whole)
 
 
 def _max_pool2d_cuda(x, *, out, kernel, stride, padding, dilation):
@@ -131,7 +149,10 @@ def _max_pool2d_backward_cpu(g, taps, *, size, kernel, stride, padding, dilation
     # The bits of g times 0 or 1: as fast as the product of floats, and infinities leave no NaN where 0 belongs.
     bits = np.dtype(f"i{g.dtype.itemsize}")
     wide, g = g.dtype, np.ascontiguousarray(g).view(bits)
-    x = np.zeros((*g.shape[:-2], *size), bits)
+    whole, turned = (*g.shape[:-2], *size), _turns(g.shape[:-2], out, kernel)
+    if turned:
+        g, taps = _turned(g), _turned(taps)
+    x = _zeros((*g.shape[:-2], *size), bits, turned)
     apart = all(s > d * (k - 1) for s, d, k in zip(stride, dilation, kernel))
     for tap, window, at in _taps(size, out, kernel, stride, padding, dilation):
         here = np.equal(taps[window], tap).view(np.int8)
@@ -140,7 +161,7 @@ def _max_pool2d_backward_cpu(g, taps, *, size, kernel, stride, padding, dilation
         else:
             target = x.view(wide)[at]
             target += np.multiply(g[window], here).view(wide)
-    return x.view(wide).astype(dtype, copy=False)
+    return np.ascontiguousarray(x.view(wide), dtype).reshape(whole)
 
 
 def _max_pool2d_backward_cuda(g, taps, *, size, kernel, stride, padding, dilation):
