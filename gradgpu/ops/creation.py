@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import reduce
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -100,8 +101,14 @@ _NUMBERS = {bool, int, float, complex}
 
 def _of_python(data: Any) -> bool:
     """Whether nested sequences hold Python's numbers only: numpy's and tensors bring dtypes of their own."""
-    kinds = set(map(type, data))
-    return kinds <= _NUMBERS or kinds <= {list, tuple} and all(map(_of_python, data))
+    for _ in range(64):  # dimensions, of which numpy has no more
+        kinds = set(map(type, data))
+        if kinds <= _NUMBERS:
+            return True
+        if not kinds <= {list, tuple}:
+            break
+        data = list(chain.from_iterable(data))
+    return False
 
 
 def host_array(data: Any, dtype: dt.dtype | None) -> np.ndarray:

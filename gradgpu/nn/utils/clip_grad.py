@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ...autograd.modes import no_grad
 from ...ops.join import stack
 from ...tensor import Tensor
@@ -61,7 +63,13 @@ def clip_grads_with_norm_(
 ) -> None:
     """Scale the gradients in place by max_norm / total_norm, if that is below one."""
     with no_grad():
-        factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
+        factor = float(max_norm) / (total_norm + 1e-6)
+        if isinstance(factor._a, (np.ndarray, np.generic)):  # on the CPU a number, which takes fewer steps
+            number = min(factor.item(), 1.0)
+            for grad in _gradients(parameters):
+                grad.detach().mul_(number)
+            return
+        factor = factor.clamp(max=1.0)
         for grad in _gradients(parameters):
             grad.detach().mul_(factor.to(grad.dtype))
 
