@@ -67,49 +67,70 @@ KERNEL(take)(TakeParams p) {
     }
 }
 
-// ---- winner[offset] = 1 + the last position that addresses it: an integer maximum, the same in any order ----
+// ---- which of several positions that address one place is the last: an integer maximum, the same in any order ----
+// Each place has a word of 32 bits for the largest position: its own first bytes, all of which are going to be written, or an entry
+// of a table (see indexing.py). Words are cleared, then take positions, then tell them: three times the index and a word for each
+// position, whatever the size of the array.
 struct MarkParams {
-    const int64* keys;
-    uint64* winner;
-    int64 count;
+    const int64* index;
+    unsigned char* words;
+    unsigned char* last;  // 1 where a position is the last that addresses its place
+    int64 step;           // bytes from the word of a place to that of the next
+    IndexLayout at;
 };
-KERNEL(mark_winner)(MarkParams p) {
-    FOR_EACH(j, p.count) {
-        if (p.keys[j] >= 0) atomicMax(p.winner + p.keys[j], static_cast<uint64>(j + 1));
+__device__ __forceinline__ int64 positions(const IndexLayout& at) { return at.per_element ? at.total : at.count; }
+// The place that position j addresses (row number, or element offset), -1 if out of range.
+__device__ __forceinline__ int64 place_of(int64 j, const int64* index, const IndexLayout& at) {
+    return at.per_element ? addressed_offset(j, index, at) : checked_index(index[j], at);
+}
+__device__ __forceinline__ uint32* word_of(int64 j, const MarkParams& p) {
+    const int64 place = place_of(j, p.index, p.at);
+    return place < 0 ? nullptr : reinterpret_cast<uint32*>(p.words + place * p.step);
+}
+KERNEL(mark_clear)(MarkParams p) {
+    FOR_EACH(j, positions(p.at)) {
+        volatile uint32* word = word_of(j, p);  // volatile: several threads write the same
+        if (word) *word = 0;
+    }
+}
+KERNEL(mark_last)(MarkParams p) {
+    FOR_EACH(j, positions(p.at)) {
+        uint32* word = word_of(j, p);
+        if (word) atomicMax(word, static_cast<uint32>(j + 1));
+    }
+}
+KERNEL(find_last)(MarkParams p) {
+    FOR_EACH(j, positions(p.at)) {
+        const uint32* word = word_of(j, p);
+        p.last[j] = word && *word == static_cast<uint32>(j + 1);
     }
 }
 
-// ---- y[addressed(e)] = src[e]; of several writers of one place the last position writes (winner) ----
+// ---- y[addressed(e)] = src[e]; of several writers of one place the last position writes ----
 struct PlaceParams {
     T* y;
     const int64* index;
-    const T* src;          // one element where scalar
-    const uint64* winner;  // null: no place is addressed twice
+    const T* src;               // one element where scalar
+    const unsigned char* last;  // of find_last; null: no place is addressed twice, or all write the same to it
     int64 scalar;
     IndexLayout at;
 };
 KERNEL(place)(PlaceParams p) {
     FOR_EACH(e, p.at.total) {
+        if (p.last && !p.last[p.at.per_element ? e : (e / p.at.after) % p.at.count]) continue;
         const int64 to = addressed_offset(e, p.index, p.at);
-        if (to < 0) continue;
-        if (p.winner) {
-            const int64 position = p.at.per_element ? e : (e / p.at.after) % p.at.count;
-            const int64 key = p.at.per_element ? to : (to / p.at.after) % p.at.n;
-            if (p.winner[key] != static_cast<uint64>(position + 1)) continue;
-        }
-        p.y[to] = p.src[p.scalar ? 0 : e];
+        if (to >= 0) *static_cast<volatile T*>(p.y + to) = p.src[p.scalar ? 0 : e];  // volatile: as above
     }
 }
 
-// ---- keys[j] = the place that index j addresses (row number, or element offset), -1 if out of range ----
+// ---- keys[j] = the place that index j addresses ----
 struct KeysParams {
     const int64* index;
     int64* keys;
     IndexLayout at;
 };
 KERNEL(index_keys)(KeysParams p) {
-    const int64 length = p.at.per_element ? p.at.total : p.at.count;
-    FOR_EACH(j, length) p.keys[j] = p.at.per_element ? addressed_offset(j, p.index, p.at) : checked_index(p.index[j], p.at);
+    FOR_EACH(j, positions(p.at)) p.keys[j] = place_of(j, p.index, p.at);
 }
 
 // ---- several indices as one: out = ((i0 * n1) + i1) * n2 + i2 …, each wrapped and checked ----

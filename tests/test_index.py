@@ -88,11 +88,60 @@ def test_sums_through_an_index_are_reproducible(device: str) -> None:
     np.testing.assert_allclose(counts, np.bincount(index.cpu().numpy()), rtol=2**-8)
 
 
-def test_the_last_of_several_writers_stays(device: str) -> None:
-    index = gg.tensor([1, 1, 0, 1], device=device)
-    x = gg.zeros(2, device=device)
-    x[index] = gg.tensor([1.0, 2.0, 3.0, 4.0], device=device)
-    assert x.tolist() == [3.0, 4.0]
+@pytest.mark.parametrize("n", [5, 300])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "float16", "float32", "int64", "complex64"])
+def test_the_last_of_several_writers_stays(dtype: str, n: int, device: str) -> None:
+    """Rows, places within rows, and elements: few and many, with and without room for a mark."""
+    rng = np.random.default_rng(0)
+    kind = np.dtype(dtype)
+
+    def values(*shape: int) -> np.ndarray:
+        return rng.integers(0, 2 if dtype == "bool" else 100, shape).astype(kind)
+
+    def on_device(a: np.ndarray) -> gg.Tensor:
+        return gg.tensor(a, device=device)
+
+    rows, columns = rng.integers(-5, 5, 40), rng.integers(-3, 3, 40)
+    for shape in ((n,), (n, 3), (n, 2, 4), (n, 1)):
+        old, new = values(*shape), values(40, *shape[1:])
+        x, want = on_device(old), old.copy()
+        x[on_device(rows)] = on_device(new)
+        want[rows] = new
+        assert x.tolist() == want.tolist()
+        x[on_device(rows)] = on_device(new[0])  # the same for all positions
+        want[rows] = new[0]
+        assert x.tolist() == want.tolist()
+    old, new = values(2, n, 3, 2), values(2, 40, 2)
+    x, want = on_device(old), old.copy()
+    x[:, on_device(rows), on_device(columns)] = on_device(new)
+    want[:, rows, columns] = new
+    assert x.tolist() == want.tolist()
+    at = rng.integers(0, 5, (4, 3))
+    old, new = values(n, 3), values(4, 3)
+    want = old.copy()
+    for j, row in enumerate(at):
+        for k, i in enumerate(row):
+            want[i, k] = new[j, k]
+    if dtype != "complex64":
+        assert on_device(old).scatter(0, on_device(at), on_device(new)).tolist() == want.tolist()
+
+
+@pytest.mark.cuda
+def test_writing_through_an_index_needs_no_table() -> None:
+    x, at = gg.zeros(1000, 1000, device="cuda"), gg.tensor([3, 999, 3], device="cuda")
+    values = gg.tensor([1.0, 2.0, 3.0], device="cuda")
+    gg.cuda.reset_peak_memory_stats()
+    before = gg.cuda.memory_allocated()
+    x[at, at] = values
+    assert gg.cuda.max_memory_allocated() - before < 10_000
+    assert x[3, 3].item() == 3 and x.sum().item() == 5
+
+
+@pytest.mark.cuda
+def test_an_index_that_is_written_through_itself() -> None:
+    x = gg.tensor([1, 2, 0], device="cuda")
+    x[x] = gg.tensor([5, 6, 7], device="cuda")
+    assert x.tolist() == [7, 5, 6]
 
 
 def test_indices_may_be_lists_arrays_and_cpu_tensors(device: str) -> None:
@@ -131,6 +180,7 @@ def test_a_list_of_several_dimensions_is_a_tuple(device: str) -> None:
 def test_assignment_through_an_index_copies_nothing_else(kind: str) -> None:
     rows = 200_000
     x, at = gg.zeros(rows, 4), gg.tensor([3, rows - 1, -2])
+    gg.zeros(1).index_put_((gg.tensor([0]),), gg.tensor(1.0))  # the first use imports its method
     tracemalloc.start()
     try:
         if kind == "rows":

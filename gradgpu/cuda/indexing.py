@@ -48,7 +48,10 @@ class _CheckingKernel(Kernel):
 
 _take = _CheckingKernel("index.cu", "take", "PPP" + _AT, T=_SIZES)
 _place = _CheckingKernel("index.cu", "place", "PPPPq" + _AT, T=_SIZES)
-_mark_winner = Kernel("index.cu", "mark_winner", "PPq", T=_LONG)
+_mark = {
+    name: _CheckingKernel("index.cu", name, "PPPq" + _AT, T=_LONG)
+    for name in ("mark_clear", "mark_last", "find_last")
+}
 _index_keys = _CheckingKernel("index.cu", "index_keys", "PP" + _AT, T=_LONG)
 _ravel_index = _CheckingKernel("index.cu", "ravel_index", "8P8qPqPii", T=_LONG)
 _triangle = Kernel("index.cu", "triangle", "PP5q", T=_SIZES)
@@ -156,17 +159,33 @@ def take(op: str, x: Array, index: Array, dim: int, negative: bool) -> Array:
     return y
 
 
-def _winners(op: str, index: Array, places: int, at: tuple) -> Array:
-    """For every place 1 + the last position that writes to it."""
-    keys = empty((index.size,), INT64)
-    _index_keys[INT64](grid(index.size), _THREADS, index.ptr, keys.ptr, *at)
-    winner = zeros((places,), INT64)
-    _mark_winner[INT64](grid(index.size), _THREADS, keys.ptr, winner.ptr, index.size)
-    return winner
+def _last_writers(op: str, y: Array, index: Array, places: int, size: int, at: tuple) -> Array:
+    """For every position whether it is the last that writes to its place: one of so many, of `size` bytes each, which lie one
+    after the other from the first element of `y` on and are all going to be written."""
+    if index.size >= 1 << 32:
+        raise NotImplementedError(f"{op}: {index.size} indices at once; write with less than 2**32 of them")
+    last = empty((index.size,), np.uint8)
+    words, names = y, [*_mark]
+    # A table where places have no words of their own, or where it is small: to clear it takes less than to clear those.
+    if (y.ptr | size) % 4 or places <= 2 * index.size:
+        words, size, names = zeros((places,), np.int32), 4, names[1:]
+    for name in names:
+        _mark[name][INT64](grid(index.size), _THREADS, index.ptr, words.ptr, last.ptr, size, *at)
+    return last
+
+
+def _same_for_all(source: Array, dims: range) -> bool:
+    """Whether an array is broadcast along these dimensions."""
+    return all(source.shape[d] == 1 or source.strides[d] == 0 for d in dims)
 
 
 def write_rows(op: str, y: Array, index: Array, source: Array, dim: int, negative: bool) -> Array:
-    """Writes the rows of `source`, or its one element, to the rows of the contiguous `y` at `index` (of dimension `dim`)."""
+    """Writes the rows of `source`, or its one element, to the rows of the contiguous `y` at `index` (of dimension `dim`).
+
+    Of several positions with the same index the last one writes."""
+    if index.mem is y.mem:
+        index = index.copy()
+    same = not source.ndim or _same_for_all(source, range(dim, dim + index.ndim))
     index, source = contiguous(index), contiguous(source)
     n, before, after = y.shape[dim], prod(y.shape[:dim]), prod(y.shape[dim + 1 :])
     count = index.size
@@ -175,11 +194,10 @@ def write_rows(op: str, y: Array, index: Array, source: Array, dim: int, negativ
         if not n:
             _no_rows(op, index)
         at = _layout(op, total, n, count, after, negative, False)
-        winner = _winners(op, index, n, at) if count > 1 else None
-        kind = element_type(y.layout.itemsize)
-        scalar = source.ndim == 0
-        _place[kind](
-            grid(total), _THREADS, y.ptr, index.ptr, source.ptr, winner.ptr if winner else 0, scalar, *at
+        size = after * y.layout.itemsize
+        last = None if same or count == 1 else _last_writers(op, y, index, n, size, at)
+        _place[element_type(y.layout.itemsize)](
+            grid(total), _THREADS, y.ptr, index.ptr, source.ptr, last.ptr if last else 0, not source.ndim, *at
         )
     return y
 
@@ -255,15 +273,16 @@ def scatter(
     at = _layout(op, index.size, n, count, after, False, True)
     kind = element_type(x.layout.itemsize)
     if not reduce:
-        winner = None if unique or count == 1 else _winners(op, index, part.size, at)
         scalar = source.ndim == 0
+        alone = unique or count == 1 or scalar
+        last = None if alone else _last_writers(op, part, index, part.size, x.layout.itemsize, at)
         _place[kind](
             grid(index.size),
             _THREADS,
             part.ptr,
             index.ptr,
             source.ptr,
-            winner.ptr if winner else 0,
+            last.ptr if last else 0,
             scalar,
             *at,
         )
