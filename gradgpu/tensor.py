@@ -77,7 +77,9 @@ class Tensor:
     # What few tensors have lives in __dict__; these are the values of all others.
     _hooks: Any = None  # of a leaf: node.Extra
     _post_hooks: dict | None = None
-    _depositor: Any = None  # of a leaf on cuda: the stream that added to its gradient last, where there are several
+    _depositor: Any = (
+        None  # of a leaf on cuda: the stream that added to its gradient last, where there are several
+    )
     _base: Tensor | None = None  # the tensor whose memory this view shares
     _chain: tuple | None = None  # (chain of the view it came from, op, attrs)
     _views: Any = None  # weak references to the views of this base
