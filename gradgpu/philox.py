@@ -345,7 +345,7 @@ def integers(seed: int, first: int, n: int, low: int, high: int) -> np.ndarray:
     """`n` int64 numbers in [low, high): floor(range u / 2^64) up to a range of 2^32, u mod range beyond, u of 64 bits."""
     span = high - low
     u = words64(seed, first, n)
-    if n <= 8:  # where Python's arithmetic is faster than numpy's
+    if n <= 16:  # where Python's arithmetic is faster than numpy's
         drawn = u.tolist()
         if span <= 1 << 32:
             return np.array([low + (span * v >> 64) for v in drawn], np.int64)

@@ -1,4 +1,4 @@
-"""The ways of a depthwise convolution beside the one that every convolution can go."""
+"""The ways that convolutions go on the CPU by their sizes, beside the definition; those of a depthwise one beside the common one."""
 
 import numpy as np
 import pytest
@@ -127,3 +127,47 @@ def test_pixels_of_the_weight_gradient_are_divided_where_blocks_are_few():
         on_cuda._depthwise_plan("conv2d", (1, 2, 8, 8), (1, 32, 8, 8), (3, 3), (1, 1), (1, 1), (1, 1), 2)
         is None
     )
+
+
+# images, channels, outputs, image, kernel, stride, padding, dilation
+DENSE = {
+    "many small images": (40, 9, 4, (6, 6), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "small images": (5, 9, 4, (6, 6), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "large": (2, 3, 4, (18, 19), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "halved": (20, 8, 5, (8, 8), (4, 4), (2, 2), (1, 1), (1, 1)),
+    "halved, odd": (3, 9, 4, (13, 9), (3, 3), (2, 2), (1, 1), (1, 1)),
+    "a third": (2, 8, 4, (14, 11), (5, 4), (3, 2), (2, 0), (1, 1)),
+    "padding beyond the kernel": (4, 8, 3, (5, 6), (2, 3), (2, 2), (3, 4), (1, 1)),
+    "skipped": (3, 8, 3, (9, 10), (2, 1), (3, 2), (0, 0), (1, 1)),
+    "one place": (6, 8, 5, (4, 3), (4, 3), (1, 1), (0, 0), (1, 1)),
+    "few places": (3, 8, 5, (7, 7), (5, 5), (1, 1), (0, 0), (1, 1)),
+    "dilation": (20, 8, 4, (9, 9), (3, 2), (2, 1), (2, 1), (2, 3)),
+}
+
+
+def by_definition(x, weight, g, attrs):
+    """The three convolutions, tap by tap."""
+    (sh, sw), (ph, pw), (dh, dw) = attrs["stride"], attrs["padding"], attrs["dilation"]
+    (h, w), (oh, ow) = x.shape[2:], g.shape[2:]
+    padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    y, of_padded, of_weight = np.zeros(g.shape), np.zeros(padded.shape), np.zeros(weight.shape)
+    for i, j in np.ndindex(*weight.shape[2:]):
+        at = np.s_[:, :, i * dh : i * dh + sh * oh : sh, j * dw : j * dw + sw * ow : sw]
+        at = (*at[:2], *(slice(a.start, min(a.stop, n), a.step) for a, n in zip(at[2:], padded.shape[2:])))
+        y += np.einsum("nchw,oc->nohw", padded[at], weight[:, :, i, j])
+        of_padded[at] += np.einsum("nohw,oc->nchw", g, weight[:, :, i, j])
+        of_weight[:, :, i, j] = np.einsum("nohw,nchw->oc", g, padded[at])
+    return y, of_padded[:, :, ph : ph + h, pw : pw + w], of_weight
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_every_way_is_the_definition(name):
+    images, channels, outputs, image, kernel, stride, padding, dilation = DENSE[name]
+    out = conv._output(image, kernel, stride, padding, dilation)
+    random = np.random.default_rng(0)
+    shapes = (images, channels, *image), (outputs, channels, *kernel), (images, outputs, *out)
+    operands = [random.uniform(-1, 1, shape) for shape in shapes]
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": 1}
+    for got, want in zip(three(*operands, attrs), by_definition(*operands, attrs)):
+        assert got.shape == want.shape and got.flags.c_contiguous
+        np.testing.assert_allclose(got, want, atol=1e-12)

@@ -551,3 +551,23 @@ def test_states_are_cut_off_in_place(kind: Any, layers: int, device: str) -> Non
         (y.sum() + s.sum()).backward()
         grads.append([p.grad.tolist() for p in net.parameters()])
     assert grads[0] == grads[1]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_sequences_alone_are_those_of_a_batch(kind: str, bias: bool) -> None:
+    """One sequence, and few steps, go another way than many."""
+    gg.manual_seed(0)
+    layer = getattr(nn, kind)(3, 5, bias=bias).double()
+    x = gg.randn(4, 6, 3, dtype=gg.float64)
+    made = []
+    for parts in (1, 2, 6):
+        layer.zero_grad()
+        y = gg.cat([layer(part)[0] for part in x.chunk(parts, 1)], 1)
+        (y * y).sum().backward()
+        made.append([array(y), *[array(p.grad) for p in layer.parameters()]])
+    for other in made[1:]:
+        for got, want in zip(other, made[0]):
+            np.testing.assert_allclose(got, want, atol=1e-12)
+    step = layer(x[:1, :2])[0]
+    np.testing.assert_allclose(array(step), made[0][0][:1, :2], atol=1e-12)

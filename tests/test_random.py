@@ -52,6 +52,31 @@ def test_a_draw_is_a_piece_of_the_stream(first: int, count: int) -> None:
     np.testing.assert_array_equal(philox.words(9, first, count), whole[first : first + count])
 
 
+@pytest.mark.parametrize("first, count", [(0, 3), (4090, 30), (4095, 9000), (8191, 1), (3, 0)])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("kind", ["uniform", "normal", "exponential"])
+def test_small_draws_are_pieces_of_large_ones(kind: str, dtype: gg.dtype, first: int, count: int) -> None:
+    """Also where they reach from one of the chunks that are kept into the next."""
+    width = 2 if dtype.itemsize == 8 else 4
+    whole = getattr(philox, kind)(9, 0, 40_000, dtype.np)
+    piece = getattr(philox, kind)(9, first, count, dtype.np)
+    np.testing.assert_array_equal(piece, whole[first * width : first * width + count])
+    assert piece.flags.writeable
+
+
+@pytest.mark.parametrize("low, high", [(0, 10), (-5, 1 << 32), (-(1 << 62), 1 << 62)])
+def test_few_integers_are_the_first_of_many(low: int, high: int) -> None:
+    many = philox.integers(3, 7, 100, low, high)
+    np.testing.assert_array_equal(philox.integers(3, 7, 5, low, high), many[:5])
+    assert low <= many.min() and many.max() < high
+
+
+@pytest.mark.parametrize("n", [0, 1, 255, 256, 5000])
+def test_a_permutation_is_the_order_of_integers(n: int) -> None:
+    keys = philox.integers(3, 7, n, 0, 1 << 62)
+    np.testing.assert_array_equal(philox.permutation(3, 7, n), np.argsort(keys, kind="stable"))
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_distributions(dtype: gg.dtype) -> None:
     """Kolmogorov-Smirnov below 1.95 (p = 0.001), on fixed seeds; half types are too coarse for it, so moments only."""
@@ -132,6 +157,8 @@ CALLS = {
     "randint, wide": lambda d, t: gg.randint(-(1 << 61), 1 << 62, (77,), device=d),
     "randperm": lambda d, t: gg.randperm(3000, device=d),
     "multinomial": lambda d, t: gg.multinomial(gg.tensor([[1.0, 2, 3], [3, 0, 1]], device=d, dtype=t), 2),
+    "multinomial, one": lambda d, t: gg.multinomial(gg.rand(20, 7, device=d, dtype=t) + 1, 1),
+    "multinomial, replaced": lambda d, t: gg.multinomial(gg.ones(20, 7, device=d, dtype=t), 5, True),
     "dropout": lambda d, t: dropout(gg.ones(1001, device=d, dtype=t), 0.3),
 }
 

@@ -127,3 +127,43 @@ def test_reductions_are_the_same_bits_every_time(device):
 def test_softmax_without_a_dimension_warns():
     with pytest.warns(UserWarning, match="Implicit dimension choice"):
         assert F.softmax(gg.zeros(2, 4)).tolist() == [[0.25] * 4] * 2
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("dim", [0, 1])
+@pytest.mark.parametrize("dtype", [gg.float32, gg.float16, gg.bfloat16, gg.int32, gg.uint8, gg.int64])
+def test_sorting_many_is_stable(dtype, dim, descending):
+    """Equal numbers, zeros of both signs among them, keep their order; so do those that `topk` chooses."""
+    x = gg.tensor(values(60, 80)).mul(4).round().to(dtype)
+    a = x.to(gg.float64).numpy()
+    sign = -1 if descending else 1
+    wanted = np.argsort(sign * a, dim, kind="stable")
+    found = gg.sort(x, dim, descending)
+    np.testing.assert_array_equal(found.indices.numpy(), wanted)
+    np.testing.assert_array_equal(found.values.to(gg.float64).numpy(), np.take_along_axis(a, wanted, dim))
+    few = gg.topk(x, 7, dim, largest=descending)
+    np.testing.assert_array_equal(few.indices.numpy(), wanted[:7] if dim == 0 else wanted[:, :7])
+
+
+def test_sorting_many_puts_nan_last():
+    x = gg.tensor(values(2000)).float()
+    x[5], x[700], x[9] = float("nan"), -float("nan"), -float("inf")
+    assert gg.argsort(x)[[0, -2, -1]].tolist() == [9, 5, 700]
+    assert gg.topk(x, 3).indices[:2].tolist() == [5, 700]
+
+
+def test_maxima_of_many_planes_are_those_of_each():
+    x = gg.tensor(values(30, 9, 8)).float()
+    x[3, 4, 4] = float("nan")
+    grads = []
+    for pool in (
+        lambda x: F.max_pool2d(x, 3, 2, 1),
+        lambda x: gg.cat([F.max_pool2d(plane, 3, 2, 1) for plane in x.split(1)]),
+    ):
+        leaf = x.clone().requires_grad_()
+        y = pool(leaf)
+        assert y.is_contiguous()
+        (y * gg.arange(1.0, y.numel() + 1).reshape(y.shape)).sum().backward()
+        grads.append((y.detach().numpy(), leaf.grad.numpy()))
+    for all_at_once, one_by_one in zip(*grads):
+        np.testing.assert_array_equal(all_at_once, one_by_one)

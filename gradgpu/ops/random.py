@@ -21,6 +21,7 @@ from ..tensor import Tensor, wrap
 from .creation import _finish, _shape, ones
 from .inplace import check_writable, write
 from .registry import Op, method
+from .scan import cumsum_op
 
 _SINGLE = np.dtype(np.float32)
 
@@ -448,20 +449,16 @@ def multinomial(
         )
     source = _generator("multinomial", generator, input.device)
     if replacement:
-        from .scan import cumsum_op
-
         seed, first = source.take(philox.blocks64(rows * num_samples))
         made = wrap(_choose(cumsum_op(weights._a, dim=1, reverse=False), num_samples, seed, first))
     else:
-        kind, least_key = (
-            weights.dtype,
-            1e-30,
-        )  # a key of 0 would be NaN by a weight of 0; it is lost in all others
-        keys = _draw(
-            "multinomial", "exponential", (rows, categories), kind, input.device, source, 1.0, least_key
-        )
+        kind = weights.dtype
+        keys = _draw("multinomial", "exponential", (rows, categories), kind, input.device, source, 1.0, _KEY)
         made = _smallest(wrap(keys) / weights, num_samples)
     return made if input.ndim == 2 else made.reshape((-1,))
+
+
+_KEY = 1e-30  # added to keys: one of 0 would be NaN by a weight of 0, and it is lost in all others
 
 
 def _smallest(keys: Tensor, count: int) -> Tensor:
