@@ -11,6 +11,10 @@ import gradgpu as gg
 from gradgpu import special
 
 
+def array(x: gg.Tensor) -> np.ndarray:
+    return x.detach().numpy(force=True)
+
+
 def both(values: list, device: str) -> gg.Tensor:
     return gg.tensor(values, dtype=gg.float64, device=device, requires_grad=True)
 
@@ -53,3 +57,16 @@ def test_multigammaln(device: str) -> None:
 def test_names_of_other_functions() -> None:
     assert special.expit is gg.sigmoid and special.gammaln is gg.lgamma and special.psi is gg.digamma
     assert all(callable(getattr(special, name)) for name in special.__all__)
+
+
+def test_erfinv_to_the_last_digits() -> None:
+    y = np.concatenate([np.linspace(-5.5, 5.5, 999), np.logspace(-30, -1, 50)])
+    x = np.array([math.erf(v) for v in y])
+    got = array(gg.erfinv(gg.tensor(x)))
+    inner = np.abs(y) < 2.5  # beyond, the digits of erf(y) close to 1 do not tell so much of y
+    np.testing.assert_allclose(got[inner], y[inner], rtol=2e-13)
+    tail = gg.erfinv(gg.tensor([1 - 2.0**-53, -1 + 2.0**-30], dtype=gg.float64)).tolist()
+    np.testing.assert_allclose([math.erfc(tail[0]), math.erfc(-tail[1])], [2.0**-53, 2.0**-30], rtol=1e-13)
+    ends = gg.erfinv(gg.tensor([1.0, -1.0, 1.5, math.nan, -0.0])).tolist()
+    assert ends[:2] == [math.inf, -math.inf] and math.isnan(ends[2]) and math.isnan(ends[3])
+    assert math.copysign(1, ends[4]) == -1

@@ -108,17 +108,15 @@ def trunc_normal_(
     generator: Any = None,
 ) -> Tensor:
     """Fill from N(mean, std²) cut to [a, b], by the inverse of the distribution function: every draw counts."""
-    from statistics import NormalDist  # imports slowly, and few need it
-
     import numpy as np
 
-    normal = NormalDist(mean, std)
-    draws = uniform_(_sheet(generator, tensor.numel()), normal.cdf(a), normal.cdf(b), generator).numpy(
-        force=True
-    )
+    from ..ops.normal_quantile import quantile_of
+
+    low, high = [0.5 * math.erfc((mean - x) / (std * math.sqrt(2))) for x in (a, b)]
+    draws = uniform_(_sheet(generator, tensor.numel()), low, high, generator).numpy(force=True)
     # A draw that rounds to 0 or 1 is an end of the interval.
-    values = [normal.inv_cdf(u) if 0.0 < u < 1.0 else (a, b)[u > 0.5] for u in draws.tolist()]
-    return _copy(tensor, np.clip(values, a, b).reshape(tuple(tensor.shape)))
+    values = np.clip(mean + std * quantile_of(draws), a, b)
+    return _copy(tensor, values.reshape(tuple(tensor.shape)))
 
 
 @_initialiser

@@ -14,6 +14,7 @@ from .. import dtypes as dt
 from ..tensor import Tensor
 from .doors import binary_door, unary_door
 from .inplace import inplace
+from .normal_quantile import erfinv_of
 from .pointwise import abs, exp, isinf, isnan, log, logaddexp, maximum, minimum, pow, sign, sin, trunc, where
 from .pointwise_op import Pointwise
 from .reduce import require_tensor
@@ -22,36 +23,11 @@ from .registry import method
 _F: dict[str, Any] = {"result": "float", "half": "float32"}
 
 
-def _erfinv_cpu(x: Any) -> Any:
-    # A first guess (Winitzki, "A handy approximation for the error function and its inverse", 2008), then Newton's
-    # method with Halley's correction on erf or, towards 1, on erfc, which keeps its digits there.
-    y = np.asarray(x, np.float64)
-    size = np.abs(y)
-    inside = np.clip(size, 0, 1 - 2**-53)
-    tail = np.log1p(-inside * inside)
-    first = 2 / (math.pi * 0.147) + tail / 2
-    z = np.sqrt(np.sqrt(first * first - tail / 0.147) - first)
-    for _ in range(3):
-        error = np.where(inside < 0.5, inside - _erf64(z), _erfc64(z) - (1 - inside))
-        step = error / (2 / math.sqrt(math.pi) * np.exp(-z * z))
-        z = z + step / (1 + z * step)
-    z = np.where(size == 1, np.inf, np.where(size > 1, np.nan, z))
-    return np.copysign(z, y).astype(x.dtype if isinstance(x, (np.ndarray, np.generic)) else np.float64)
-
-
-def _erf64(z: Any) -> Any:
-    return np.asarray(np.frompyfunc(math.erf, 1, 1)(z), np.float64)
-
-
-def _erfc64(z: Any) -> Any:
-    return np.asarray(np.frompyfunc(math.erfc, 1, 1)(z), np.float64)
-
-
 erfinv = unary_door(
     Pointwise(
         "erfinv",
         "erfinv(x)",
-        _erfinv_cpu,
+        erfinv_of,
         lambda g, y: g * exp(y * y) * (math.sqrt(math.pi) / 2),
         parameters="x",
         **_F,
