@@ -25,6 +25,7 @@ __all__ = [
     "_add_docstr",
     "_get_tracing_state",
     "_infer_size",
+    "_is_tracing",
     "_log_api_usage_once",
     "_set_grad_enabled",
     "device",
@@ -60,6 +61,11 @@ def _infer_size(a: Size, b: Size) -> Size:
 
 def _get_tracing_state() -> None:
     """None: nothing traces, the Python runs."""
+
+
+def _is_tracing() -> bool:
+    """False: nothing traces, the Python runs."""
+    return False
 
 
 def is_grad_enabled() -> bool:

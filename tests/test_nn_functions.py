@@ -6,6 +6,7 @@ nn_functions_expected.py holds them under the case's number.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ import pytest
 import gradgpu as gg
 from gradgpu.nn import functional as F
 from tests.nn_functions_expected import EXPECTED
+
+
+def array(x: gg.Tensor) -> np.ndarray:
+    return x.detach().numpy(force=True)
 
 
 def v(*shape: int, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:
@@ -247,3 +252,68 @@ def test_gelu_of_extreme_numbers_and_its_second_derivative():
     z.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation: GeluBackward0"):
         made.sum().backward()
+
+
+@pytest.mark.parametrize("kernel", [(8, 8), (8, 1), (4, 12)])
+@pytest.mark.parametrize("dtype", [gg.float64, gg.float16, gg.bfloat16])
+def test_large_windows_side_by_side(device: str, kernel: tuple[int, int], dtype: gg.dtype) -> None:
+    values = np.random.default_rng(0).standard_normal((2, 3, 16, 12)).astype(np.float32)
+    x = gg.tensor(values, device=device).to(dtype).requires_grad_()
+    rows = array(x.detach().double())
+    (kh, kw), (h, w) = kernel, rows.shape[-2:]
+    oh, ow = h // kh, w // kw
+    rows = (
+        rows[..., : oh * kh, : ow * kw]
+        .reshape(2, 3, oh, kh, ow, kw)
+        .transpose(0, 1, 2, 4, 3, 5)
+        .reshape(2, 3, oh, ow, -1)
+    )
+    y, at = F.max_pool2d(x, kernel, return_indices=True)
+    np.testing.assert_array_equal(array(y.double()), rows.max(-1))
+    first = rows.argmax(-1)
+    top = np.arange(oh)[:, None] * kh + first // kw
+    np.testing.assert_array_equal(array(at), top * w + np.arange(ow) * kw + first % kw)
+    y.sum().backward()
+    expected = np.zeros((2, 3, h * w))
+    np.put_along_axis(expected, array(at).reshape(2, 3, -1), 1.0, -1)
+    np.testing.assert_array_equal(array(x.grad.double()).reshape(2, 3, -1), expected)
+    x.grad = None
+    y = F.avg_pool2d(x, kernel)
+    np.testing.assert_allclose(array(y.double()), rows.mean(-1), atol=1e-12 if dtype is gg.float64 else 0.02)
+    y.sum().backward()
+    covered = np.zeros((h, w))
+    covered[: oh * kh, : ow * kw] = 1 / (kh * kw)
+    np.testing.assert_allclose(array(x.grad.double())[1, 2], covered, rtol=0.01)
+
+
+def test_nan_in_large_windows(device: str) -> None:
+    x = gg.zeros(1, 1, 6, 6, device=device)
+    x[0, 0, 1, 2] = x[0, 0, 4, 3] = math.nan
+    y, at = F.max_pool2d(x, 6, return_indices=True)
+    assert y.isnan().all() and at.item() == 4 * 6 + 3  # of NaNs the last
+
+
+def test_adaptive_windows_of_several_sizes(device: str) -> None:
+    x = gg.randn(2, 3, 7, 5, device=device, dtype=gg.float64, requires_grad=True)
+    y, at = F.adaptive_max_pool2d(x, (3, 2), return_indices=True)
+    assert y.equal(x.flatten(-2).gather(-1, at.flatten(-2)).view(y.shape))
+    for i, (top, bottom) in enumerate([(0, 3), (2, 5), (4, 7)]):
+        for j, (left, right) in enumerate([(0, 3), (2, 5)]):
+            assert y[..., i, j].equal(x[..., top:bottom, left:right].amax((-2, -1)))
+    assert gg.autograd.gradcheck(lambda x: F.adaptive_max_pool2d(x, (3, 2)), (x,))
+    assert F.adaptive_max_pool2d(x, (9, None)).shape == (2, 3, 9, 5)
+
+
+def test_nearest_copies_elements(device: str) -> None:
+    big = gg.tensor([[[2**53 + 1, 5, -7]]], device=device)  # no float between
+    assert F.interpolate(big, scale_factor=2).tolist() == [[[2**53 + 1] * 2 + [5] * 2 + [-7] * 2]]
+    assert F.interpolate(big, size=2).tolist() == [[[2**53 + 1, 5]]]
+    x = gg.tensor([[[1.0, math.nan, math.inf]]], device=device)
+    assert F.interpolate(x, scale_factor=2).isnan().sum() == 2
+    # Twice as long, whatever the factor; as long as before: as it was.
+    x = gg.arange(5.0, device=device)[None, None]
+    assert F.interpolate(x, scale_factor=2.1).tolist() == x.repeat_interleave(2, -1).tolist()
+    assert F.interpolate(x, scale_factor=1.1).tolist() == x.tolist()
+    assert F.interpolate(x, size=7, mode="nearest-exact").tolist() == [[[0, 1, 1, 2, 3, 3, 4]]]
+    x = gg.randn(1, 2, 3, 4, device=device, dtype=gg.float64, requires_grad=True)
+    assert gg.autograd.gradcheck(lambda x: F.interpolate(x, size=(6, 7)), (x,))

@@ -223,35 +223,70 @@ def _interpolation_matrix(size: int, wanted: int, mode: str, align_corners: bool
     import numpy as np
 
     rows = np.arange(wanted)
-    if mode in ("nearest", "nearest-exact"):
-        step = size / wanted if scale is None else 1.0 / scale
-        source = np.floor((rows + (0.5 if mode == "nearest-exact" else 0.0)) * step).astype(np.int64)
-        taps = [(np.minimum(source, size - 1), np.ones(wanted))]
+    if align_corners:
+        at = rows * ((size - 1) / (wanted - 1) if wanted > 1 else 0.0)
     else:
-        if align_corners:
-            at = rows * ((size - 1) / (wanted - 1) if wanted > 1 else 0.0)
-        else:
-            at = (rows + 0.5) * (size / wanted if scale is None else 1.0 / scale) - 0.5
-        if mode != "bicubic":
-            at = np.maximum(at, 0.0)
-        low = np.floor(at).astype(np.int64)
-        t = at - low
-        if mode == "bicubic":  # Keys (1981) with a = -0.75
-            a = -0.75
+        at = (rows + 0.5) * (size / wanted if scale is None else 1.0 / scale) - 0.5
+    if mode != "bicubic":
+        at = np.maximum(at, 0.0)
+    low = np.floor(at).astype(np.int64)
+    t = at - low
+    if mode == "bicubic":  # Keys (1981) with a = -0.75
+        a = -0.75
 
-            def near(x: Any) -> Any:
-                return ((a + 2) * x - (a + 3)) * x * x + 1
+        def near(x: Any) -> Any:
+            return ((a + 2) * x - (a + 3)) * x * x + 1
 
-            def far(x: Any) -> Any:
-                return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+        def far(x: Any) -> Any:
+            return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
 
-            taps = [(low - 1, far(t + 1)), (low, near(t)), (low + 1, near(1 - t)), (low + 2, far(2 - t))]
-        else:
-            taps = [(low, 1 - t), (low + 1, t)]
+        taps = [(low - 1, far(t + 1)), (low, near(t)), (low + 1, near(1 - t)), (low + 2, far(2 - t))]
+    else:
+        taps = [(low, 1 - t), (low + 1, t)]
     matrix = np.zeros((wanted, size))
     for source, weight in taps:  # each row once per tap, so no entry is hit twice
         matrix[rows, np.clip(source, 0, size - 1)] += weight
     return matrix
+
+
+@_cached(maxsize=64)
+def _nearest_positions(n: int, wanted: int, scale: float | None, exact: bool) -> tuple[int, Any]:
+    """How often each of n elements is repeated, and None; or 1 and the positions of those wanted."""
+    import numpy as np
+
+    source = np.arange(wanted)
+    if not exact and wanted == 2 * n:
+        source //= 2  # whatever the factor is, as in PyTorch
+    elif exact or wanted != n:
+        step = np.float32(n / wanted if scale is None else 1.0 / scale)
+        source = np.floor((source + np.float32(0.5 if exact else 0.0)).astype(np.float32) * step)
+        source = np.minimum(source.astype(np.int64), n - 1)
+    times = wanted // n if n else 0
+    if times and times * n == wanted and (source == np.arange(wanted) // times).all():
+        return times, None
+    return 1, source
+
+
+def _nearest(input: Tensor, new: tuple[int, ...], scales: tuple, exact: bool) -> Tensor:
+    """Copies of the nearest elements: of each as many where the sizes divide, else by their positions."""
+    from ..ops.index import index_select
+    from ..ops.join import stack
+
+    x = input
+    repeats = []
+    for i, (n, wanted, scale) in enumerate(zip(input.shape[2:], new, scales)):
+        times, source = _nearest_positions(n, wanted, scale, exact)
+        repeats.append(times)
+        if source is not None:
+            x = index_select(x, 2 + i, x.new_tensor(source, dtype=dt.int64))
+    if max(repeats) == 1:
+        return x.contiguous()
+    for i, times in reversed(list(enumerate(repeats, 2))):  # the last dimension first, while there is least
+        if times > 8:
+            x = x.unsqueeze(i + 1).expand(*x.shape[: i + 1], times, *x.shape[i + 1 :]).flatten(i, i + 1)
+        elif times > 1:  # long rows of few copies are quicker to write than short ones
+            x = stack([x] * times, i + 1).flatten(i, i + 1)
+    return x
 
 
 def interpolate(
@@ -265,7 +300,8 @@ def interpolate(
 ) -> Tensor:
     """Resize the last dimensions of (N, C, *) to size, or by scale_factor.
 
-    Each dimension is one product with a small matrix of weights, which gives every mode its gradient.
+    'nearest' copies elements. In the other modes each dimension is one product with a small matrix of weights, which gives
+    each its gradient.
 
     Args:
         input: 3-D, 4-D or 5-D.
@@ -316,10 +352,9 @@ def interpolate(
         if dims == 1:
             return adaptive_avg_pool1d(input, new[0])
         return (adaptive_avg_pool2d if dims == 2 else adaptive_avg_pool3d)(input, new)
+    if mode.startswith("nearest"):
+        return _nearest(input, new, scales, mode == "nearest-exact")
     if input.dtype.category < dt.FLOAT:
-        if mode.startswith("nearest"):
-            real = interpolate(input.to(dt.float32), size, scale_factor, mode, None, recompute_scale_factor)
-            return real.to(input.dtype)
         if input.dtype is not dt.uint8:
             raise NotImplementedError(f"interpolate: mode {mode!r} is not implemented for {input.dtype}")
         real = interpolate(

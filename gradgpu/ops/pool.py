@@ -17,12 +17,15 @@ import numpy as np
 from ..cuda.array import Array, contiguous, empty
 from ..cuda.launch import Kernel
 from ..cuda.reduction import fast_division
-from ..dtypes import FLOATS
+from ..dtypes import FLOATS, int64
 from ..tensor import Tensor
 from .conv import Pair, fixed, pair
 from .depthwise import overlap
-from .join import cat
+from .index import index_select
 from .registry import Op
+from .sums import float_sum
+
+_MANY_TAPS = 32
 
 # Those without torch's top-level names are nn.functional's.
 __all__ = ["adaptive_avg_pool1d", "adaptive_max_pool1d", "avg_pool1d", "max_pool1d", "max_pool2d"]
@@ -100,17 +103,35 @@ def _zeros(shape: tuple, dtype: Any, turned: bool) -> np.ndarray:
     return np.zeros((*shape[1:], shape[0]), dtype).transpose(2, 0, 1) if turned else np.zeros(shape, dtype)
 
 
+def _large_and_apart(kernel, stride, padding, dilation):
+    """Whether windows are better reduced one by one, as rows, than walked tap by tap over the whole image."""
+    return prod(kernel) >= _MANY_TAPS and stride == kernel and not any(padding) and dilation == (1, 1)
+
+
 def _max_pool2d_cpu(x, *, out, kernel, stride, padding, dilation):
     dtype, size = x.dtype, x.shape[-2:]
     if dtype.kind == "V":  # bfloat16: numpy compares it slowly
         y, taps = _max_pool2d_cpu(x.astype(np.float32), out=out, kernel=kernel, stride=stride, padding=padding,
                                   dilation=dilation)  # fmt: skip
         return y.astype(dtype), taps
+    tap_dtype = np.uint8 if prod(kernel) <= 256 else np.int32
+    if _large_and_apart(kernel, stride, padding, dilation) and all(
+        o * k <= n for o, k, n in zip(out, kernel, size)
+    ):
+        x = x[..., : out[0] * kernel[0], : out[1] * kernel[1]]
+        rows = x.reshape(*x.shape[:-2], out[0], kernel[0], out[1], kernel[1]).swapaxes(-3, -2)
+        rows = rows.reshape(*x.shape[:-2], *out, prod(kernel))
+        taps = rows.argmax(-1)
+        y = np.take_along_axis(rows, taps[..., None], -1)[..., 0]
+        if y.size and np.isnan(np.add.reduce(y, axis=None)):
+            last = prod(kernel) - 1 - np.isnan(rows[..., ::-1]).argmax(-1)
+            taps = np.where(np.isnan(y), last, taps)
+        return y, taps.astype(tap_dtype)
     whole, turned = (*x.shape[:-2], *out), _turns(x.shape[:-2], out, kernel)
     if turned:
         x = _turned(x)
     shape = (*x.shape[:-2], *out)
-    taps = _zeros(shape, np.uint8 if prod(kernel) <= 256 else np.int32, turned)
+    taps = _zeros(shape, tap_dtype, turned)
     walk = _taps(size, out, kernel, stride, padding, dilation)
     inside = walk[0][1][1:]
     if inside == (slice(0, out[0]), slice(0, out[1])):  # the first tap is inside everywhere
@@ -144,6 +165,12 @@ def _max_pool2d_cuda(x, *, out, kernel, stride, padding, dilation):
 
 def _max_pool2d_backward_cpu(g, taps, *, size, kernel, stride, padding, dilation):
     out, dtype = g.shape[-2:], g.dtype
+    if _large_and_apart(kernel, stride, padding, dilation):
+        x = np.zeros((*g.shape[:-2], prod(size)), dtype)
+        rows = (*g.shape[:-2], prod(out))
+        at = _plane_indices(taps, size, kernel, stride, padding, dilation)
+        np.put_along_axis(x, at.reshape(rows), g.reshape(rows), -1)
+        return x.reshape(*g.shape[:-2], *size)
     if dtype.itemsize == 2:
         g = g.astype(np.float32)
     # The bits of g times 0 or 1: as fast as the product of floats, and infinities leave no NaN where 0 belongs.
@@ -264,9 +291,24 @@ def _window_sizes(size, out, kernel, stride, padding, include_pad, divisor):
     return int(sizes.flat[0]) if sizes.size and (sizes == sizes.flat[0]).all() else sizes
 
 
+def _tiled(size, out, kernel, stride, padding):
+    """Whether windows lie side by side and cover the image."""
+    return stride == kernel and not any(padding) and all(o * k == n for o, k, n in zip(out, kernel, size))
+
+
 def _avg_pool2d_cpu(x, *, out, kernel, stride, padding, include_pad, divisor):
     dtype, size = x.dtype, x.shape[-2:]
-    y = np.zeros((*x.shape[:-2], *out), np.float32 if dtype.itemsize == 2 else dtype)
+    wide = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+    if _tiled(size, out, kernel, stride, padding):
+        lead, n = x.shape[:-2], x.ndim - 2
+        x = x.astype(wide, copy=False)
+        if out == (1, 1):
+            y = float_sum(x.reshape(*lead, prod(size)), (n,))
+        else:
+            rows = float_sum(x.reshape(*lead, size[0], out[1], kernel[1]), (n + 2,))
+            y = float_sum(rows.reshape(*lead, out[0], kernel[0], out[1]), (n + 1,))
+        return (y.reshape(*lead, *out) / wide.type(divisor or prod(kernel))).astype(dtype, copy=False)
+    y = np.zeros((*x.shape[:-2], *out), wide)
     for _, window, at in _taps(size, out, kernel, stride, padding, (1, 1)):
         target = y[window]
         target += x[at]
@@ -288,6 +330,10 @@ def _avg_pool2d_backward_cpu(g, *, size, kernel, stride, padding, include_pad, d
     wide = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
     sizes = _window_sizes(size, out, kernel, stride, padding, include_pad, divisor)
     g = np.divide(g.astype(wide, copy=False), sizes, dtype=wide)
+    if _tiled(size, out, kernel, stride, padding):
+        x = np.empty((*g.shape[:-2], out[0], kernel[0], out[1], kernel[1]), dtype)
+        x[...] = g[..., :, None, :, None]
+        return x.reshape(*g.shape[:-2], *size)
     x = np.zeros((*g.shape[:-2], *size), wide)
     for _, window, at in _taps(size, out, kernel, stride, padding, (1, 1)):
         target = x[at]
@@ -590,16 +636,24 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
     if all(n % o == 0 for n, o in zip(size, out)):
         kernel = (size[0] // out[0], size[1] // out[1])
         return _max_pool(input, out, _windows(kernel, kernel, (0, 0), (1, 1)), return_indices)
-    cells = []
-    for top, bottom in _bounds(size[0], out[0]):
-        for left, right in _bounds(size[1], out[1]):
-            # A single window that starts at (top, left): padding counts backwards.
-            windows = _windows((bottom - top, right - left), (1, 1), (-top, -left), (1, 1))
-            cells.append(_max_pool(input, (1, 1), windows, return_indices))
-    shape = (*input.shape[:-2], *out)
+    # Windows of several sizes: their rows and columns side by side, the last of short ones twice, are windows of one size.
+    rows, columns = (_spread(n, o) for n, o in zip(size, out))
+    index = [input.new_tensor(at.reshape(-1), dtype=int64) for at in (rows, columns)]
+    spread = index_select(index_select(input, -2, index[0]), -1, index[1])
+    kernel = (rows.shape[1], columns.shape[1])
+    made = _max_pool(spread, out, _windows(kernel, kernel, (0, 0), (1, 1)), return_indices)
     if not return_indices:
-        return cat(cells, -1).reshape(shape)
-    return cat([y for y, _ in cells], -1).reshape(shape), cat([i for _, i in cells], -1).reshape(shape)
+        return made
+    y, at = made
+    width = columns.size
+    return y, index[0][at // width] * size[1] + index[1][at % width]
+
+
+def _spread(n: int, out: int) -> np.ndarray:
+    """The positions of each window of adaptive pooling, as many for all: short ones have their last one twice."""
+    bounds = _bounds(n, out)
+    most = max([end - start for start, end in bounds])
+    return np.array([[min(start + k, end - 1) for k in range(most)] for start, end in bounds])
 
 
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
