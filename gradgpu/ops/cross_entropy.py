@@ -13,6 +13,7 @@ from ..cuda.array import contiguous, empty, zeros
 from ..cuda.launch import Kernel
 from ..dtypes import FLOATS, int64
 from ..tensor import Tensor, wrap
+from .index import all_below
 from .reduce import require_floating, require_tensor, sum_op
 from .registry import Op, Saving, from_saved, unpack
 from .softmax import log_softmax_op, softmax_backward_op, softmax_op
@@ -88,7 +89,7 @@ def _plain(t: np.ndarray, classes: int, weight: Any, ignore_index: int) -> bool:
     """Whether every target counts, and counts once."""
     if weight is not None or 0 <= ignore_index < classes:
         return False
-    return not t.size or bool(np.maximum.reduce(t.view(np.uint64)) < classes)  # negative ones look huge
+    return all_below(t, classes)
 
 
 def _weights(op: str, t: np.ndarray, classes: int, weight: Any, ignore_index: int, dtype: Any) -> tuple:

@@ -31,11 +31,17 @@ _min = np.minimum.reduce
 _HALF = ("f", "V")
 
 
+def all_below(index: Any, n: int) -> bool:
+    """Whether all of these int64 numbers lie in [0, n)."""
+    if not index.size:
+        return True
+    seen = index.view(_uint64)  # as which negative ones are huge
+    return seen.item(seen.argmax()) < n  # in half the time of a maximum
+
+
 def check_bounds(op: str, index: Any, n: int, negative: bool, dim: int) -> None:
     """Raises IndexError for an index outside [0, n), or [-n, n) where `negative` ones count from the end."""
-    if (
-        index.size == 0 or _max(index.view(_uint64), axis=None) < n
-    ):  # seen as unsigned, negative ones are huge
+    if all_below(index, n):
         return
     low, high = int(_min(index, axis=None)), int(_max(index, axis=None))
     if high >= n or low < (-n if negative else 0):
