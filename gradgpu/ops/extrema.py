@@ -57,8 +57,11 @@ def _selected(g0, y1, x_shape, *, dim, keepdim):
 
 
 # ---- the ops ----
-def _reducer(ufunc: np.ufunc) -> Any:
+def _reducer(ufunc: np.ufunc, find: Any) -> Any:
     def reduce(x, *, dims, keepdim):
+        if len(dims) == x.ndim and x.size and not keepdim:  # to find takes half the time of a reduction
+            flat = x.ravel("K")
+            return flat[find(flat)]
         return ufunc.reduce(x, axis=None if len(dims) == x.ndim else dims, keepdims=keepdim)
 
     return reduce
@@ -108,13 +111,13 @@ def _arg_cuda(name: str) -> Any:
 
 amax_op = Op(
     "amax",
-    cpu=_reducer(np.maximum),
+    cpu=_reducer(np.maximum, np.ndarray.argmax),
     cuda=lambda x, *, dims, keepdim: reduce_cuda("amax", x, dims, keepdim, (x.dtype,)),
     grad={"x": _shared},
 )
 amin_op = Op(
     "amin",
-    cpu=_reducer(np.minimum),
+    cpu=_reducer(np.minimum, np.ndarray.argmin),
     cuda=lambda x, *, dims, keepdim: reduce_cuda("amin", x, dims, keepdim, (x.dtype,)),
     grad={"x": _shared},
 )
