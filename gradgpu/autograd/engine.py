@@ -17,8 +17,8 @@ from numpy import generic, ndarray
 
 from ..locks import new_lock
 from .layers import LAYERS, LayerArray, outermost
-from .modes import SPECIAL, state
-from .node import SELECT, Extra, Node
+from .modes import SPECIAL, set_recording, state
+from .node import FLAT, SELECT, Extra, Node
 
 _by_sequence = attrgetter("seq")
 _deposit_lock = new_lock()  # two threads' backward may meet at one leaf
@@ -78,7 +78,7 @@ def run(
     if state.depth > _MAX_DEPTH:
         return _on_a_new_stack(roots, gradients, keep, create_graph, targets, deposit_targets)
     before = state.grad
-    state.grad = create_graph
+    set_recording(create_graph)
     tensors = (
         create_graph if not LAYERS else create_graph or bool(state.layers)
     )  # no bare arrays in transforms
@@ -137,7 +137,11 @@ def run(
             extra = node.extra
             if extra is not None:
                 g = _output_hooks(extra, g, tensors)
-            edges = node.edges
+                edges = node.edges
+            else:
+                edges = node.all_edges
+                if edges is None:
+                    edges = node.edge0, node.edge1
             if useful is not None:
                 if node in wanted:
                     captured[node] = g
@@ -174,6 +178,8 @@ def run(
             else:
                 grads = op.vjp(node, g, edges, tensors)
             if not keep and node.checks is not None:
+                if node.saved is FLAT:
+                    node.saved0 = node.saved1 = None
                 node.saved = None
             k = -1
             for edge in edges:  # not zip: making one costs as much as the rest of a pass
@@ -246,7 +252,7 @@ def run(
                 _arrive(edge, leaves.pop(edge), tensors, create_graph, keeps, deposit)
         return [] if targets is None else [_as_tensor(captured.get(t), tensors) for t in targets]
     finally:
-        state.grad = before
+        set_recording(before)
         if follow is not None:
             follow.end()
         if autocast is not None:

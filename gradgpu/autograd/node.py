@@ -51,17 +51,36 @@ class Node:
 
     `saved` are the values for the gradient rule (None once freed), `checks` their version cells
     and versions in turn (None if no array was saved), `attrs` the operation's attributes.
+
+    Pointwise operations make most nodes of a tape. Theirs have no tuples for edges and saved values but places for two
+    of each: what lives as long as the tape, Python's garbage collector walks again and again.
     """
 
-    __slots__ = ("op", "edges", "saved", "checks", "attrs", "extra", "seq", "plan", "__weakref__")
-    plan: Any  # set and used by ops.registry
+    __slots__ = (
+        "op", "seq", "extra", "all_edges", "edge0", "edge1", "saved", "saved0", "saved1", "shapes", "checks", "attrs", "plan",
+        "__weakref__",
+    )  # fmt: skip
     op: Any
-    edges: tuple
+    seq: int
+    extra: Extra | None
+    all_edges: tuple | None  # None: `edge0` and `edge1` are the edges, the second None where there is one input
+    edge0: Any
+    edge1: Any
     saved: Any
+    saved0: Any  # if `saved` is FLAT, here are the values: what a unary operation saved of its input and of its result,
+    saved1: Any  # or a binary one of its inputs
+    shapes: Any  # and the shapes of a binary one's inputs, where they differ
     checks: Any
     attrs: Any
-    extra: Extra | None
-    seq: int
+    plan: Any  # set and used by ops.registry
+
+    @property
+    def edges(self) -> tuple:
+        """One an input: the node that made it, the leaf itself, or None where no gradient is wanted."""
+        edges = self.all_edges
+        if edges is not None:
+            return edges
+        return (self.edge0,) if self.op.unary else (self.edge0, self.edge1)
 
     def name(self) -> str:
         """The operation's name with `Backward` after it, as PyTorch's `grad_fn.name()`."""
@@ -204,7 +223,7 @@ def select_node(node: Node, index: int) -> Node:
 
 def new_node(op: Any, edges: tuple, saved: Any = (), checks: Any = None, attrs: Any = None) -> Node:
     node = Node()  # faster than object.__new__
-    node.op, node.edges, node.saved, node.checks, node.attrs, node.extra = (
+    node.op, node.all_edges, node.saved, node.checks, node.attrs, node.extra = (
         op,
         edges,
         saved,
@@ -229,9 +248,23 @@ def note_trace(node: Node) -> None:
             notes["parent_"] = state.running
 
 
+class _Flat:
+    """`Node.saved` of a node that has what it saved in places of its own."""
+
+    def __repr__(self) -> str:
+        return "FLAT"
+
+
+FLAT = _Flat()
+
+
 def saved_of(node: Node) -> Any:
     """What a node saved, a tuple or `Packed`; raises if it is freed."""
     saved = node.saved
+    if saved is FLAT:
+        if node.op.unary:
+            return node.saved0, node.saved1, None
+        return node.saved0, node.saved1, None, node.shapes
     if saved is None:
         raise RuntimeError(
             f"{node.name()}: Trying to backward through the graph a second time (or directly access saved tensors after "

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.modes import INFERENCE, INFERRING, SPECIAL, state
-from ..autograd.node import LEAF, Node, next_sequence
+from ..autograd.modes import INFERENCE, MODES, state
+from ..autograd.node import FLAT, LEAF, Node, next_sequence
 from ..cuda.array import Array
 from ..cuda.elementwise import broadcast_shapes
 from ..scalars import zero_dim
@@ -76,35 +76,45 @@ def unary_door(op: Pointwise) -> Callable:
         t = _new(Tensor)
         t._a = y
         t._edge = t._grad = t._cell = None
-        if INFERRING and state.inference:
-            t._cell = INFERENCE
         edge = input._edge
-        if edge is not None and has_gradient and state.grad:
-            if SPECIAL and state.special:
-                op.record((input,), (x,), t, None)
-                return t
-            t._edge = node = Node()
-            node.op = op
-            node.attrs = node.extra = None
-            node.seq = next_sequence()
-            node.edges = (input if edge is LEAF else edge,)
-            if keep_in:
-                cell = input._cell
-                if cell is None:
-                    cell = input._cell = [0]
-                if keep_out:
-                    t._cell = [0]
-                    node.saved, node.checks = (x, y, None), (cell, cell[0], t._cell, 0)
-                else:
-                    node.saved, node.checks = (x, None, None), (cell, cell[0])
-            elif keep_out:
-                t._cell = cell = [0]
-                node.saved, node.checks = (None, y, None), (cell, 0)
+        if MODES and _by_mode(op, (input,), (x,), t) or edge is None or not has_gradient:
+            return t
+        t._edge = node = Node()
+        node.op, node.seq, node.saved = op, next_sequence(), FLAT
+        node.all_edges = node.edge1 = node.attrs = node.extra = node.saved0 = node.saved1 = None
+        node.edge0 = input if edge is LEAF else edge
+        if keep_in:
+            node.saved0 = x
+            cell = input._cell
+            if cell is None:
+                cell = input._cell = [0]
+            if keep_out:
+                node.saved1 = y
+                t._cell = [0]
+                node.checks = cell, cell[0], t._cell, 0
             else:
-                node.saved, node.checks = (None, None, None), None
+                node.checks = cell, cell[0]
+        elif keep_out:
+            node.saved1 = y
+            t._cell = cell = [0]
+            node.checks = cell, 0
+        else:
+            node.checks = None
         return t
 
     return _named(door, op)
+
+
+def _by_mode(op: Pointwise, inputs: tuple, values: tuple, output: Tensor) -> bool:
+    """Does for `output` what a mode that its thread is in asks for; whether there is nothing left to record."""
+    if state.inference:
+        output._cell = INFERENCE
+    if not state.grad:
+        return True
+    if state.special and op.has_gradient:
+        op.record(inputs, values, output, None)
+        return True
+    return False
 
 
 def _may_change(node: Node, g: Any) -> bool:
@@ -114,12 +124,11 @@ def _may_change(node: Node, g: Any) -> bool:
 
 def _unary_vjp(op: Pointwise) -> Callable:
     """`Pointwise.vjp` of a one-input op, with the common case (numpy, first order) in few steps."""
-    runner, overwrite = op.runners[0], op.overwrite
+    runner, overwrite = op.flat_runners[0], op.overwrite
     general, fused = op.vjp, op.fused_vjp
 
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
-        saved = node.saved
-        if create_graph or type(saved) is not tuple:
+        if create_graph or node.saved is not FLAT:
             return general(node, g, edges, create_graph)
         kind = type(g)
         if kind is Array:
@@ -132,8 +141,8 @@ def _unary_vjp(op: Pointwise) -> Callable:
         ):
             unpack(node)
         if overwrite is not None and g.size > _LARGE and getrefcount(g) == _PASSED and _may_change(node, g):
-            return (overwrite(g, saved),)
-        return (runner(g, saved, None),)  # type: ignore[misc]
+            return (overwrite(g, node.saved1),)
+        return (runner(g, node),)  # type: ignore[misc]
 
     return vjp
 
@@ -219,73 +228,66 @@ def binary_door(op: Pointwise) -> Callable:
         t = _new(Tensor)
         t._a = r
         t._edge = t._grad = t._cell = None
-        if INFERRING and state.inference:
-            t._cell = INFERENCE
         edge = input._edge
-        if (edge is not None or other_edge is not None) and has_gradient and state.grad:
-            if saves_result or SPECIAL and state.special:
-                op.record((input, other), (x, y), t, None)
-                return t
-            t._edge = node = Node()
-            node.op = op
-            node.attrs = node.extra = None
-            node.seq = next_sequence()
-            node.edges = (input if edge is LEAF else edge, other if other_edge is LEAF else other_edge)
-            shapes: Any = None
-            if not scalars and not plain:
-                shape, other_shape = x.shape, y.shape
-                if shape != other_shape:
-                    shapes = shape, other_shape
-            if saves_none:
-                node.saved, node.checks = _NOTHING if shapes is None else (None, None, None, shapes), None
-                return t
-            keep_x, keep_y = keep_one if other_edge is None else keep_other if edge is None else keep_both
-            if keep_x:
-                cell = input._cell
-                if cell is None:
-                    cell = input._cell = [0]
-            if plain:  # numbers need no check, and are not freed
-                node.saved = (x if keep_x else None, y if keep_y else None, None, None)
-                node.checks = (cell, cell[0]) if keep_x else None
-                return t
-            if keep_y:
+        if MODES and _by_mode(op, (input, other), (x, y), t):
+            return t
+        if edge is None and other_edge is None or not has_gradient:
+            return t
+        if saves_result:
+            op.record((input, other), (x, y), t, None)
+            return t
+        t._edge = node = Node()
+        node.op, node.seq, node.saved = op, next_sequence(), FLAT
+        node.all_edges = node.attrs = node.extra = node.shapes = node.saved0 = node.saved1 = None
+        node.edge0 = input if edge is LEAF else edge
+        node.edge1 = other if other_edge is LEAF else other_edge
+        if not scalars and not plain:
+            shape, other_shape = x.shape, y.shape
+            if shape != other_shape:
+                node.shapes = shape, other_shape
+        if saves_none:
+            node.checks = None
+            return t
+        keep_x, keep_y = keep_one if other_edge is None else keep_other if edge is None else keep_both
+        checks: Any = None
+        if keep_x:
+            node.saved0 = x
+            cell = input._cell
+            if cell is None:
+                cell = input._cell = [0]
+            checks = cell, cell[0]
+        if keep_y:
+            node.saved1 = y
+            if not plain:  # numbers need no check, and are not freed
                 other_cell = other._cell
                 if other_cell is None:
                     other_cell = other._cell = [0]
-                if keep_x:
-                    node.saved = (x, y, None, shapes)
-                    node.checks = (cell, cell[0], other_cell, other_cell[0])
-                else:
-                    node.saved, node.checks = (None, y, None, shapes), (other_cell, other_cell[0])
-            elif keep_x:
-                node.saved, node.checks = (x, None, None, shapes), (cell, cell[0])
-            else:
-                node.saved, node.checks = (None, None, None, shapes), None
+                checks = (cell, cell[0], other_cell, other_cell[0]) if keep_x else (other_cell, other_cell[0])
+        node.checks = checks
         return t
 
     return _named(door, op)
 
 
-_NOTHING = (None, None, None, None)
-
-
 def _binary_vjp(op: Pointwise) -> Callable:
     """`Pointwise.vjp` of a two-input op; see `_unary_vjp`."""
-    first, second = op.runners
+    first, second = op.flat_runners
     multiplies = op.ufunc is np.multiply
     if multiplies:  # the same rules with a call less
-        first, second = (lambda g, saved, attrs: g * saved[1]), (lambda g, saved, attrs: g * saved[0])
+        first, second = (lambda g, node: g * node.saved1), (lambda g, node: g * node.saved0)
     elif op.ufunc is np.subtract:
-        second = lambda g, saved, attrs: -g
+        second = lambda g, node: -g
     passes = first is same and second is same
     overwrite = op.overwrite
     general, fused = op.vjp, op.fused_vjp
 
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
-        saved = node.saved
-        if passes and saved is _NOTHING:
+        if node.saved is not FLAT:
+            return general(node, g, edges, create_graph)
+        shapes = node.shapes
+        if passes and shapes is None:
             return g, g
-        if create_graph or type(saved) is not tuple:
+        if create_graph:
             return general(node, g, edges, create_graph)
         kind = type(g)
         a, b = edges
@@ -298,15 +300,15 @@ def _binary_vjp(op: Pointwise) -> Callable:
             unpack(node)
         if kind is float32 or kind is float64:
             if multiplies:
-                return None if a is None else g * saved[1], None if b is None else g * saved[0]
+                return None if a is None else g * node.saved1, None if b is None else g * node.saved0
             return (
-                None if a is None else first(g, saved, None),  # type: ignore[misc]
-                None if b is None else g if second is same else second(g, saved, None),  # type: ignore[misc]
+                None if a is None else first(g, node),  # type: ignore[misc]
+                None if b is None else g if second is same else second(g, node),  # type: ignore[misc]
             )
         if g.itemsize == 2:
             return general(node, g, edges, create_graph)
         if b is not None:
-            b = g if second is same else second(g, saved, None)  # type: ignore[misc]
+            b = g if second is same else second(g, node)  # type: ignore[misc]
         if a is not None:
             if first is same:
                 a = g
@@ -316,10 +318,9 @@ def _binary_vjp(op: Pointwise) -> Callable:
                 and getrefcount(g) == _PASSED
                 and _may_change(node, g)
             ):
-                a = overwrite(g, saved)
+                a = overwrite(g, node.saved1)
             else:
-                a = first(g, saved, None)  # type: ignore[misc]
-        shapes = saved[3]
+                a = first(g, node)  # type: ignore[misc]
         if shapes is not None:
             if a is not None and a.shape != shapes[0]:
                 a = sum_to_size_op.cpu(a, shape=shapes[0])

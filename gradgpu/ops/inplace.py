@@ -9,7 +9,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autograd.layers import LAYERS, LayerArray, write_into
 from ..autograd.modes import INFERENCE, enable_grad, state
-from ..autograd.node import LEAF, Node, new_node
+from ..autograd.node import LEAF, Node, new_node, saved_of
 from ..meta import MetaArray, SparseArray
 from ..tensor import Tensor, _edge_of, wrap
 from .registry import Packed, method
@@ -150,10 +150,9 @@ def inplace(name: str, target: Tensor, result: Tensor) -> Tensor:
 def keep_original(target: Tensor, node: Node) -> None:
     """Copies what the new node saved of the target's memory, which is about to change: its rule wants the old values."""
     cell = target._cell
-    saved = node.saved
-    if node.checks is None or saved is None or all(c is not cell for c in node.checks[::2]):
+    if node.checks is None or node.saved is None or all(c is not cell for c in node.checks[::2]):
         return
-    a = target._a
+    a, saved = target._a, saved_of(node)
     if type(saved) is Packed:
         saved.keep_from(lambda v: _shares(v, a))
     else:

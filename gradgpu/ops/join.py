@@ -204,7 +204,7 @@ def _views(x: Any, op: _Cut, cuts: tuple, attrs: dict) -> tuple:
         else:
             view._edge = node = Node()
             node.op = SELECT
-            node.edges = edges
+            node.all_edges = edges
             node.saved = k
             node.checks = node.attrs = node.extra = None
             node.seq = next_sequence()

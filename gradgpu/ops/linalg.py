@@ -142,7 +142,7 @@ class _Product(Saving):
                 checks += (cell, cell[0])
             edges = (input if a is LEAF else a, other if b is LEAF else b)
             output._edge = node = Node()
-            node.op, node.edges, node.checks, node.attrs, node.extra = self, edges, checks, None, None
+            node.op, node.all_edges, node.checks, node.attrs, node.extra = self, edges, checks, None, None
             node.saved, node.seq = (None if b is None else x, None if a is None else y), next_sequence()
         return output
 
@@ -314,7 +314,7 @@ class _Linear(Saving):
                         cell = weight._cell = [0]
                     checks += (cell, cell[0])
                 output._edge = node = Node()
-                node.op, node.edges, node.checks, node.attrs, node.extra = (
+                node.op, node.all_edges, node.checks, node.attrs, node.extra = (
                     self,
                     edges,
                     checks or None,

@@ -153,7 +153,7 @@ mul = _binary(
     np.multiply,
     lambda g, b: g * b,
     lambda g, a: g * a,
-    overwrite=lambda g, saved: np.multiply(g, saved[1], g),
+    overwrite=lambda g, b: np.multiply(g, b, g),
 )
 div = _binary("div", "a / b", np.divide, lambda g, b: g / b, lambda g, a, b: -g * (a / b) / b, result="float")
 floor_divide = _binary("floor_divide", "floor_div(a, b)", np.floor_divide, _flat, _flat, inputs="number")
@@ -451,9 +451,9 @@ def _relu_grad(g: Any, y: Any) -> Any:
     return _only(g, y != 0.0)  # y is not negative; where it is NaN the gradient passes, as in PyTorch
 
 
-def _relu_overwrite(g: np.ndarray, saved: tuple) -> np.ndarray:
+def _relu_overwrite(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     bits = g.view(_BITS[g.dtype.itemsize])
-    np.multiply(bits, saved[1] != 0.0, bits)
+    np.multiply(bits, y != 0.0, bits)
     return g
 
 

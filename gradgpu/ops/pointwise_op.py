@@ -53,7 +53,8 @@ class Pointwise(Op):
         cuda_int: the C++ expression for integer dtypes, if it differs.
         conditions: inputs that are bool whatever the others are.
         half: 'exact' if numpy code may run in a half dtype (one rounding), else it runs in float32.
-        overwrite: function of (g, saved values) that computes the first input's gradient into the numpy array g.
+        overwrite: function of the numpy array g and the second value that a node saved; it computes the first input's
+            gradient into g.
     """
 
     def __init__(
@@ -97,6 +98,10 @@ class Pointwise(Op):
         ]
         self.runners = [
             None if r is None else _runner(r, p or []) for r, p in zip(self.rules, self.positions)
+        ]
+        # The rules of nodes whose saved values are FLAT
+        self.flat_runners = [
+            None if r is None else _flat_runner(r, p or []) for r, p in zip(self.rules, self.positions)
         ]
         self._keep: dict[tuple, tuple] = {}
         self.overwrite = overwrite
@@ -588,7 +593,7 @@ def _slot(want: tuple[str, int], n: int) -> int:
     return n if kind == "out" else which
 
 
-def same(g: Any, saved: tuple, attrs: Any) -> Any:
+def same(g: Any, *_: Any) -> Any:
     return g
 
 
@@ -598,8 +603,7 @@ def _runner(rule: Any, positions: list[int]) -> Callable:
     if names:
         return lambda g, s, attrs: f(g, *[s[p] for p in positions], **{name: attrs[name] for name in names})
     if not positions:
-        probe = Expr("g")
-        return same if f(probe) is probe else (lambda g, s, attrs: f(g))
+        return same if f(_PROBE) is _PROBE else (lambda g, s, attrs: f(g))
     if len(positions) == 1:
         p = positions[0]
         return lambda g, s, attrs: f(g, s[p])
@@ -607,3 +611,22 @@ def _runner(rule: Any, positions: list[int]) -> Callable:
         p, q = positions
         return lambda g, s, attrs: f(g, s[p], s[q])
     return lambda g, s, attrs: f(g, *[s[p] for p in positions])
+
+
+def _flat_runner(rule: Any, positions: list[int]) -> Callable | None:
+    """The rule as a function of g and a node, from whose places it takes what it asks for; None where there are none."""
+    f = rule.function
+    if rule.attrs or any(p > 1 for p in positions):
+        return None
+    if not positions:
+        return same if f(_PROBE) is _PROBE else (lambda g, node: f(g))
+    if positions == [0]:
+        return lambda g, node: f(g, node.saved0)
+    if positions == [1]:
+        return lambda g, node: f(g, node.saved1)
+    if positions == [0, 1]:
+        return lambda g, node: f(g, node.saved0, node.saved1)
+    return lambda g, node: f(g, node.saved1, node.saved0)
+
+
+_PROBE = Expr("g")

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autograd.layers import LAYERS, LayerArray, top_level
-from ..autograd.modes import SPECIAL, state
+from ..autograd.modes import MODES, SPECIAL, set_recording, state
 from ..autograd.node import (
     LEAF,
     Node,
@@ -283,7 +283,7 @@ class Op(Saving):
             else:
                 t._edge = node = Node()
                 node.op, node.plan, node.extra, node.seq = self, plan, None, next_sequence()
-                node.edges = (x if edge is LEAF else edge,)
+                node.all_edges = (x if edge is LEAF else edge,)
                 node.saved, node.checks = (a.shape,) if plan.shapes else (), None
                 node.attrs = {**self.defaults, **attrs} if self.defaults else attrs
         if self.view:
@@ -298,7 +298,7 @@ class Op(Saving):
             plan = self._plans[key] = Plan(self, key[:1], outputs)
         node = Node()
         node.op, node.plan, node.saved, node.attrs, node.seq = self, plan, (), attrs, next_sequence()
-        node.edges = (x if x._edge is LEAF else x._edge,)
+        node.all_edges = (x if x._edge is LEAF else x._edge,)
         node.checks = node.extra = None
         return node
 
@@ -387,7 +387,7 @@ class Op(Saving):
             saved += [self._saved(want, inputs, arrays, outputs, checks) for want in plan.others]
         node = Node()
         node.op, node.plan, node.extra, node.seq = self, plan, None, next_sequence()
-        node.edges, node.saved, node.checks = tuple(edges), tuple(saved), checks or None
+        node.all_edges, node.saved, node.checks = tuple(edges), tuple(saved), checks or None
         node.attrs = (
             self.defaults if not attrs else attrs if not self.defaults else {**self.defaults, **attrs}
         )
@@ -578,12 +578,14 @@ class Hooked:
         t = wrap(array)
         t._cell = cell
         version = t._version
-        before = state.grad, state.saved_hooks
-        state.grad, state.saved_hooks = False, ()
+        recording, hooks_before = state.grad, state.saved_hooks
+        set_recording(False)
+        state.saved_hooks = ()
         try:
             self.kept = store(t)
         finally:
-            state.grad, state.saved_hooks = before
+            state.saved_hooks = hooks_before
+            set_recording(recording)
         if t._version != version:
             raise RuntimeError(
                 "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook can not "
@@ -672,9 +674,10 @@ def _packed(v: Any, cells: Iterator, hooks: tuple) -> Any:
 def unpack(node: Node) -> tuple:
     """The saved values of a node, after checking that they are still there and unchanged."""
     saved = node.saved
-    packed = type(saved) is not tuple
-    if packed:
-        saved_of(node)  # raises if they are freed
+    packed = False
+    if type(saved) is not tuple:
+        saved = saved_of(node)  # raises if they are freed
+        packed = type(saved) is Packed
     checks = node.checks
     if checks is not None and (not packed or saved.checked):
         for k in range(0, len(checks), 2):

@@ -73,7 +73,7 @@ class View(Op):
         """The node of the operation on `x`, whose edge is not None and whose array is `a`."""
         node = Node()
         node.op, node.plan, node.attrs, node.seq = self, self.plan, attrs, next_sequence()
-        node.edges = (x if edge is LEAF else edge,)
+        node.all_edges = (x if edge is LEAF else edge,)
         node.saved = (a.shape,) if self.keeps_shape else ()
         node.checks = node.extra = None
         return node

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from ..autograd.modes import enable_grad, state
+from ..autograd.modes import enable_grad, set_recording, state
 from ..autograd.node import RemovableHandle
 from ..tensor import Tensor
 
@@ -143,12 +143,12 @@ class Optimizer:
         for hook in self._pre_hooks.values():
             hook(self, (closure,), {})
         recording = state.grad  # as `with no_grad()`, at a fraction of its cost
-        state.grad = False
+        set_recording(False)
         try:
             for group in self.param_groups:
                 self._step_group(group)
         finally:
-            state.grad = recording
+            set_recording(recording)
         for hook in self._post_hooks.values():
             hook(self, (closure,), {})
         return loss
