@@ -67,7 +67,8 @@ class Tensor:
     # _a     the array: numpy's on cpu (a numpy scalar may stand for a 0-dim one), cuda.array.Array on cuda
     # _edge  None, LEAF (a leaf that requires grad) or the Node that made this tensor
     # _grad  the gradient, a Tensor or None
-    # _cell  the version, a one-item list shared with views; None until somebody cares
+    # _cell  the version, a one-item list shared with views and with the node that made the tensor; None until somebody
+    #        cares
     __slots__ = ("_a", "_edge", "_grad", "_cell", "__dict__", "__weakref__")
     _a: Any
     _edge: Any
@@ -419,6 +420,7 @@ class Tensor:
                 "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel "
                 "(DDP) for training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets"
             )
+        self._version_cell()  # what has saved this tensor knows of changes by its node alone
         self._edge = None
         return self
 
@@ -446,7 +448,8 @@ class Tensor:
     def _version(self) -> int:
         if self._cell is INFERENCE:
             raise RuntimeError("Inference tensors do not track version counter.")
-        return 0 if self._cell is None else self._cell[0]
+        cell = self._edge.cell if self._cell is None and type(self._edge) is Node else self._cell
+        return 0 if cell is None else cell[0]
 
     def is_inference(self) -> bool:
         """Whether this tensor was made in inference mode (or is a view of one that was)."""
@@ -455,7 +458,14 @@ class Tensor:
     def _version_cell(self) -> list[int]:
         cell = self._cell
         if cell is None:
-            cell = self._cell = [0]
+            edge = self._edge
+            if type(edge) is Node:
+                cell = edge.cell
+                if cell is None:
+                    cell = edge.cell = [0]
+            else:
+                cell = [0]
+            self._cell = cell
         return cell
 
     def _bump(self) -> None:
@@ -474,8 +484,7 @@ class Tensor:
         base = parent._base
         if base is None:
             base = parent
-        cell = parent._cell
-        self._cell = parent._version_cell() if cell is None else cell
+        self._cell = parent._cell or parent._version_cell()
         self._base, self._chain = base, (parent._chain, op, attrs)
         origin = parent._origin
         if origin == "inference_mode" or INFERRING and state.inference:

@@ -50,15 +50,16 @@ class Node:
     """One operation on the tape; what `Tensor.grad_fn` returns.
 
     `saved` are the values for the gradient rule (None once freed), `checks` their version cells
-    and versions in turn (None if no array was saved), `attrs` the operation's attributes.
+    and versions in turn (None if no array was saved), `attrs` the operation's attributes. `cell` is the version of the
+    result, None until somebody changes it or shares its memory.
 
     Pointwise operations make most nodes of a tape. Theirs have no tuples for edges and saved values but places for two
     of each: what lives as long as the tape, Python's garbage collector walks again and again.
     """
 
     __slots__ = (
-        "op", "seq", "extra", "all_edges", "edge0", "edge1", "saved", "saved0", "saved1", "shapes", "checks", "attrs", "plan",
-        "__weakref__",
+        "op", "seq", "extra", "all_edges", "edge0", "edge1", "saved", "saved0", "saved1", "shapes", "unlisted",
+        "checks", "cell", "attrs", "plan", "__weakref__",
     )  # fmt: skip
     op: Any
     seq: int
@@ -70,7 +71,9 @@ class Node:
     saved0: Any  # if `saved` is FLAT, here are the values: what a unary operation saved of its input and of its result,
     saved1: Any  # or a binary one of its inputs
     shapes: Any  # and the shapes of a binary one's inputs, where they differ
-    checks: Any
+    unlisted: int  # which values have no check, 1 + 2: their version is the `cell` of the node that made them, and was 0
+    checks: tuple | None
+    cell: list[int] | None
     attrs: Any
     plan: Any  # set and used by ops.registry
 
@@ -223,15 +226,9 @@ def select_node(node: Node, index: int) -> Node:
 
 def new_node(op: Any, edges: tuple, saved: Any = (), checks: Any = None, attrs: Any = None) -> Node:
     node = Node()  # faster than object.__new__
-    node.op, node.all_edges, node.saved, node.checks, node.attrs, node.extra = (
-        op,
-        edges,
-        saved,
-        checks,
-        attrs,
-        None,
-    )
-    node.seq = next_sequence()
+    node.op, node.seq, node.all_edges, node.saved = op, next_sequence(), edges, saved
+    node.checks, node.attrs = checks, attrs
+    node.extra = node.cell = None
     if state.anomaly:
         note_trace(node)
     return node

@@ -48,6 +48,8 @@ def unary_door(op: Pointwise) -> Callable:
     """The public function of a one-input op: the common case in few steps, all others through `op`."""
     cpu, runs, has_gradient = op.ufunc, op.runs, op.has_gradient and op.rules[0] is not None
     keep_in, keep_out = op.kept_for((True,)) if has_gradient else (False, False)
+    checks_none: Any = () if keep_in or keep_out else None
+    unlisted = 2 if keep_out else 0
     if has_gradient:
         op.vjp = _unary_vjp(op)  # type: ignore[method-assign]
     if op.accepts == "integer":  # the short path is for floats, which the op must refuse
@@ -81,25 +83,21 @@ def unary_door(op: Pointwise) -> Callable:
             return t
         t._edge = node = Node()
         node.op, node.seq, node.saved = op, next_sequence(), FLAT
-        node.all_edges = node.edge1 = node.attrs = node.extra = node.saved0 = node.saved1 = None
+        node.all_edges = node.edge1 = node.attrs = node.extra = node.cell = node.saved0 = node.saved1 = None
         node.edge0 = input if edge is LEAF else edge
+        node.checks = checks_none
+        node.unlisted = unlisted
+        if keep_out:
+            node.saved1 = y
         if keep_in:
             node.saved0 = x
             cell = input._cell
-            if cell is None:
-                cell = input._cell = [0]
-            if keep_out:
-                node.saved1 = y
-                t._cell = [0]
-                node.checks = cell, cell[0], t._cell, 0
+            if cell is None and edge is not LEAF:
+                node.unlisted |= 1
             else:
+                if cell is None:
+                    cell = input._cell = [0]
                 node.checks = cell, cell[0]
-        elif keep_out:
-            node.saved1 = y
-            t._cell = cell = [0]
-            node.checks = cell, 0
-        else:
-            node.checks = None
         return t
 
     return _named(door, op)
@@ -135,9 +133,11 @@ def _unary_vjp(op: Pointwise) -> Callable:
             return fused(g, unpack(node), edges, None)
         if kind is not float32 and kind is not float64 and g.itemsize == 2:
             return general(node, g, edges, create_graph)
-        checks = node.checks
-        if checks and (
-            checks[0][0] != checks[1] or len(checks) > 2 and (len(checks) > 4 or checks[2][0] != checks[3])
+        checks, unlisted = node.checks, node.unlisted
+        if (
+            (unlisted & 2 and (cell := node.cell) is not None and cell[0])
+            or (unlisted & 1 and (cell := node.edge0.cell) is not None and cell[0])
+            or (checks and checks[0][0] != checks[1])
         ):
             unpack(node)
         if overwrite is not None and g.size > _LARGE and getrefcount(g) == _PASSED and _may_change(node, g):
@@ -238,32 +238,38 @@ def binary_door(op: Pointwise) -> Callable:
             return t
         t._edge = node = Node()
         node.op, node.seq, node.saved = op, next_sequence(), FLAT
-        node.all_edges = node.attrs = node.extra = node.shapes = node.saved0 = node.saved1 = None
+        node.all_edges = node.attrs = node.extra = node.cell = node.shapes = node.saved0 = node.saved1 = None
         node.edge0 = input if edge is LEAF else edge
         node.edge1 = other if other_edge is LEAF else other_edge
         if not scalars and not plain:
             shape, other_shape = x.shape, y.shape
             if shape != other_shape:
                 node.shapes = shape, other_shape
-        if saves_none:
-            node.checks = None
-            return t
-        keep_x, keep_y = keep_one if other_edge is None else keep_other if edge is None else keep_both
         checks: Any = None
-        if keep_x:
-            node.saved0 = x
-            cell = input._cell
-            if cell is None:
-                cell = input._cell = [0]
-            checks = cell, cell[0]
-        if keep_y:
-            node.saved1 = y
-            if not plain:  # numbers need no check, and are not freed
-                other_cell = other._cell
-                if other_cell is None:
-                    other_cell = other._cell = [0]
-                checks = (cell, cell[0], other_cell, other_cell[0]) if keep_x else (other_cell, other_cell[0])
-        node.checks = checks
+        unlisted = 0
+        if not saves_none:
+            keep_x, keep_y = keep_one if other_edge is None else keep_other if edge is None else keep_both
+            if keep_x:
+                node.saved0 = x
+                cell = input._cell
+                if cell is None and edge is not None and edge is not LEAF:
+                    checks, unlisted = (), 1
+                else:
+                    if cell is None:
+                        cell = input._cell = [0]
+                    checks = cell, cell[0]
+            if keep_y:
+                node.saved1 = y
+                if not plain:  # numbers need no check, and are not freed
+                    cell = other._cell
+                    if cell is None and other_edge is not None and other_edge is not LEAF:
+                        unlisted |= 2
+                        checks = checks or ()
+                    else:
+                        if cell is None:
+                            cell = other._cell = [0]
+                        checks = (*checks, cell, cell[0]) if checks else (cell, cell[0])
+        node.checks, node.unlisted = checks, unlisted
         return t
 
     return _named(door, op)
@@ -293,9 +299,11 @@ def _binary_vjp(op: Pointwise) -> Callable:
         a, b = edges
         if kind is Array:
             return fused(g, unpack(node), edges, None)
-        checks = node.checks
-        if checks and (
-            checks[0][0] != checks[1] or len(checks) > 2 and (len(checks) > 4 or checks[2][0] != checks[3])
+        checks, unlisted = node.checks, node.unlisted
+        if (
+            (unlisted & 1 and (cell := node.edge0.cell) is not None and cell[0])
+            or (unlisted & 2 and (cell := node.edge1.cell) is not None and cell[0])
+            or (checks and (checks[0][0] != checks[1] or len(checks) > 2 and checks[2][0] != checks[3]))
         ):
             unpack(node)
         if kind is float32 or kind is float64:

@@ -9,10 +9,10 @@ import numpy as np
 from .. import dtypes as dt
 from ..autograd.layers import LAYERS, LayerArray, write_into
 from ..autograd.modes import INFERENCE, enable_grad, state
-from ..autograd.node import LEAF, Node, new_node, saved_of
+from ..autograd.node import LEAF, Node, new_node
 from ..meta import MetaArray, SparseArray
 from ..tensor import Tensor, _edge_of, wrap
-from .registry import Packed, method
+from .registry import Packed, list_checks, method
 
 ndarray, generic = np.ndarray, np.generic
 
@@ -149,10 +149,13 @@ def inplace(name: str, target: Tensor, result: Tensor) -> Tensor:
 
 def keep_original(target: Tensor, node: Node) -> None:
     """Copies what the new node saved of the target's memory, which is about to change: its rule wants the old values."""
-    cell = target._cell
-    if node.checks is None or node.saved is None or all(c is not cell for c in node.checks[::2]):
+    if node.checks is None or node.saved is None:
         return
-    a, saved = target._a, saved_of(node)
+    cell = target._version_cell()
+    list_checks(node)
+    if all(c is not cell for c in node.checks[::2]):
+        return
+    a, saved = target._a, node.saved
     if type(saved) is Packed:
         saved.keep_from(lambda v: _shares(v, a))
     else:

@@ -206,7 +206,7 @@ def _views(x: Any, op: _Cut, cuts: tuple, attrs: dict) -> tuple:
             node.op = SELECT
             node.all_edges = edges
             node.saved = k
-            node.checks = node.attrs = node.extra = None
+            node.checks = node.cell = node.attrs = node.extra = None
             node.seq = next_sequence()
         made.append(view)
         k += 1

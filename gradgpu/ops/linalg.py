@@ -142,8 +142,9 @@ class _Product(Saving):
                 checks += (cell, cell[0])
             edges = (input if a is LEAF else a, other if b is LEAF else b)
             output._edge = node = Node()
-            node.op, node.all_edges, node.checks, node.attrs, node.extra = self, edges, checks, None, None
-            node.saved, node.seq = (None if b is None else x, None if a is None else y), next_sequence()
+            node.op, node.seq, node.all_edges, node.checks = self, next_sequence(), edges, checks
+            node.saved = None if b is None else x, None if a is None else y
+            node.cell = node.attrs = node.extra = None
         return output
 
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
@@ -304,27 +305,15 @@ class _Linear(Saving):
                 )
                 checks: tuple = ()
                 if to_w is not None:
-                    cell = input._cell
-                    if cell is None:
-                        cell = input._cell = [0]
+                    cell = input._cell or input._version_cell()
                     checks = (cell, cell[0])
                 if to_x is not None:
-                    cell = weight._cell
-                    if cell is None:
-                        cell = weight._cell = [0]
+                    cell = weight._cell or weight._version_cell()
                     checks += (cell, cell[0])
                 output._edge = node = Node()
-                node.op, node.all_edges, node.checks, node.attrs, node.extra = (
-                    self,
-                    edges,
-                    checks or None,
-                    None,
-                    None,
-                )
-                node.saved, node.seq = (
-                    (None if to_w is None else x, None if to_x is None else w),
-                    next_sequence(),
-                )
+                node.op, node.seq, node.all_edges, node.checks = self, next_sequence(), edges, checks or None
+                node.saved = None if to_w is None else x, None if to_x is None else w
+                node.cell = node.attrs = node.extra = None
         return output
 
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:

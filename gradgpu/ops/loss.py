@@ -193,7 +193,8 @@ class _MeanSquares(Saving):
         if (to_x is not None or to_t is not None) and state.grad:
             cell, other = input._version_cell(), target._version_cell()
             output._edge = node = Node()
-            node.op, node.seq, node.saved, node.extra = self, next_sequence(), (x, t), None
+            node.op, node.seq, node.saved = self, next_sequence(), (x, t)
+            node.cell = node.extra = None
             node.all_edges = (input if to_x is LEAF else to_x, target if to_t is LEAF else to_t)
             node.checks, node.attrs = (cell, cell[0], other, other[0]), 2.0 / flat.size if mean else 2.0
         return output

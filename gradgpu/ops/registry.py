@@ -17,6 +17,7 @@ from .. import dtypes as dt
 from ..autograd.layers import LAYERS, LayerArray, top_level
 from ..autograd.modes import MODES, SPECIAL, set_recording, state
 from ..autograd.node import (
+    FLAT,
     LEAF,
     Node,
     check_version,
@@ -282,9 +283,10 @@ class Op(Saving):
                 self._link((x,), (a,), (t,), attrs)
             else:
                 t._edge = node = Node()
-                node.op, node.plan, node.extra, node.seq = self, plan, None, next_sequence()
+                node.op, node.plan, node.seq = self, plan, next_sequence()
                 node.all_edges = (x if edge is LEAF else edge,)
-                node.saved, node.checks = (a.shape,) if plan.shapes else (), None
+                node.saved = (a.shape,) if plan.shapes else ()
+                node.checks = node.cell = node.extra = None
                 node.attrs = {**self.defaults, **attrs} if self.defaults else attrs
         if self.view:
             t._view_of(x, self, attrs)
@@ -299,7 +301,7 @@ class Op(Saving):
         node = Node()
         node.op, node.plan, node.saved, node.attrs, node.seq = self, plan, (), attrs, next_sequence()
         node.all_edges = (x if x._edge is LEAF else x._edge,)
-        node.checks = node.extra = None
+        node.checks = node.cell = node.extra = None
         return node
 
     def _in_level(
@@ -378,16 +380,15 @@ class Op(Saving):
         for k in plan.inputs:
             t = inputs[k]
             if t is not None:
-                cell = t._cell
-                if cell is None:
-                    cell = t._cell = [0]
+                cell = t._cell or t._version_cell()
                 checks += (cell, cell[0])
         saved += [None if arrays[k] is None else arrays[k].shape for k in plan.shapes]
         if plan.others:
             saved += [self._saved(want, inputs, arrays, outputs, checks) for want in plan.others]
         node = Node()
-        node.op, node.plan, node.extra, node.seq = self, plan, None, next_sequence()
-        node.all_edges, node.saved, node.checks = tuple(edges), tuple(saved), checks or None
+        node.op, node.plan, node.seq = self, plan, next_sequence()
+        node.all_edges, node.saved, node.checks = tuple(edges), tuple(saved), tuple(checks) or None
+        node.cell = node.extra = None
         node.attrs = (
             self.defaults if not attrs else attrs if not self.defaults else {**self.defaults, **attrs}
         )
@@ -542,6 +543,8 @@ def from_saved(array: Any, edge: Any) -> Tensor:
     t = wrap(array)
     # A leaf whose .data was replaced since: what was saved is not its array, but its gradient is the leaf's.
     t._edge = edge if edge is None or type(edge) is Node else new_node(PASS, (edge,))
+    if type(edge) is Node and edge.cell is not None and edge.cell[0]:
+        t._cell = [0]  # what was saved is unchanged: these are values of before a change
     return t
 
 
@@ -684,7 +687,28 @@ def unpack(node: Node) -> tuple:
             cell, version = checks[k], checks[k + 1]
             if cell[0] != version:
                 _refuse_changed(node, saved.values if packed else saved)
+        if node.saved is FLAT:
+            for maker, value in _unlisted(node):
+                if maker.cell is not None:
+                    check_version(maker.cell, 0, node.name(), _described([value]))
     return saved.unpack() if packed else saved
+
+
+def _unlisted(node: Node) -> list[tuple[Node, Any]]:
+    """The values that a FLAT node has saved without a check, each after the node that made it."""
+    makers = node.edge0, node if node.op.unary else node.edge1
+    values = node.saved0, node.saved1
+    return [(makers[k], values[k]) for k in range(2) if node.unlisted >> k & 1]
+
+
+def list_checks(node: Node) -> None:
+    """Gives a node a check of each saved array, and the values as a tuple: it is FLAT no more."""
+    if node.saved is FLAT:
+        for maker, _ in _unlisted(node):
+            if maker.cell is None:
+                maker.cell = [0]
+            node.checks = (*node.checks, maker.cell, 0)
+        node.saved = saved_of(node)
 
 
 def _refuse_changed(node: Node, values: tuple) -> None:
@@ -695,10 +719,11 @@ def _refuse_changed(node: Node, values: tuple) -> None:
         if cell[0] != version:
             if len(arrays) == len(cells):
                 arrays = arrays[k : k + 1]
-            seen = " or ".join(
-                f"a tensor of shape {tuple(a.shape)}, {dt.from_numpy_dtype(a.dtype)}" for a in arrays
-            )
-            check_version(cell, version, node.name(), seen)
+            check_version(cell, version, node.name(), _described(arrays))
+
+
+def _described(arrays: Sequence[Any]) -> str:
+    return " or ".join(f"a tensor of shape {tuple(a.shape)}, {dt.from_numpy_dtype(a.dtype)}" for a in arrays)
 
 
 def method(name: Any = None, *more: str) -> Callable:

@@ -47,10 +47,7 @@ class View(Op):
         t = _new(Tensor)
         t._a = y
         t._edge = t._grad = None
-        cell = x._cell
-        if cell is None:
-            cell = x._cell = [0]
-        t._cell = cell
+        t._cell = x._cell or x._version_cell()
         base = x._base
         t._chain = (x._chain, self, attrs)
         t._base = base = x if base is None else base
@@ -75,7 +72,7 @@ class View(Op):
         node.op, node.plan, node.attrs, node.seq = self, self.plan, attrs, next_sequence()
         node.all_edges = (x if edge is LEAF else edge,)
         node.saved = (a.shape,) if self.keeps_shape else ()
-        node.checks = node.extra = None
+        node.checks = node.cell = node.extra = None
         return node
 
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
