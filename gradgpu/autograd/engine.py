@@ -13,7 +13,7 @@ from operator import attrgetter
 from sys import getrefcount
 from typing import Any, NamedTuple
 
-from numpy import generic, ndarray
+from numpy import float32, generic, ndarray
 
 from ..locks import new_lock
 from .layers import LAYERS, LayerArray, outermost
@@ -175,6 +175,8 @@ def run(
                     grads = _hooked_vjp(node, g, edges, tensors, watch)
                 else:
                     grads = op.vjp(node, g, edges, tensors)
+            elif node.saved is FLAT:
+                grads = op.flat_vjp(node, g, edges, tensors)
             else:
                 grads = op.vjp(node, g, edges, tensors)
             if not keep and node.checks is not None:
@@ -215,13 +217,15 @@ def run(
                     if c is None:
                         leaves[edge] = h
                         continue
-                if tensors or isinstance(c, generic):
+                kind = type(c)
+                if kind is float32 or tensors:  # these are not changed in place
                     c = c + h
-                elif seq in owned or type(c) is ndarray and c.base is None and getrefcount(c) == _PENDING:
+                elif seq in owned or kind is ndarray and c.base is None and getrefcount(c) == _PENDING:
                     c += h
                 else:
                     c = c + h
-                    owned.add(seq)
+                    if not isinstance(c, generic):
+                        owned.add(seq)
                 if seq is edge:
                     leaves[edge] = c
                 elif edge is front:

@@ -58,8 +58,8 @@ class Node:
     """
 
     __slots__ = (
-        "op", "seq", "extra", "all_edges", "edge0", "edge1", "saved", "saved0", "saved1", "shapes", "unlisted",
-        "checks", "cell", "attrs", "plan", "__weakref__",
+        "op", "seq", "extra", "all_edges", "edge0", "edge1", "saved", "saved0", "saved1", "unlisted", "checks",
+        "cell", "attrs", "plan", "__weakref__",
     )  # fmt: skip
     op: Any
     seq: int
@@ -70,12 +70,11 @@ class Node:
     saved: Any
     saved0: Any  # if `saved` is FLAT, here are the values: what a unary operation saved of its input and of its result,
     saved1: Any  # or a binary one of its inputs
-    shapes: Any  # and the shapes of a binary one's inputs, where they differ
     unlisted: int  # which values have no check, 1 + 2: their version is the `cell` of the node that made them, and was 0
     checks: tuple | None
     cell: list[int] | None
     attrs: Any
-    plan: Any  # set and used by ops.registry
+    plan: Any  # set and used by ops.registry; of a FLAT node the shapes of two inputs, where they differ
 
     @property
     def edges(self) -> tuple:
@@ -261,7 +260,7 @@ def saved_of(node: Node) -> Any:
     if saved is FLAT:
         if node.op.unary:
             return node.saved0, node.saved1, None
-        return node.saved0, node.saved1, None, node.shapes
+        return node.saved0, node.saved1, None, node.plan
     if saved is None:
         raise RuntimeError(
             f"{node.name()}: Trying to backward through the graph a second time (or directly access saved tensors after "

@@ -51,7 +51,7 @@ def unary_door(op: Pointwise) -> Callable:
     checks_none: Any = () if keep_in or keep_out else None
     unlisted = 2 if keep_out else 0
     if has_gradient:
-        op.vjp = _unary_vjp(op)  # type: ignore[method-assign]
+        op.flat_vjp = _unary_vjp(op)
     if op.accepts == "integer":  # the short path is for floats, which the op must refuse
         return _named(lambda input, *, out=None: op(input, out=out), op)
 
@@ -121,7 +121,7 @@ def _may_change(node: Node, g: Any) -> bool:
 
 
 def _unary_vjp(op: Pointwise) -> Callable:
-    """`Pointwise.vjp` of a one-input op, with the common case (numpy, first order) in few steps."""
+    """`Pointwise.vjp` of FLAT nodes of a one-input op, with the common case (numpy, first order) in few steps."""
     runner, overwrite = op.flat_runners[0], op.overwrite
     general, fused = op.vjp, op.fused_vjp
 
@@ -133,13 +133,16 @@ def _unary_vjp(op: Pointwise) -> Callable:
             return fused(g, unpack(node), edges, None)
         if kind is not float32 and kind is not float64 and g.itemsize == 2:
             return general(node, g, edges, create_graph)
-        checks, unlisted = node.checks, node.unlisted
-        if (
-            (unlisted & 2 and (cell := node.cell) is not None and cell[0])
-            or (unlisted & 1 and (cell := node.edge0.cell) is not None and cell[0])
-            or (checks and checks[0][0] != checks[1])
-        ):
-            unpack(node)
+        checks = node.checks
+        if checks is not None:
+            unlisted = node.unlisted
+            if unlisted:
+                if unlisted != 2 and (cell := node.edge0.cell) is not None and cell[0]:
+                    unpack(node)
+                if unlisted != 1 and (cell := node.cell) is not None and cell[0]:
+                    unpack(node)
+            if checks and checks[0][0] != checks[1]:
+                unpack(node)
         if overwrite is not None and g.size > _LARGE and getrefcount(g) == _PASSED and _may_change(node, g):
             return (overwrite(g, node.saved1),)
         return (runner(g, node),)  # type: ignore[misc]
@@ -164,7 +167,7 @@ def binary_door(op: Pointwise) -> Callable:
     """The public function of a two-input op; see `unary_door`."""
     cpu, runs, has_gradient = op.ufunc, op.runs, op.has_gradient
     if has_gradient:
-        op.vjp = _binary_vjp(op)  # type: ignore[method-assign]
+        op.flat_vjp = _binary_vjp(op)
     if op.accepts == "integer":
         return _named(lambda input, other, *, out=None: op(input, other, out=out), op)
     # Which operands a node saves if the first, the other or both want a gradient; an op that saves its result is left to
@@ -238,13 +241,13 @@ def binary_door(op: Pointwise) -> Callable:
             return t
         t._edge = node = Node()
         node.op, node.seq, node.saved = op, next_sequence(), FLAT
-        node.all_edges = node.attrs = node.extra = node.cell = node.shapes = node.saved0 = node.saved1 = None
+        node.all_edges = node.attrs = node.extra = node.cell = node.plan = node.saved0 = node.saved1 = None
         node.edge0 = input if edge is LEAF else edge
         node.edge1 = other if other_edge is LEAF else other_edge
         if not scalars and not plain:
             shape, other_shape = x.shape, y.shape
             if shape != other_shape:
-                node.shapes = shape, other_shape
+                node.plan = shape, other_shape
         checks: Any = None
         unlisted = 0
         if not saves_none:
@@ -276,7 +279,7 @@ def binary_door(op: Pointwise) -> Callable:
 
 
 def _binary_vjp(op: Pointwise) -> Callable:
-    """`Pointwise.vjp` of a two-input op; see `_unary_vjp`."""
+    """`Pointwise.vjp` of FLAT nodes of a two-input op; see `_unary_vjp`."""
     first, second = op.flat_runners
     multiplies = op.ufunc is np.multiply
     if multiplies:  # the same rules with a call less
@@ -290,7 +293,7 @@ def _binary_vjp(op: Pointwise) -> Callable:
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         if node.saved is not FLAT:
             return general(node, g, edges, create_graph)
-        shapes = node.shapes
+        shapes = node.plan
         if passes and shapes is None:
             return g, g
         if create_graph:
@@ -299,13 +302,16 @@ def _binary_vjp(op: Pointwise) -> Callable:
         a, b = edges
         if kind is Array:
             return fused(g, unpack(node), edges, None)
-        checks, unlisted = node.checks, node.unlisted
-        if (
-            (unlisted & 1 and (cell := node.edge0.cell) is not None and cell[0])
-            or (unlisted & 2 and (cell := node.edge1.cell) is not None and cell[0])
-            or (checks and (checks[0][0] != checks[1] or len(checks) > 2 and checks[2][0] != checks[3]))
-        ):
-            unpack(node)
+        checks = node.checks
+        if checks is not None:
+            unlisted = node.unlisted
+            if unlisted:
+                if unlisted != 2 and (cell := node.edge0.cell) is not None and cell[0]:
+                    unpack(node)
+                if unlisted != 1 and (cell := node.edge1.cell) is not None and cell[0]:
+                    unpack(node)
+            if checks and (checks[0][0] != checks[1] or len(checks) > 2 and checks[2][0] != checks[3]):
+                unpack(node)
         if kind is float32 or kind is float64:
             if multiplies:
                 return None if a is None else g * node.saved1, None if b is None else g * node.saved0

@@ -103,6 +103,7 @@ class Pointwise(Op):
         self.flat_runners = [
             None if r is None else _flat_runner(r, p or []) for r, p in zip(self.rules, self.positions)
         ]
+        self.flat_vjp: Any = None  # `vjp` of such nodes (doors.py)
         self._keep: dict[tuple, tuple] = {}
         self.overwrite = overwrite
         # The kinds of numpy dtypes that `of_integers` takes.
