@@ -19,7 +19,7 @@ from .autograd import engine
 from .autograd.engine import early_leaves, run
 from .autograd.layers import LAYERS, LayerArray, on_host
 from .autograd.modes import INFERENCE, INFERRING, state
-from .autograd.node import LEAF, SELECT, Node, RemovableHandle, leaf_extra
+from .autograd.node import LEAF, SELECT, Node, RemovableHandle, hooked_leaves, leaf_extra
 from .devices import CPU, device
 from .layouts import strided
 from .meta import MetaArray
@@ -69,22 +69,19 @@ class Tensor:
     # _grad  the gradient, a Tensor or None
     # _cell  the version, a one-item list shared with views and with the node that made the tensor; None until somebody
     #        cares
-    __slots__ = ("_a", "_edge", "_grad", "_cell", "__dict__", "__weakref__")
+    # _shared  None; of a view (base, chain, origin); of the base of views a list of weak references to them
+    __slots__ = ("_a", "_edge", "_grad", "_cell", "_shared", "__dict__", "__weakref__")
     _a: Any
     _edge: Any
     _grad: Tensor | None
     _cell: list[int] | None
+    _shared: Any
 
-    # What few tensors have lives in __dict__; these are the values of all others.
+    # What few tensors have lives in __dict__; these are the values of all others. (Python is slow to look them up.)
     _hooks: Any = None  # of a leaf: node.Extra
     _post_hooks: dict | None = None
-    _depositor: Any = (
-        None  # of a leaf on cuda: the stream that added to its gradient last, where there are several
-    )
-    _base: Tensor | None = None  # the tensor whose memory this view shares
-    _chain: tuple | None = None  # (chain of the view it came from, op, attrs)
-    _views: Any = None  # weak references to the views of this base
-    _origin: Any = None  # of a view that gradients cannot follow when it changes in place: what it came from
+    # Of a leaf on cuda: the stream that added to its gradient last, where there are several
+    _depositor: Any = None
     name: str | None = None
     is_sparse = is_sparse_csr = is_quantized = is_nested = is_mkldnn = is_mps = is_xpu = is_xla = (
         False  # kinds there are none of
@@ -128,7 +125,7 @@ class Tensor:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = _new(cls)
-        self._a = self._edge = self._grad = self._cell = None
+        self._a = self._edge = self._grad = self._cell = self._shared = None
         if INFERRING and state.inference:
             self._cell = INFERENCE
         return self
@@ -481,30 +478,43 @@ class Tensor:
 
     def _view_of(self, parent: Tensor, op: Any, attrs: dict) -> None:
         """Notes that this tensor shares the memory of `parent`, as `op` made it."""
-        base = parent._base
-        if base is None:
-            base = parent
+        shared = parent._shared
+        base, chain, origin = shared if type(shared) is tuple else (parent, None, None)
         self._cell = parent._cell or parent._version_cell()
-        self._base, self._chain = base, (parent._chain, op, attrs)
-        origin = parent._origin
         if origin == "inference_mode" or INFERRING and state.inference:
-            self._origin = "inference_mode"
+            origin = "inference_mode"
         elif not state.grad:
-            self._origin = "no_grad"
-        elif origin is not None:
-            self._origin = origin
-        views = base._views
-        if (
-            views is None
-        ):  # no call before the list is there: in one, another thread might view this base, too
-            views = base._views = []
-        elif len(views) & 63 == 63:
-            drop_lost(views)
-        views.append(weakref.ref(self))
+            origin = "no_grad"
+        self._shared = base, (chain, op, attrs), origin
+        note_views(base, [weakref.ref(self)])
+
+    @property
+    def _base(self) -> Tensor | None:
+        """The tensor whose memory this view shares."""
+        shared = self._shared
+        return shared[0] if type(shared) is tuple else None
+
+    @property
+    def _chain(self) -> tuple | None:
+        """How this view comes from its base: (chain of the view it came from, op, attrs)."""
+        shared = self._shared
+        return shared[1] if type(shared) is tuple else None
+
+    @property
+    def _origin(self) -> Any:
+        """Of a view that gradients cannot follow when it changes in place: what it came from."""
+        shared = self._shared
+        return shared[2] if type(shared) is tuple else None
+
+    @property
+    def _views(self) -> list | None:
+        """Weak references to the views of this base."""
+        shared = self._shared
+        return shared if type(shared) is list else None
 
     def _is_view(self) -> bool:
         """Whether this tensor is a view of another one that autograd knows about."""
-        return self._base is not None
+        return type(self._shared) is tuple
 
     def _accumulate(self, g: Any) -> None:
         """Adds a bare array to this gradient in place."""
@@ -529,6 +539,8 @@ class Tensor:
             raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
         if self._post_hooks is None:
             self._post_hooks = {}
+        if not hooked_leaves:
+            hooked_leaves.append(None)
         if not early_leaves:
             early_leaves.append(None)
         return RemovableHandle(self._post_hooks, hook)
@@ -668,10 +680,10 @@ class Tensor:
         t = _new(type(self))
         memo[id(self)] = t
         t._a = self._a.copy()
-        t._edge, t._cell = self._edge, None
+        t._edge, t._cell, t._shared = self._edge, None, None
         t._grad = copy.deepcopy(self._grad, memo)
         for key, value in self.__dict__.items():
-            if key not in ("_hooks", "_post_hooks", "_depositor", "_base", "_chain", "_views"):
+            if key not in ("_hooks", "_post_hooks", "_depositor"):
                 t.__dict__[key] = copy.deepcopy(value, memo)
         return t
 
@@ -694,7 +706,7 @@ def wrap(array: Any) -> Tensor:
     """A Tensor of a bare array, without history."""
     t = _new(Tensor)
     t._a = array
-    t._edge = t._grad = t._cell = None
+    t._edge = t._grad = t._cell = t._shared = None
     if INFERRING and state.inference:
         t._cell = INFERENCE
     return t
@@ -703,10 +715,16 @@ def wrap(array: Any) -> Tensor:
 engine.Tensor, engine.wrap = Tensor, wrap
 
 
-def drop_lost(refs: list) -> None:
-    """Takes the weak references out of a list whose tensors are gone."""
-    # In one go, without a step of Python between: another thread may be about to add one.
-    refs[:] = compress(refs, map(is_not, map(weakref.ref.__call__, refs), repeat(None)))
+def note_views(base: Tensor, refs: list) -> None:
+    """Lets the base of new views know them, by weak references."""
+    known = base._shared
+    if known is None:
+        base._shared = refs
+        return
+    if len(known) & 63 > 63 - len(refs):
+        # In one go, without a step of Python between: another thread may be about to add one.
+        known[:] = compress(known, map(is_not, map(weakref.ref.__call__, known), repeat(None)))
+    known += refs
 
 
 def _python_number(value: Any) -> Any:

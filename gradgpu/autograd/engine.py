@@ -18,7 +18,7 @@ from numpy import float32, generic, ndarray
 from ..locks import new_lock
 from .layers import LAYERS, LayerArray, outermost
 from .modes import SPECIAL, set_recording, state
-from .node import FLAT, SELECT, Extra, Node
+from .node import FLAT, SELECT, Extra, Node, hooked_leaves
 
 _by_sequence = attrgetter("seq")
 _deposit_lock = new_lock()  # two threads' backward may meet at one leaf
@@ -246,7 +246,7 @@ def run(
         g = None
         while leaves:
             edge, g = leaves.popitem()
-            if targets is None and edge._hooks is None and tensors is create_graph:
+            if targets is None and tensors is create_graph and not (hooked_leaves and edge._hooks is not None):
                 alone = getrefcount(g) <= _ALONE  # nobody else holds g: .grad may have it
                 _deposit(edge, g, create_graph, alone)
             else:
@@ -492,7 +492,7 @@ def _deposit(leaf: Any, g: Any, create_graph: bool, alone: bool) -> None:
             leaf._grad = current + wrap(g)
         else:
             current._accumulate(g)
-    hooks = leaf._post_hooks
+    hooks = leaf._post_hooks if hooked_leaves else None
     if hooks:
         for hook in list(hooks.values()):
             if hook(leaf) is not None:

@@ -9,7 +9,7 @@ import weakref
 from typing import Any
 
 from ..dtypes import FLOAT
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor, note_views, wrap
 from .layers import LAYERS, top_level
 from .modes import no_grad, set_grad_enabled, state
 from .node import LEAF, Node, check_version, new_node, saved_of, select_node
@@ -369,11 +369,9 @@ def _alias(out: Tensor, cls: type, k: int, several: bool) -> Tensor:
     alias = wrap(out._a)  # detach would cut off what transforms around this one want
     alias._cell = out._version_cell()
     name = cls.__name__
-    alias._base, alias._origin = base, (name, k) if several else (name, k, True)
-    alias._chain = (None, lost_view, {"array": alias._a, "function": name, "number": k})
-    if base._views is None:
-        base._views = []
-    base._views.append(weakref.ref(alias))
+    chain = (None, lost_view, {"array": alias._a, "function": name, "number": k})
+    alias._shared = base, chain, (name, k) if several else (name, k, True)
+    note_views(base, [weakref.ref(alias)])
     return alias
 
 

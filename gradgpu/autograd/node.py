@@ -187,9 +187,14 @@ class AccumulateGrad(Node):
         return leaf_extra(self.variable)
 
 
+hooked_leaves: list[None] = []  # not empty once some leaf got a hook
+
+
 def leaf_extra(leaf: Any) -> Extra:
     """The hooks of a leaf."""
     with _lock:
+        if not hooked_leaves:
+            hooked_leaves.append(None)
         if leaf._hooks is None:
             leaf._hooks = Extra()
         return leaf._hooks

@@ -77,7 +77,7 @@ def unary_door(op: Pointwise) -> Callable:
             y = run(x)
         t = _new(Tensor)
         t._a = y
-        t._edge = t._grad = t._cell = None
+        t._edge = t._grad = t._cell = t._shared = None
         edge = input._edge
         if MODES and _by_mode(op, (input,), (x,), t) or edge is None or not has_gradient:
             return t
@@ -230,7 +230,7 @@ def binary_door(op: Pointwise) -> Callable:
                 raise
         t = _new(Tensor)
         t._a = r
-        t._edge = t._grad = t._cell = None
+        t._edge = t._grad = t._cell = t._shared = None
         edge = input._edge
         if MODES and _by_mode(op, (input, other), (x, y), t):
             return t

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.modes import SPECIAL, state
+from ..autograd.modes import MODES, SPECIAL, state
 from ..autograd.node import LEAF, Node, new_node
 from ..tensor import Tensor, wrap
 from .convert import cast_op
@@ -75,7 +75,7 @@ class _Lookup(Saving):
         check_bounds("embedding", index, size, False, 0)
         output = wrap(table.take(index, 0, mode="clip"))
         edge = weight._edge
-        if edge is not None and state.grad:
+        if edge is not None and (not MODES or state.grad):
             cell = input._version_cell()
             edges = (None, weight if edge is LEAF else edge)
             output._edge = new_node(self, edges, (index,), (cell, cell[0]), {"size": size})

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.modes import SPECIAL, state
+from ..autograd.modes import MODES, SPECIAL, state
 from ..autograd.node import LEAF, Node, new_node
 from ..cuda.elementwise import broadcast_shapes
 from ..tensor import Tensor, wrap
@@ -390,7 +390,7 @@ class _Gather(Saving):
         """The elements for two tensors whose arrays are `x` and `i`."""
         output = wrap(_gather_cpu(x, i, dim=dim))
         edge = input._edge
-        if edge is not None and state.grad:
+        if edge is not None and (not MODES or state.grad):
             cell = index._version_cell()
             edges = (input if edge is LEAF else edge, None)
             output._edge = new_node(self, edges, (i,), (cell, cell[0]), {"dim": dim, "shape": x.shape})

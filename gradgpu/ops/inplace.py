@@ -72,8 +72,8 @@ def unrecorded(target: Tensor, source: Tensor | None = None) -> bool:
         if source._cell is not None and source._cell is target._cell and source is not target:
             return False
     if edge is None and target._edge is None:
-        base = target._base
-        if base is None or base._edge is None:
+        shared = target._shared
+        if type(shared) is not tuple or shared[0]._edge is None:
             return True
     return not state.grad
 
@@ -408,13 +408,13 @@ def set_(self: Tensor, source: Tensor | None = None) -> Tensor:
     if self._views:
         # The views keep the old memory: a hidden tensor stays what this one was.
         old = wrap(self._a)
-        old._edge, old._cell, old._views = self._edge, self._cell, self._views
-        for ref in old._views:
+        old._edge, old._cell, old._shared = self._edge, self._cell, self._shared
+        for ref in old._shared:
             view = ref()
             if view is not None:
-                view._base = old
+                view._shared = (old, *view._shared[1:])
         self._cell = [old._version_cell()[0]]
-    self._a, self._base, self._chain, self._views, self._origin = source._a, None, None, None, None
+    self._a, self._shared = source._a, None
     self._bump()
     if state.grad and (self._edge is not None or source._edge is not None):
         self._edge = new_node(_SetOp(), ())

@@ -12,9 +12,9 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autograd.layers import LAYERS
-from ..autograd.modes import INFERRING, SPECIAL, state
+from ..autograd.modes import INFERRING, MODES, SPECIAL, state
 from ..autograd.node import SELECT, Node, next_sequence
-from ..tensor import Tensor, drop_lost, wrap
+from ..tensor import Tensor, note_views, wrap
 from . import shape as _shape
 from .registry import Op, method
 
@@ -178,14 +178,13 @@ def _views(x: Any, op: _Cut, cuts: tuple, attrs: dict) -> tuple:
         for view, (_, note, origin) in zip(views, cuts):
             view._view_of(x, index_op, note)
             if view._origin is None and origin is not None:
-                view._origin = origin
+                view._shared = (*view._shared[:2], origin)
         return views
     # The same for an array on the CPU, in few steps.
-    grad = state.grad
+    grad = not MODES or state.grad
     edges = None if x._edge is None or not grad else (op.node_without_values(x, attrs, len(cuts)),)
-    base, chain, cell = x._base, x._chain, x._version_cell()
-    if base is None:
-        base = x
+    cell, shared = x._cell or x._version_cell(), x._shared
+    base, chain = shared[:2] if type(shared) is tuple else (x, None)
     made = []
     k = 0
     for at, note, origin in cuts:
@@ -193,12 +192,7 @@ def _views(x: Any, op: _Cut, cuts: tuple, attrs: dict) -> tuple:
         view._a = a[at]
         view._grad = None
         view._cell = cell
-        view._base = base
-        view._chain = (chain, index_op, note)
-        if not grad:
-            view._origin = "no_grad"
-        elif origin is not None:
-            view._origin = origin
+        view._shared = base, (chain, index_op, note), origin if grad else "no_grad"
         if edges is None:
             view._edge = None
         else:
@@ -210,14 +204,7 @@ def _views(x: Any, op: _Cut, cuts: tuple, attrs: dict) -> tuple:
             node.seq = next_sequence()
         made.append(view)
         k += 1
-    refs = [ref(view) for view in made]
-    noted = base._views
-    if noted is None:
-        base._views = refs
-    else:
-        if len(noted) & 63 > 63 - k:
-            drop_lost(noted)
-        noted += refs
+    note_views(base, [ref(view) for view in made])
     return tuple(made)
 
 

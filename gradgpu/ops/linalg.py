@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.modes import SPECIAL, state
+from ..autograd.modes import MODES, SPECIAL, state
 from ..autograd.node import LEAF, Node, next_sequence
 from ..cuda.gemm import fold, gemm, unfold
 from ..tensor import Tensor, wrap
@@ -132,7 +132,7 @@ class _Product(Saving):
         except ValueError:
             raise _mismatch("mm", x.shape, y.shape) from None
         a, b = input._edge, other._edge
-        if (a is not None or b is not None) and state.grad:
+        if (a is not None or b is not None) and (not MODES or state.grad):
             checks: tuple = ()
             if a is not None:
                 cell = other._version_cell()
@@ -294,7 +294,7 @@ class _Linear(Saving):
         if bias is not None:
             np.add(y, bias, y)
         output = wrap(y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[1]))
-        if state.grad:
+        if not MODES or state.grad:
             input, weight, b = tensors
             to_x, to_w, to_bias = input._edge, weight._edge, None if b is None else b._edge
             if to_x is not None or to_w is not None or to_bias is not None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.modes import SPECIAL, state
+from ..autograd.modes import MODES, SPECIAL, state
 from ..autograd.node import LEAF, Node, new_node
 from ..cuda.elementwise import broadcast_shapes
 from ..scalars import zero_dim
@@ -38,7 +38,7 @@ class _Fill(Saving):
         """The filled copy for two tensors whose arrays are `x` and `m`, which is no larger than it."""
         output = wrap(_filled(x, m, value))
         edge = input._edge
-        if edge is not None and state.grad:
+        if edge is not None and (not MODES or state.grad):
             cell = mask._version_cell()
             edges = (input if edge is LEAF else edge, None)
             output._edge = new_node(self, edges, (m,), (cell, cell[0]))

@@ -218,8 +218,8 @@ def apart(parts: tuple) -> tuple:
     """Views that forget what they are views of."""
     for part in parts:
         base = part._base
-        base._views = [ref for ref in base._views if ref() is not part]
-        part._base = part._chain = part._origin = None
+        base._shared = [ref for ref in base._shared if ref() is not part]
+        part._shared = None
     return parts
 
 

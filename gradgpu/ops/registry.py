@@ -256,11 +256,11 @@ class Op(Saving):
             return made
         if type(made) is tuple:
             outputs: Any = tuple([wrap(a) for a in made])
-            if recorded and self.has_gradient and state.grad:
+            if recorded and self.has_gradient and (not MODES or state.grad):
                 self._link(inputs, arrays, outputs, attrs)
             return outputs
         output = wrap(made)
-        if recorded and self.has_gradient and state.grad:
+        if recorded and self.has_gradient and (not MODES or state.grad):
             self._link(inputs, arrays, (output,), attrs)
         if self.view:
             output._view_of(first, self, attrs)
@@ -270,7 +270,7 @@ class Op(Saving):
         """The operation on its one input, an array on the CPU, in few steps."""
         made = self.cpu(a, **attrs)
         edge = x._edge
-        recorded = edge is not None and self.has_gradient and state.grad
+        recorded = edge is not None and self.has_gradient and (not MODES or state.grad)
         if type(made) is tuple:
             outputs = tuple([wrap(b) for b in made])
             if recorded:
@@ -319,7 +319,7 @@ class Op(Saving):
             return composite(*inputs, **attrs)
         made = level.run(self, inputs, arrays, attrs)
         outputs = tuple([wrap(a) for a in made]) if type(made) is tuple else (wrap(made),)
-        if recorded and self.has_gradient and state.grad:
+        if recorded and self.has_gradient and (not MODES or state.grad):
             self._link(inputs, arrays, outputs, attrs)
         if type(made) is tuple:
             return outputs

@@ -15,10 +15,10 @@ from weakref import ref
 import numpy as np
 
 from ..autograd.layers import LAYERS, LayerArray
-from ..autograd.modes import INFERRING, SPECIAL, state
+from ..autograd.modes import INFERRING, MODES, SPECIAL, state
 from ..autograd.node import LEAF, Node, next_sequence
 from ..meta import MetaArray
-from ..tensor import Tensor, drop_lost, wrap
+from ..tensor import Tensor, note_views, wrap
 from . import reduce as _reduce
 from .registry import Op, Plan, method
 
@@ -48,22 +48,16 @@ class View(Op):
         t._a = y
         t._edge = t._grad = None
         t._cell = x._cell or x._version_cell()
-        base = x._base
-        t._chain = (x._chain, self, attrs)
-        t._base = base = x if base is None else base
-        origin, grad, edge = x._origin, state.grad, x._edge
-        if origin is not None or not grad:
-            t._origin = origin if grad or origin == "inference_mode" else "no_grad"
-        if edge is not None and grad:
+        shared = x._shared
+        base, chain, origin = shared if type(shared) is tuple else (x, None, None)
+        edge = x._edge
+        if MODES and not state.grad:
+            if origin != "inference_mode":
+                origin = "no_grad"
+        elif edge is not None:
             t._edge = self.node(x, edge, a, attrs)
-        views = base._views
-        if (
-            views is None
-        ):  # no call before the list is there: in one, another thread might view this base, too
-            views = base._views = []
-        elif len(views) & 63 == 63:
-            drop_lost(views)
-        views.append(ref(t))
+        t._shared = base, (chain, self, attrs), origin
+        note_views(base, [ref(t)])
         return t
 
     def node(self, x: Tensor, edge: Any, a: ndarray, attrs: dict) -> Node:
@@ -325,7 +319,7 @@ def _reshaped(x: Tensor, shape: tuple, copies: bool = False) -> Tensor | None:
         return None
     t = wrap(y)  # numpy has copied
     edge = x._edge
-    if edge is not None and state.grad:
+    if edge is not None and (not MODES or state.grad):
         t._edge = reshape_op.node(x, edge, a, {"shape": made})
     return t
 

@@ -315,12 +315,12 @@ def _become(name: str, self: Tensor, view: Any) -> Tensor:
     if self._base is None and any(ref() is not None for ref in self._views or ()):
         # Views know how they come from their base: a hidden tensor stays what this one was.
         source = wrap(self._a)
-        source._edge, source._cell, source._views = self._edge, self._version_cell(), self._views
-        for ref in self._views:
+        source._edge, source._cell, source._shared = self._edge, self._version_cell(), self._shared
+        for ref in self._shared:
             other = ref()
             if other is not None:
-                other._base = source
-        self._views = None
+                other._shared = (source, *other._shared[1:])
+        self._shared = None
     with enable_grad():
         made = view(source)
     self._a = made._a
@@ -328,7 +328,7 @@ def _become(name: str, self: Tensor, view: Any) -> Tensor:
     if source is not self:
         made._base._views.append(weakref.ref(self))
     if source is not self or self._base is not None:
-        self._base, self._chain = made._base, made._chain
+        self._shared = made._base, made._chain, self._origin
     return self
 
 

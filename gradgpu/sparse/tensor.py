@@ -373,7 +373,7 @@ def _made(
     """A sparse tensor of its parts; `at` is a tensor, or the pattern of another one. `kind`: its class."""
     t: SparseTensor = object.__new__(SparseTensor if kind is None else kind)
     t._a = SparseArray(shape, entries._a.dtype)
-    t._edge = t._grad = t._cell = None
+    t._edge = t._grad = t._cell = t._shared = None
     t._pattern = at if isinstance(at, Pattern) else Pattern(at, shape[: at.shape[0]], unique)
     t._entries, t._unique, t._own = entries, unique, own
     return t
