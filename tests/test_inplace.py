@@ -624,3 +624,57 @@ def test_numpy_and_data_of_what_requires_grad(device: str) -> None:
             assert x.numpy().tolist() == [1, 2]
     with pytest.raises(RuntimeError, match="must be floating point or complex dtype"):
         x.data = gg.ones(2, dtype=gg.int64, device=device)
+
+
+# ---- what a node has saved, and who may change it ----
+def _under_no_grad(t: gg.Tensor) -> None:
+    with gg.no_grad():
+        t.add_(1)
+
+
+def _cut_off(t: gg.Tensor) -> None:
+    t.detach_().add_(1)
+
+
+CHANGES = {
+    "in place": lambda t: t.add_(1),
+    "under no_grad": _under_no_grad,
+    "through detach": lambda t: t.detach().add_(1),
+    "through a view": lambda t: t[0].add_(1),
+    "through a view of detach": lambda t: t.detach()[1:].add_(1),
+    "one of many views": lambda t: t.detach().chunk(2)[0].add_(1),
+    "cut off": _cut_off,
+    "by assignment": lambda t: t.__setitem__(0, 5.0),
+}
+EARLIER = {
+    "nothing": lambda t: None,
+    "a view": lambda t: t[0],
+    "detached": lambda t: t.detach(),
+    "changed": lambda t: t.add_(0),
+}
+
+
+@pytest.mark.parametrize("earlier", EARLIER)
+@pytest.mark.parametrize("change", CHANGES)
+def test_changes_of_saved_values_are_noticed(change: str, earlier: str, device: str) -> None:
+    x = gg.tensor([0.3, 0.5, 0.7], device=device, requires_grad=True)
+    w = gg.tensor([1.0, 2.0, 3.0], device=device, requires_grad=True)
+
+    def differentiate(function: Callable, which: str) -> None:
+        y = x * 1.5
+        kept = EARLIER[earlier](y)
+        z = function(y)
+        CHANGES[change](y if which == "input" else z)
+        (z.sum() if which == "input" else (z * 1).sum()).backward()
+        del kept
+
+    for function in (lambda y: y * w, lambda y: y * y, lambda y: w / y, lambda y: y.sin(), lambda y: y.log()):
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            differentiate(function, "input")
+    differentiate(lambda y: y + w, "input")  # whose gradients need no values
+    differentiate(lambda y: y.exp(), "input")  # which keeps its result
+    if change != "cut off":
+        for function in (lambda y: y.exp(), lambda y: y.tanh(), lambda y: y.sigmoid()):
+            with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                differentiate(function, "result")
+        differentiate(lambda y: y.sin(), "result")
