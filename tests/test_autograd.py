@@ -1010,3 +1010,30 @@ def test_gradients_of_leaves_are_contiguous(device: str, create_graph: bool) -> 
         assert w.grad.is_contiguous() and w.grad.view(-1).shape == (60,)
         w.grad.detach().add_(1)  # its memory is its own
     w.grad = None
+
+
+PIECES = {
+    "relu": gg.relu,
+    "leaky_relu": gg.nn.functional.leaky_relu,
+    "threshold": lambda x: gg.nn.functional.threshold(x, 0.1, 2.0),
+    "hardtanh": gg.nn.functional.hardtanh,
+    "relu6": gg.nn.functional.relu6,
+    "max_pool2d": lambda x: gg.nn.functional.max_pool2d(x, 2),
+    "max_pool1d": lambda x: gg.nn.functional.max_pool1d(x[0], 2),
+    "adaptive_max_pool2d": lambda x: gg.nn.functional.adaptive_max_pool2d(x, 2),
+    "avg_pool2d": lambda x: gg.nn.functional.avg_pool2d(x, 2),
+    "reflect": lambda x: gg.nn.functional.pad(x, (1, 1, 1, 1), mode="reflect"),
+}
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_second_derivatives_of_linear_pieces_are_zeros(name: str, device: str) -> None:
+    # A penalty on the gradient of a net of such layers asks for them; PyTorch, too, has zeros there and no error.
+    x = gg.randn(1, 2, 4, 4, device=device).requires_grad_()
+    w = gg.tensor(3.0, device=device, requires_grad=True)
+    (g,) = gg.autograd.grad((PIECES[name](x) * w).sum(), x, create_graph=True)
+    zeros, of_w = gg.autograd.grad(g.sum(), (x, w))
+    assert zeros.shape == x.shape and not zeros.any()
+    gg.testing.assert_close(of_w * w, g.sum())
+    (alone,) = gg.autograd.grad(PIECES[name](x).sum(), x, create_graph=True)
+    assert alone.requires_grad and not gg.autograd.grad(alone.sum(), x)[0].any()

@@ -246,7 +246,11 @@ def run(
         g = None
         while leaves:
             edge, g = leaves.popitem()
-            if targets is None and tensors is create_graph and not (hooked_leaves and edge._hooks is not None):
+            if (
+                targets is None
+                and tensors is create_graph
+                and not (hooked_leaves and edge._hooks is not None)
+            ):
                 alone = getrefcount(g) <= _ALONE  # nobody else holds g: .grad may have it
                 _deposit(edge, g, create_graph, alone)
             else:

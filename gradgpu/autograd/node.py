@@ -64,14 +64,16 @@ class Node:
     op: Any
     seq: int
     extra: Extra | None
-    all_edges: tuple | None  # None: `edge0` and `edge1` are the edges, the second None where there is one input
+    all_edges: (
+        tuple | None
+    )  # None: `edge0` and `edge1` are the edges, the second None where there is one input
     edge0: Any
     edge1: Any
     saved: Any
     saved0: Any  # if `saved` is FLAT, here are the values: what a unary operation saved of its input and of its result,
     saved1: Any  # or a binary one of its inputs
     unlisted: int  # which values have no check, 1 + 2: their version is the `cell` of the node that made them, and was 0
-    checks: tuple | None
+    checks: Any
     cell: list[int] | None
     attrs: Any
     plan: Any  # set and used by ops.registry; of a FLAT node the shapes of two inputs, where they differ

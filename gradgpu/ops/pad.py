@@ -117,6 +117,7 @@ mode_pad_op = Op(
         )
     },
 )
+mode_pad_op.zero_second = True
 mode_pad_backward_op = Op(
     "pad_backward",
     _mode_pad_backward_cpu,

@@ -624,6 +624,8 @@ hardtanh_op = Pointwise(  # clamp whose gradient is 0 at the limits
     lambda g, x, *, low, high: where_op((x <= low) | (x >= high), 0.0, g),
     inputs="number",
 )
+for _op in (relu.op, leaky_relu_op, threshold_op, hardtanh_op):
+    _op.zero_second = True
 
 hardswish_op = Pointwise(
     "hardswish",

@@ -25,7 +25,7 @@ from ..meta import HANDLERS
 from ..tensor import Tensor, wrap
 from .expr import Expr, literal, substitute
 from .reduce import sum_to_size_op
-from .registry import Op, from_saved, pack, parameters_of, unpack
+from .registry import Op, from_saved, pack, parameters_of, unpack, with_zeros
 
 ndarray, generic, float32, float64 = np.ndarray, np.generic, np.float32, np.float64
 _new = object.__new__
@@ -427,9 +427,11 @@ class Pointwise(Op):
         attrs = node.attrs
         if create_graph:
             saved = (*[self._lifted(node, p, v) for p, v in enumerate(saved[:-1])], saved[-1])
-        elif not isinstance(g, (ndarray, generic)):
+            grads = self._gradients(g, saved, edges, attrs)
+            return with_zeros(grads, edges) if self.zero_second else grads
+        if not isinstance(g, (ndarray, generic)):
             return self.fused_vjp(g, saved, edges, attrs)
-        elif _is_half(g.dtype):
+        if _is_half(g.dtype):
             # The rule runs in float32 and rounds once, as the fused kernel does.
             d = g.dtype
             wide = (*[_widened(v, d) for v in saved[:-1]], saved[-1])

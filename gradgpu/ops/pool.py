@@ -249,6 +249,8 @@ max_pool2d_op: Op = Op(
     differentiable=(True, False),
 )
 
+max_pool2d_op.zero_second = True
+
 max_pool2d_backward_op: Op = Op(
     "max_pool2d_backward",
     cpu=_max_pool2d_backward_cpu,
@@ -381,6 +383,8 @@ avg_pool2d_op: Op = Op(
         )
     },
 )
+
+avg_pool2d_op.zero_second = True
 
 avg_pool2d_backward_op: Op = Op(
     "avg_pool2d_backward",

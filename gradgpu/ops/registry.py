@@ -175,6 +175,9 @@ class Op(Saving):
         # Tensors that does it by other ops.
         self.complex: tuple[Callable, Callable] | None = None
         self.composite: Callable | None = None
+        # Of operations that are linear in pieces, or all over: whether their gradient, as in PyTorch, counts as a function of
+        # the first input, so that a second derivative is zeros and not an error.
+        self.zero_second = False
         for input in self.inputs:
             show_saved(input)
         OPS[name] = self
@@ -457,7 +460,32 @@ class Op(Saving):
             grads = [e if e is None else rule(values, attrs, ()) for e, rule in zip(edges, plan.rules)]
         if tensors and not create_graph:
             grads = [h if h is None else h._a for h in grads]
-        return grads
+        return with_zeros(grads, edges) if create_graph and self.zero_second else grads
+
+
+class _ZerosOp:
+    """Hands the gradient on, and zeros to what it does not depend on."""
+
+    node_name = "ZerosBackward0"
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        from .creation import zeros_like
+
+        zeros = zeros_like(g.detach() if create_graph else wrap(g))
+        return g, zeros if create_graph else zeros._a
+
+
+_ZEROS = _ZerosOp()
+
+
+def with_zeros(grads: Sequence[Any], edges: tuple) -> list:
+    """The gradients of an operation with `zero_second`: that of the first input leads to the input too, with zeros."""
+    h, *others = grads
+    if h is not None:
+        t = wrap(h._a)
+        t._edge = new_node(_ZEROS, (h if h._edge is LEAF else h._edge, edges[0]))
+        h = t
+    return [h, *others]
 
 
 def lift(node: Node, want: tuple[str, int], value: Any) -> Any:
