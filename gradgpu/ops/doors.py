@@ -50,6 +50,7 @@ def unary_door(op: Pointwise) -> Callable:
     keep_in, keep_out = op.kept_for((True,)) if has_gradient else (False, False)
     checks_none: Any = () if keep_in or keep_out else None
     unlisted = 2 if keep_out else 0
+    unlisted_both = unlisted + 1
     if has_gradient:
         op.flat_vjp = _unary_vjp(op)
     if op.accepts == "integer":  # the short path is for floats, which the op must refuse
@@ -93,7 +94,7 @@ def unary_door(op: Pointwise) -> Callable:
             node.saved0 = x
             cell = input._cell
             if cell is None and edge is not LEAF:
-                node.unlisted |= 1
+                node.unlisted = unlisted_both
             else:
                 if cell is None:
                     cell = input._cell = [0]
