@@ -463,7 +463,59 @@ nll_loss_op = Op(
 )
 
 
+class _NllLoss(Saving):
+    """`nll_loss` under the conditions of `_CrossEntropy`."""
+
+    node_name = "NllLossBackward0"
+    inputs = ("x", "target")
+
+    def of(
+        self, input: Tensor, target: Tensor, x: np.ndarray, t: np.ndarray, ignore_index: int, reduction: str
+    ) -> Tensor:
+        """The loss of two tensors whose arrays are `x` and `t`."""
+        rows = len(x)
+        output = wrap(_reduced(np.negative(x[_arange(rows), t]), rows, t.shape, reduction, x.dtype))
+        edge = input._edge
+        if edge is not None and state.grad:
+            cell, other = input._version_cell(), target._version_cell()
+            edges, checks = (input if edge is LEAF else edge, None), (cell, cell[0], other, other[0])
+            attrs = {"ignore_index": ignore_index, "reduction": reduction}
+            output._edge = new_node(self, edges, (x, t), checks, attrs)
+        return output
+
+    def _saves(self, node: Node) -> list[tuple[str, int]]:
+        return [("in", 0), ("in", 1)]
+
+    def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+        x, t = unpack(node)
+        norm: Any = x.dtype.type(len(x))
+        if create_graph:
+            x, t, norm = from_saved(x, node.edges[0]), wrap(t), wrap(norm)
+        return nll_loss_backward_op(g, x, t, None, norm, **node.attrs), None
+
+
+_nll_loss_of = _NllLoss().of
+
+
 # ---- public functions ----
+def _direct(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> bool:
+    """Whether the conditions of `_CrossEntropy` hold."""
+    if weight is not None or not isinstance(input, Tensor) or not isinstance(target, Tensor):
+        return False
+    x, t = input._a, target._a
+    return (
+        type(x) is type(t) is np.ndarray
+        and x.ndim == 2
+        and x.dtype in _DIRECT
+        and t.dtype is _INT64
+        and t.shape == x.shape[:1]
+        and x.size > 0
+        and reduction in REDUCTIONS
+        and _plain(t, x.shape[1], None, ignore_index)
+        and not (SPECIAL and state.special)
+    )
+
+
 def _checked_target(op: str, input: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
     """The target as int64, after checking every shape."""
     shape = input._a.shape
@@ -521,27 +573,9 @@ def cross_entropy(
     >>> gg.nn.functional.cross_entropy(gg.tensor([[2., 0.]]), gg.tensor([0]))
     tensor(0.1269)
     """
-    if (
-        weight is None
-        and size_average is None
-        and reduce is None
-        and not label_smoothing
-        and isinstance(input, Tensor)
-        and isinstance(target, Tensor)
-    ):
-        x, t = input._a, target._a
-        if (
-            type(x) is type(t) is np.ndarray
-            and x.dtype in _DIRECT
-            and t.dtype is _INT64
-            and x.ndim == 2
-            and x.size
-            and x.shape[:1] == t.shape
-            and reduction in REDUCTIONS
-            and _plain(t, x.shape[1], None, ignore_index)
-            and not (SPECIAL and state.special)
-        ):
-            return _cross_entropy_of(input, target, x, t, ignore_index, reduction)
+    plain = size_average is None and reduce is None and not label_smoothing
+    if plain and _direct(input, target, weight, ignore_index, reduction):
+        return _cross_entropy_of(input, target, input._a, target._a, ignore_index, reduction)
     require_floating("cross_entropy", input)
     require_tensor("cross_entropy", target)
     reduction = reduction_of("cross_entropy", reduction, size_average, reduce)
@@ -598,6 +632,8 @@ def nll_loss(
     >>> gg.nn.functional.nll_loss(gg.tensor([[-0.5, -1.0]]), gg.tensor([1]))
     tensor(1.)
     """
+    if size_average is None and reduce is None and _direct(input, target, weight, ignore_index, reduction):
+        return _nll_loss_of(input, target, input._a, target._a, ignore_index, reduction)
     require_floating("nll_loss", input)
     require_tensor("nll_loss", target)
     reduction = reduction_of("nll_loss", reduction, size_average, reduce)
