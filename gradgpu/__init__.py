@@ -194,6 +194,9 @@ def __getattr__(name: str) -> object:
     if name in _LAZY:
         from importlib import import_module
 
+        # The package first, also by what imports from one elsewhere: Python takes the lock of a module before that of its
+        # package, and another thread that imports the package takes them the other way round.
+        import_module(f".{_LAZY[name].partition('.')[0]}", __name__)
         module = import_module(f".{_LAZY[name]}", __name__)
         found = globals()[name] = module if _LAZY[name] == name else getattr(module, name)
         return found

@@ -390,7 +390,7 @@ def igamma(input: Tensor, other: Tensor) -> Tensor:
     >>> gg.igamma(gg.tensor([1.]), gg.tensor([2.]))
     tensor([0.8647])
     """
-    from ..distributions.draws import gammainc
+    from ..distributions import draws
     from .shape import broadcast_tensors
 
     a, x = _floats("igamma", input), _floats("igamma", other)
@@ -398,7 +398,7 @@ def igamma(input: Tensor, other: Tensor) -> Tensor:
         raise RuntimeError(f"igamma: expected both tensors of one dtype, got {a.dtype} and {x.dtype}")
     a, x = broadcast_tensors(a, x)
     good = (a > 0) & (x >= 0)
-    made = gammainc(where(good, a, 1.0), where(good, x, 1.0))
+    made = draws.gammainc(where(good, a, 1.0), where(good, x, 1.0))
     return where(good, made, where((a == 0) & (x > 0), 1.0, math.nan))
 
 

@@ -646,7 +646,6 @@ def _conjugate_transpose(self: Any) -> Tensor:
 Tensor.real, Tensor.imag = _set_part("real"), _set_part("imag")  # type: ignore[attr-defined]
 Tensor.mH = property(_conjugate_transpose)  # type: ignore[attr-defined]
 Tensor.H = property(lambda self: conj(self.T))  # type: ignore[attr-defined]
-Tensor.adjoint = _conjugate_transpose  # type: ignore[attr-defined]
 Tensor.is_conj = lambda self: False  # type: ignore[attr-defined]
 
 __all__ = [
