@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -134,3 +135,30 @@ def test_arithmetic_of_numbers_alone() -> None:
             function(7, 2)
     with pytest.raises(TypeError, match="expected a Tensor, got str, int"):
         gg.mul("a", 2)
+
+
+def test_gradients_at_limits_that_are_tensors(device: str) -> None:
+    x = gg.tensor([-2.0, -1.0, 0.5, 1.0, 3.0], device=device, requires_grad=True)
+    low, high = (gg.tensor(v, device=device, requires_grad=True) for v in (-1.0, 1.0))
+    gg.clamp(x, low, high).sum().backward()
+    assert x.grad.tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]  # at a limit the input has it
+    assert low.grad.item() == 1.0 and high.grad.item() == 1.0
+    x.grad = None
+    gg.clamp_min(x, low.detach()).sum().backward()
+    assert x.grad.tolist() == [0.0, 1.0, 1.0, 1.0, 1.0]
+    x.grad = None
+    x.clamp(max=high.detach()).sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0, 1.0, 1.0, 0.0]
+    out = gg.empty(5, device=device)
+    assert gg.clamp(x.detach(), min=low.detach(), out=out) is out and out.tolist() == [
+        -1.0,
+        -1.0,
+        0.5,
+        1.0,
+        3.0,
+    ]
+    values = gg.tensor([math.nan, 0.0], device=device)
+    assert values.clamp(gg.tensor([0.0, math.nan], device=device)).isnan().all()
+    y = gg.tensor([3.0, -3.0], device=device)
+    y.clamp_(gg.zeros(2, device=device), gg.ones(2, device=device))
+    assert y.tolist() == [1.0, 0.0]

@@ -317,3 +317,17 @@ def test_nearest_copies_elements(device: str) -> None:
     assert F.interpolate(x, size=7, mode="nearest-exact").tolist() == [[[0, 1, 1, 2, 3, 3, 4]]]
     x = gg.randn(1, 2, 3, 4, device=device, dtype=gg.float64, requires_grad=True)
     assert gg.autograd.gradcheck(lambda x: F.interpolate(x, size=(6, 7)), (x,))
+
+
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "smooth_l1_loss"])
+def test_losses_of_ints_and_floats(device: str, name: str) -> None:
+    loss = getattr(F, name)
+    counts, rates = gg.tensor([1, 2], device=device), gg.tensor([1.0, 4.0], device=device, requires_grad=True)
+    made = loss(counts, rates)
+    assert made.dtype is gg.float32 and made.item() == loss(counts.float(), rates).item()
+    made.backward()
+    assert rates.grad[1] > 0
+    with pytest.raises(RuntimeError, match="floating-point"):
+        loss(counts, counts)
+    with pytest.raises(RuntimeError, match="huber_loss: input must have a floating-point dtype"):
+        F.huber_loss(counts, rates)

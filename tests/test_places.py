@@ -589,6 +589,8 @@ def test_names_of_annotations_and_helpers() -> None:
 
     assert gg.jit.annotations.Dict is Dict is _jit_internal.Dict and BroadcastingList2[int] is None
     assert _jit_internal._overload_method(abs) is abs and _size_2_t == int | tuple[int, int]
+    deconv = nn.ConvTranspose2d(1, 1, 3, stride=2)
+    assert deconv._output_padding(gg.ones(1, 1, 4, 4), (10, 9), (2, 2), (0, 0), (3, 3), 2) == (1, 0)
     assert issubclass(nn.ConvTranspose2d, _ConvTransposeMixin) and _pair(1) == (1, 1)
     assert issubclass(nn.AdaptiveAvgPool2d, _AdaptiveAvgPoolNd) and not issubclass(
         nn.AdaptiveMaxPool2d, _AdaptiveAvgPoolNd
@@ -821,3 +823,15 @@ def test_tensors_in_sequences_are_numbers(device: str) -> None:
     for rows in ([gg.ones(2), gg.ones(2)], [1, gg.ones(2)], [gg.ones(2), [1, 2]]):
         with pytest.raises(ValueError, match="only one element tensors.*stack"):
             gg.tensor(rows)
+
+
+def test_what_has_the_common_shape_is_not_expanded(device: str) -> None:
+    a, b = gg.ones(3, device=device, requires_grad=True), gg.ones(1, device=device)
+    x, y = gg.broadcast_tensors(a, b)
+    assert x is a and y is not b and y.shape == (3,)
+    scale = nn.Parameter(gg.ones(3, device=device))
+    normal = gg.distributions.Normal(a, scale)
+    assert normal.loc is a and normal.scale is scale
+    import copy
+
+    copy.deepcopy(normal)  # of leaves, so that modules may hold it

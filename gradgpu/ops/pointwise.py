@@ -245,6 +245,21 @@ minimum = _binary(
     lambda g, a, b: where_op(a > b, 0.0, where_op(a == b, g * 0.5, g)),
     lambda g, a, b: where_op(a < b, 0.0, where_op(a == b, g * 0.5, g)),
 )
+# The halves of `clamp` with tensors for its limits: at a limit the gradient is the input's.
+at_least = _binary(
+    "at_least",
+    "Max::apply(a, b)",
+    np.maximum,
+    lambda g, a, b: _only(g, a >= b),
+    lambda g, a, b: _only(g, a < b),
+)
+at_most = _binary(
+    "at_most",
+    "Min::apply(a, b)",
+    np.minimum,
+    lambda g, a, b: _only(g, a <= b),
+    lambda g, a, b: _only(g, a > b),
+)
 atan2 = _binary(
     "atan2",
     "atan2(a, b)",
@@ -721,8 +736,8 @@ def clamp(input: Any, min: Any = None, max: Any = None, *, out: Any = None) -> A
         raise RuntimeError("clamp: a complex number is no limit")
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         if min is not None:
-            input = maximum(input, min)
-        return input if max is None else minimum(input, max, out=out)
+            input = at_least(input, min, out=out if max is None else None)
+        return input if max is None else at_most(input, max, out=out)
     d = input.dtype
     if d is dt.bool:
         input = input.to(dt.result_type(*[x for x in (input, min, max) if x is not None]))

@@ -599,9 +599,9 @@ def broadcast_shapes(*shapes: Any) -> Any:
 
 
 def broadcast_tensors(*tensors: Any) -> tuple:
-    """Every tensor expanded to their common shape."""
-    shape = broadcast_shapes(*[x.shape for x in tensors])
-    return tuple(expand(x, shape) for x in tensors)
+    """Every tensor expanded to their common shape; those that have it are returned as they are."""
+    shape = tuple(broadcast_shapes(*[x.shape for x in tensors]))
+    return tuple([x if tuple(x.shape) == shape else expand(x, shape) for x in tensors])
 
 
 @method

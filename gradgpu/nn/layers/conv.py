@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...ops.creation import empty
@@ -196,26 +196,37 @@ class _ConvTransposeNd(_ConvNd):
         )  # fmt: skip
         self.output_padding = _tuple(output_padding, self._dims)
 
-    def _extra_size(self, input: Tensor, output_size: Any) -> tuple[int, ...]:
+    def _output_padding(
+        self,
+        input: Tensor,
+        output_size: Any,
+        stride: Sequence[int],
+        padding: Sequence[int],
+        kernel_size: Sequence[int],
+        num_spatial_dims: int,
+        dilation: Sequence[int] | None = None,
+    ) -> tuple[int, ...]:
         """The output_padding that gives a wanted output size: a stride reaches several sizes."""
         if output_size is None:
             return self.output_padding
-        wanted = tuple(output_size)[-self._dims :]
+        wanted = tuple(output_size)[-num_spatial_dims:]
         extra = []
         for i, size in enumerate(wanted):
-            least = (input.shape[i - self._dims] - 1) * self.stride[i] - 2 * self.padding[i]
-            least += self.dilation[i] * (self.kernel_size[i] - 1) + 1
-            if not least <= size < least + self.stride[i]:
+            least = (input.shape[i - num_spatial_dims] - 1) * stride[i] - 2 * padding[i]
+            least += (1 if dilation is None else dilation[i]) * (kernel_size[i] - 1) + 1
+            if not least <= size < least + stride[i]:
                 raise ValueError(
                     f"requested an output size of {tuple(output_size)}, but valid sizes in dimension {i} range from {least} "
-                    f"to {least + self.stride[i] - 1} for an input of {tuple(input.shape)}"
+                    f"to {least + stride[i] - 1} for an input of {tuple(input.shape)}"
                 )
             extra.append(size - least)
         return tuple(extra)
 
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
         conv = getattr(F, f"conv_transpose{self._dims}d")
-        extra = self._extra_size(input, output_size)
+        extra = self._output_padding(
+            input, output_size, self.stride, self.padding, self.kernel_size, self._dims, self.dilation
+        )
         return conv(
             input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
         )
