@@ -476,7 +476,7 @@ class _NllLoss(Saving):
         rows = len(x)
         output = wrap(_reduced(np.negative(x[_arange(rows), t]), rows, t.shape, reduction, x.dtype))
         edge = input._edge
-        if edge is not None and state.grad:
+        if edge is not None and (not MODES or state.grad):
             cell, other = input._version_cell(), target._version_cell()
             edges, checks = (input if edge is LEAF else edge, None), (cell, cell[0], other, other[0])
             attrs = {"ignore_index": ignore_index, "reduction": reduction}
