@@ -176,7 +176,8 @@ def run(
                 else:
                     grads = op.vjp(node, g, edges, tensors)
             elif node.saved is FLAT:
-                grads = op.flat_vjp(node, g, edges, tensors)
+                rule = op.flat_vjp  # Python looks up what is called at once as a method, and finds it late
+                grads = rule(node, g, edges, tensors)
             else:
                 grads = op.vjp(node, g, edges, tensors)
             if not keep and node.checks is not None:

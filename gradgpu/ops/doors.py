@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.modes import INFERENCE, MODES, state
+from ..autograd.modes import INFERENCE, INFERRING, MODES, state
 from ..autograd.node import FLAT, LEAF, Node, next_sequence
 from ..cuda.array import Array
 from ..cuda.elementwise import broadcast_shapes
@@ -80,7 +80,9 @@ def unary_door(op: Pointwise) -> Callable:
         t._a = y
         t._edge = t._grad = t._cell = t._shared = None
         edge = input._edge
-        if MODES and _by_mode(op, (input,), (x,), t) or edge is None or not has_gradient:
+        if MODES and (not (INFERRING or state.grad) or _by_mode(op, (input,), (x,), t)):
+            return t
+        if edge is None or not has_gradient:
             return t
         t._edge = node = Node()
         node.op, node.seq, node.saved = op, next_sequence(), FLAT
@@ -233,7 +235,7 @@ def binary_door(op: Pointwise) -> Callable:
         t._a = r
         t._edge = t._grad = t._cell = t._shared = None
         edge = input._edge
-        if MODES and _by_mode(op, (input, other), (x, y), t):
+        if MODES and (not (INFERRING or state.grad) or _by_mode(op, (input, other), (x, y), t)):
             return t
         if edge is None and other_edge is None or not has_gradient:
             return t
