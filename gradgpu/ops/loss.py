@@ -133,8 +133,9 @@ def reduced(losses: Tensor, reduction: str) -> Tensor:
 def _operands(op: str, input: Tensor, target: Tensor) -> None:
     require_tensor(op, input)
     require_tensor(op, target)
-    # What is computed has the dtype of both together; huber_loss has the input's.
-    require_floating(op, target if op != "huber_loss" and target.is_floating_point() else input)
+    # These have the dtype of both together, others the input's.
+    both = op in ("mse_loss", "l1_loss", "smooth_l1_loss")
+    require_floating(op, target if both and target.is_floating_point() else input)
     if input._a.shape != target._a.shape:
         warnings.warn(
             f"Using a target size ({tuple(target._a.shape)}) that is different to the input size "
@@ -338,10 +339,8 @@ def huber_loss(
 
 
 def _same_size(op: str, input: Tensor, target: Tensor) -> None:
-    require_tensor(op, input)
+    require_floating(op, input)
     require_tensor(op, target)
-    # What is computed has the dtype of both together; huber_loss has the input's.
-    require_floating(op, target if op != "huber_loss" and target.is_floating_point() else input)
     if input._a.shape != target._a.shape:
         raise ValueError(
             f"{op}: target size {tuple(target._a.shape)} must be the same as input size {tuple(input._a.shape)}; "

@@ -161,7 +161,7 @@ def probabilities(r, **more):
 
 
 FLOAT_ERRORS = [
-    Bad(In(3, dtype="int64"), In(3), raises=RuntimeError, match="floating-point"),
+    Bad(In(3, dtype="int64"), In(3, dtype="int64"), raises=RuntimeError, match="floating-point"),
     Bad(In(3), 1.0, raises=TypeError, match="expected a Tensor"),
     Bad(In(3), In(3), reduction="median", raises=ValueError, match="'mean', 'sum' or 'none'"),
 ]
