@@ -116,6 +116,29 @@ def test_threads_on_streams_of_their_own() -> None:
     assert in_threads(work) == [train(k, "cuda") for k in range(THREADS)]
 
 
+def test_threads_train_nets_with_the_same_memory(device: str) -> None:
+    def net() -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1)).to(device)
+
+    shared, x = net(), gg.randn(32, 4).to(device)
+    y = x.sum(1, keepdim=True)
+    before = F.mse_loss(shared(x), y).item()
+
+    def work(k: int) -> bool:
+        own = net()
+        for mine, common in zip(own.parameters(), shared.parameters()):
+            mine.data = common.data  # gradients and versions stay each thread's own
+        optimizer = [gg.optim.SGD, gg.optim.Adam][k % 2](own.parameters(), lr=1e-2)
+        for _ in range(10):
+            optimizer.zero_grad()
+            F.mse_loss(own(x), y).backward()
+            optimizer.step()
+        return all(p.data_ptr() == q.data_ptr() for p, q in zip(own.parameters(), shared.parameters()))
+
+    assert all(in_threads(work))
+    assert F.mse_loss(shared(x), y).item() < before
+
+
 def test_modes_belong_to_their_thread(device: str) -> None:
     def work(k: int) -> list[float]:
         found = []

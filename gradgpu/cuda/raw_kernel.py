@@ -151,7 +151,7 @@ class RawKernel:
             source = f'{source[:start]}extern "C" {source[start:]}'
         self.source, self.name, self.options = source, name, options
         self._functions: dict[int, Any] = {}  # by device
-        self._shared = 48 * 1024  # bytes of dynamic shared memory that a block may have
+        self._shared: dict[int, int] = {}  # bytes of dynamic shared memory allowed beyond 48 KiB, by device
         self._function()  # errors in the source are told at once
 
     def _function(self) -> Any:
@@ -169,9 +169,10 @@ class RawKernel:
 
     def set_shared_memory_config(self, shared_mem_bytes: int) -> None:
         """Allows blocks so many bytes of dynamic shared memory. (A launch that asks for more than 48 KiB does it by itself.)"""
-        if shared_mem_bytes > self._shared:
+        device = backend().get_device()
+        if shared_mem_bytes > self._shared.get(device, 48 * 1024):
             self._function().set_shared(shared_mem_bytes)
-            self._shared = shared_mem_bytes
+            self._shared[device] = shared_mem_bytes
 
     def __call__(
         self,
