@@ -101,7 +101,7 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
         tangent = tangent.to(tensor.dtype)
     made = inside.wrap(tensor, tangent)
     if tensor.requires_grad:  # backward from what is computed leads to the tensor
-        from ..ops.registry import PASS
+        from ..ops.saved import PASS
         from .node import new_node
 
         made._edge = new_node(PASS, (tensor if tensor.is_leaf else tensor._edge,))

@@ -393,7 +393,7 @@ class _Saved:
             self.hook(state.saved_hooks[-1])
 
     def hook(self, hooks: tuple) -> None:
-        from ..ops.registry import Hooked
+        from ..ops.saved import Hooked
 
         if type(self.value) is Hooked:
             raise RuntimeError("Calling register_hooks on a saved tensor whose hooks have already been set.")
@@ -402,7 +402,7 @@ class _Saved:
 
     def tensor(self, node: Node) -> Tensor:
         """The tensor as it was, after a check of its version."""
-        from ..ops.registry import Hooked, from_saved
+        from ..ops.saved import Hooked, from_saved
 
         value = self.value
         if type(value) is Hooked:

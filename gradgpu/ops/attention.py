@@ -21,7 +21,8 @@ from .fused import Fused, through_composed
 from .linalg import matmul
 from .pointwise import where
 from .random import Mask, dropout_op
-from .registry import Op, Saving, unpack
+from .registry import Op
+from .saved import Saving, unpack
 from .shape import broadcast_shapes
 from .softmax import softmax
 from .sums import in_range

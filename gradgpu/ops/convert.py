@@ -14,7 +14,8 @@ from ..devices import device as Device
 from ..meta import MetaArray
 from ..tensor import Tensor
 from .inplace import check_writable, inplace, keep_original, unrecorded
-from .registry import Op, continued, method
+from .registry import Op, method
+from .saved import continued
 
 
 def _cast_cpu(x: Any, *, dtype: Any) -> Any:

@@ -15,7 +15,8 @@ from ..dtypes import FLOATS, int64
 from ..tensor import Tensor, wrap
 from .index import all_below
 from .reduce import require_floating, require_tensor, sum_op
-from .registry import Op, Saving, from_saved, unpack
+from .registry import Op
+from .saved import Saving, from_saved, unpack
 from .softmax import log_softmax_op, softmax_backward_op, softmax_op
 from .sums import float_max, float_sum
 

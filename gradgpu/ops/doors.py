@@ -24,7 +24,8 @@ from .expr import Expr
 from .inplace import unrecorded
 from .pointwise_op import Pointwise, same
 from .reduce import sum_to_size_op
-from .registry import unpack, with_foreign
+from .registry import with_foreign
+from .saved import unpack
 
 ndarray, generic, float32, float64 = np.ndarray, np.generic, np.float32, np.float64
 _new = object.__new__

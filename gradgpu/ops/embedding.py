@@ -13,7 +13,8 @@ from ..tensor import Tensor, wrap
 from .convert import cast_op
 from .index import add_rows_cpu, check_bounds, index_add_op, index_put_op, index_tensor, take_op
 from .pointwise import eq
-from .registry import Op, Saving, unpack
+from .registry import Op
+from .saved import Saving, unpack
 
 
 # ---- embedding ----

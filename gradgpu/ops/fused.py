@@ -8,7 +8,8 @@ from typing import Any
 from ..autograd.modes import enable_grad, state
 from ..autograd.node import Node, new_node
 from ..tensor import run_backward, wrap
-from .registry import PASS, Op, unpack
+from .registry import Op
+from .saved import PASS, unpack
 
 
 class Fused(Op):

@@ -10,7 +10,7 @@ import numpy as np
 from ..autograd.modes import MODES, state
 from ..autograd.node import LEAF, Node, new_node
 from ..tensor import Tensor, wrap
-from .registry import Saving, from_saved, unpack
+from .saved import Saving, from_saved, unpack
 
 SINGLE = np.dtype(np.float32)
 

@@ -22,7 +22,8 @@ from ..autograd.node import LEAF, Node, new_node
 from ..cuda.elementwise import broadcast_shapes
 from ..tensor import Tensor, wrap
 from .inplace import inplace
-from .registry import Op, Saving, method, unpack
+from .registry import Op, method
+from .saved import Saving, unpack
 
 ndarray = np.ndarray
 _uint64 = np.uint64

@@ -12,7 +12,8 @@ from ..autograd.modes import INFERENCE, enable_grad, state
 from ..autograd.node import LEAF, Node, new_node
 from ..meta import MetaArray, SparseArray
 from ..tensor import Tensor, _edge_of, wrap
-from .registry import Packed, list_checks, method
+from .registry import method
+from .saved import Packed, list_checks
 
 ndarray, generic = np.ndarray, np.generic
 

@@ -20,7 +20,8 @@ from ..autograd.node import LEAF, Node, next_sequence
 from ..cuda.gemm import fold, gemm, unfold
 from ..tensor import Tensor, wrap
 from .reduce import sum_to_size_op
-from .registry import Op, Saving, from_saved, method, older_form, unpack, with_foreign
+from .registry import Op, method, older_form, with_foreign
+from .saved import Saving, from_saved, unpack
 from .sums import float_sum, ones
 
 # linear is nn.functional's.

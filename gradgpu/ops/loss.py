@@ -17,7 +17,8 @@ from .cross_entropy import cross_entropy, nll_loss, reduction_of  # noqa: F401 -
 from .moments import mean_op
 from .pointwise_op import Pointwise
 from .reduce import require_floating, require_tensor, sum_op
-from .registry import Op, Saving, from_saved, unpack
+from .registry import Op
+from .saved import Saving, from_saved, unpack
 
 FUNCTIONAL = [
     "binary_cross_entropy",

@@ -18,7 +18,8 @@ from ..scalars import zero_dim
 from ..tensor import Tensor, wrap
 from .index import check_same_dtype, index_put_op, install_in_place, take_op
 from .pointwise import where_op
-from .registry import Op, Saving, method, unpack
+from .registry import Op, method
+from .saved import Saving, unpack
 
 
 def _mask(op: str, input: Any, mask: Any) -> Any:

@@ -21,7 +21,8 @@ from ..tensor import Tensor, wrap
 from . import pointwise as _pw
 from .moments import mean_op
 from .reduce import broadcast_op, require_floating, sum_op
-from .registry import Op, Saving, from_saved, unpack
+from .registry import Op
+from .saved import Saving, from_saved, unpack
 
 FUNCTIONAL = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"]
 __all__: list[str] = []

@@ -25,7 +25,8 @@ from ..meta import HANDLERS
 from ..tensor import Tensor, wrap
 from .expr import Expr, literal, substitute
 from .reduce import sum_to_size_op
-from .registry import Op, from_saved, pack, parameters_of, unpack, with_zeros
+from .registry import Op, parameters_of
+from .saved import from_saved, pack, unpack, with_zeros
 
 ndarray, generic, float32, float64 = np.ndarray, np.generic, np.float32, np.float64
 _new = object.__new__

@@ -17,7 +17,8 @@ from ..dtypes import FLOATS
 from ..tensor import Tensor, wrap
 from . import pointwise as _pw
 from .reduce import require_tensor, sum_op
-from .registry import Op, Saving, from_saved, method, unpack
+from .registry import Op, method
+from .saved import Saving, from_saved, unpack
 from .sums import float_max, float_sum, in_range
 
 __all__ = ["log_softmax", "softmax"]

@@ -12,7 +12,8 @@ from ..layouts import sparse_csr
 from ..ops.creation import arange, tensor, zeros
 from ..ops.join import repeat_interleave, stack
 from ..ops.masks import nonzero
-from ..ops.registry import continued, method
+from ..ops.registry import method
+from ..ops.saved import continued
 from ..tensor import Tensor
 from .tensor import CSRTensor, SparseTensor, _check_positions, _flat, _like, _made, _only_coo, _rows, _unflat
 
