@@ -835,3 +835,54 @@ def test_what_has_the_common_shape_is_not_expanded(device: str) -> None:
     import copy
 
     copy.deepcopy(normal)  # of leaves, so that modules may hold it
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max", "min", "prod"])
+def test_segments(device: str, reduce: str) -> None:
+    import numpy as np
+
+    values = np.random.default_rng(0).standard_normal((2, 6, 3))
+    data = gg.tensor(values, device=device, requires_grad=True)
+    lengths = gg.tensor([[2, 0, 4], [1, 5, 0]], device=device)
+    function = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min, "prod": np.prod}[reduce]
+    empty = {"sum": 0.0, "mean": np.nan, "max": -np.inf, "min": np.inf, "prod": 1.0}[reduce]
+    expected = np.full((2, 3, 3), empty)
+    for i, j, a, b in ((0, 0, 0, 2), (0, 2, 2, 6), (1, 0, 0, 1), (1, 1, 1, 6)):
+        expected[i, j] = function(values[i, a:b], 0)
+    got = gg.segment_reduce(data, reduce, lengths=lengths, axis=1)
+    np.testing.assert_allclose(got.detach().numpy(force=True), expected, rtol=1e-12)
+    offsets = gg.tensor([0, 2, 2, 6], device=device)
+    np.testing.assert_allclose(
+        gg.segment_reduce(data[0], reduce, offsets=offsets).detach().numpy(force=True),
+        expected[0],
+        rtol=1e-12,
+    )
+    full = gg.tensor([2, 4], device=device)
+    assert gg.autograd.gradcheck(
+        lambda x: gg.segment_reduce(x, reduce, lengths=full), (data[0].detach().requires_grad_(),)
+    )
+    first = gg.segment_reduce(data[0], reduce, lengths=lengths[0], initial=2.0)[1]
+    assert first.tolist() == [2.0] * 3  # of an empty segment
+    with pytest.raises(RuntimeError, match="to sum to"):
+        gg.segment_reduce(data[0], reduce, lengths=full + 1)
+    with pytest.raises(RuntimeError, match="negative"):
+        gg.segment_reduce(data[0], reduce, lengths=full - 3)
+
+
+def test_segments_that_are_none(device: str) -> None:
+    x, lengths = gg.ones(4, device=device), gg.tensor([4], device=device)
+    for call, error, message in (
+        (lambda: gg.segment_reduce(x, "sum"), RuntimeError, "Either lengths or offsets"),
+        (lambda: gg.segment_reduce(x, "median", lengths=lengths), RuntimeError, "reduce argument"),
+        (lambda: gg.segment_reduce(x.long(), "sum", lengths=lengths), NotImplementedError, "int64"),
+        (lambda: gg.segment_reduce(x, "sum", lengths=lengths.float()), NotImplementedError, "must be ints"),
+        (lambda: gg.segment_reduce(x, "sum", indices=lengths), RuntimeError, "not supported"),
+        (
+            lambda: gg.segment_reduce(x[None], "sum", lengths=lengths, axis=1),
+            RuntimeError,
+            "last dimension of lengths",
+        ),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+    assert gg.segment_reduce(x, "mean", lengths=lengths, initial=2.0, unsafe=True).tolist() == [1.5]

@@ -44,7 +44,6 @@ LEFT_OUT_UNUSED = {
     "torch.nextafter": "bits of floating-point numbers; finfo(dtype).eps",
     "torch.nn.functional.linear_cross_entropy": "new in PyTorch; linear, then cross_entropy",
     "torch.quantize_per_tensor": "no quantised tensors",
-    "torch.segment_reduce": "scatter_reduce, index_add",
     "torch.special.airy_ai": "of mathematical physics; SciPy has it",
     "torch.special.chebyshev_polynomial_t": "orthogonal polynomials are recurrences of a line",
     "torch.uint16": "indices are int64, images uint8",

@@ -85,7 +85,7 @@ FAMILIES = {
         "",
     ),
     "scatter_reduce": (
-        "index_reduce scatter_reduce",
+        "index_reduce scatter_reduce segment_reduce",
         "index_reduce index_reduce_ scatter_reduce scatter_reduce_",
     ),
     "sampling": ("binomial poisson", "cauchy_ geometric_ log_normal_"),

@@ -5,6 +5,7 @@ Elements of one place are combined in the order of their positions on every devi
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -186,4 +187,84 @@ def index_reduce(
 for _function in (scatter_reduce, index_reduce):
     install_in_place(_function)
 
-__all__ = ["index_reduce", "scatter_reduce"]
+_SEGMENTS = {
+    "sum": ("sum", 0.0), "mean": ("mean", 0.0), "prod": ("prod", 1.0), "max": ("amax", -math.inf), "amax": ("amax", -math.inf),
+    "min": ("amin", math.inf), "amin": ("amin", math.inf),
+}  # fmt: skip
+
+
+def segment_reduce(
+    data: Tensor,
+    reduce: str,
+    *,
+    lengths: Tensor | None = None,
+    indices: Tensor | None = None,
+    offsets: Tensor | None = None,
+    axis: int = 0,
+    unsafe: bool = False,
+    initial: float | None = None,
+) -> Tensor:
+    """The reduction of each of the segments that lie one after the other along `axis`.
+
+    Args:
+        data: floating point.
+        reduce: 'sum', 'mean', 'max', 'min' or 'prod'.
+        lengths: how long the segments are: ints (…, segments), with data's dimensions before `axis` in front.
+        offsets: instead of lengths, where the segments begin, and the end of the last.
+        axis: the last dimension of lengths.
+        unsafe: whether to leave out the check that lengths fit the data.
+        initial: a number that takes part in each segment; what an empty one gives (else 0, NaN, ∓infinity or 1).
+
+    Raises:
+        RuntimeError: neither lengths nor offsets, or such that do not fit; an unknown reduction.
+        NotImplementedError: data of ints.
+
+    >>> import gradgpu as gg
+    >>> gg.segment_reduce(gg.tensor([1., 2., 3.]), "max", lengths=gg.tensor([2, 0, 1]))
+    tensor([2., -inf, 3.])
+    """
+    from .creation import arange, full
+    from .join import repeat_interleave
+
+    if reduce not in _SEGMENTS:
+        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+    if not data.is_floating_point():
+        raise NotImplementedError(f"segment_reduce: not implemented for {data.dtype}; convert with .float()")
+    if indices is not None:
+        raise RuntimeError("segment_reduce(): indices based reduction is not supported yet.")
+    if lengths is None:
+        if offsets is None:
+            raise RuntimeError("segment_reduce(): Either lengths or offsets must be defined.")
+        lengths = offsets[..., 1:] - offsets[..., :-1]
+    if lengths.dtype.is_floating_point:
+        raise NotImplementedError(f"segment_reduce: lengths must be ints, got {lengths.dtype}")
+    axis = data._dim(axis, "segment_reduce")
+    if axis != lengths.dim() - 1:
+        raise RuntimeError(
+            f"segment_reduce(): Expected axis to be the last dimension of lengths but got {axis}."
+        )
+    lead, rest = tuple(data.shape[:axis]), tuple(data.shape[axis + 1 :])
+    if not unsafe:
+        if (lengths < 0).any():
+            raise RuntimeError("lengths contains negative value!")
+        if tuple(lengths.shape[:-1]) != lead or (lengths.sum(-1) != data.shape[axis]).any():
+            raise RuntimeError(
+                f"segment_reduce(): Expected all rows of lengths along axis to sum to data.size({axis}) when !unsafe."
+            )
+    how, identity = _SEGMENTS[reduce]
+    counts = lengths.reshape(-1)
+    where: dict[str, Any] = {"dtype": data.dtype, "device": data.device}
+    start = full((counts.shape[0], *rest), identity if initial is None else initial, **where)
+    index = repeat_interleave(arange(counts.shape[0], device=data.device), counts)
+    rows = data.reshape((index.shape[0], *rest))
+    if how in ("sum", "mean"):
+        made = start.index_add(0, index, rows)
+    else:
+        made = index_reduce(start, 0, index, rows, how)
+    if how == "mean":
+        counts = counts.reshape((-1, *(1 for _ in rest)))
+        made = where_op(counts > 0, made / counts.to(data.dtype), math.nan if initial is None else initial)
+    return made.reshape((*lead, lengths.shape[-1], *rest))
+
+
+__all__ = ["index_reduce", "scatter_reduce", "segment_reduce"]
