@@ -886,3 +886,40 @@ def test_segments_that_are_none(device: str) -> None:
         with pytest.raises(error, match=message):
             call()
     assert gg.segment_reduce(x, "mean", lengths=lengths, initial=2.0, unsafe=True).tolist() == [1.5]
+
+
+def test_layers_made_of_what_convolutions_share(device: str) -> None:
+    class Centred(nn.modules.conv._ConvNd):
+        def __init__(self, inputs: int, outputs: int, size: int) -> None:
+            super().__init__(inputs, outputs, (size,), (1,), (1,), (1,), False, (0,), 1, True, "circular")
+
+        def forward(self, x: gg.Tensor) -> gg.Tensor:
+            x = nn.functional.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+            return nn.functional.conv1d(x, self.weight - self.weight.mean(), self.bias, self.stride)
+
+    layer = Centred(2, 3, 3).to(device)
+    assert layer.weight.shape == (3, 2, 3) and not layer.transposed and layer.output_padding == (0,)
+    assert layer(gg.ones(1, 2, 5, device=device)).shape == (1, 3, 5)
+    assert nn.Conv2d(1, 1, 3, padding=(1, 2))._reversed_padding_repeated_twice == [2, 2, 1, 1]
+    assert "output_padding=(1, 1)" in repr(nn.ConvTranspose2d(1, 1, 3, 2, output_padding=1))
+    for name in ("normal_", "uniform_", "trunc_normal_", "zero_"):
+        getattr(nn.init, "_no_grad_" + name)(layer.weight)
+    assert not layer.weight.any()
+
+
+def test_type_as_goes_where_the_other_is(device: str) -> None:
+    there = gg.ones(1, device=device, dtype=gg.float64)
+    made = gg.tensor([1, 2]).type_as(there)
+    assert made.dtype is gg.float64 and made.device == there.device
+    assert there.type_as(gg.tensor([1])).device.type == "cpu"
+
+
+def test_linear_with_a_bias_for_each_row(device: str) -> None:
+    x, weight = gg.randn(4, 2, device=device), gg.randn(3, 2, device=device)
+    bias = gg.randn(4, 3, device=device, requires_grad=True)
+    y = nn.functional.linear(x, weight, bias)
+    assert gg.allclose(y, x @ weight.T + bias)
+    y.sum().backward()
+    assert bias.grad.shape == (4, 3)
+    with pytest.raises(RuntimeError, match="bias must have shape"):
+        nn.functional.linear(x, weight, gg.ones(2, device=device))

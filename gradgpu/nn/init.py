@@ -281,3 +281,7 @@ uniform, normal, constant = _deprecated("uniform"), _deprecated("normal"), _depr
 xavier_uniform, xavier_normal = _deprecated("xavier_uniform"), _deprecated("xavier_normal")
 kaiming_uniform, kaiming_normal = _deprecated("kaiming_uniform"), _deprecated("kaiming_normal")
 orthogonal, eye, dirac, sparse = (_deprecated(name) for name in ("orthogonal", "eye", "dirac", "sparse"))
+
+# What layers of one's own call instead: without recording, as all of these are.
+_no_grad_uniform_, _no_grad_normal_, _no_grad_trunc_normal_ = uniform_, normal_, trunc_normal_
+_no_grad_fill_, _no_grad_zero_ = constant_, zeros_

@@ -205,8 +205,8 @@ for _name in ("cfloat", "cdouble"):
 
 @method
 def type_as(self: Any, other: Any) -> Any:
-    """The tensor with the dtype of `other`."""
-    return to(self, other.dtype)
+    """The tensor with the dtype of `other`, on its device."""
+    return to(self, device=other.device, dtype=other.dtype)
 
 
 @method

@@ -34,16 +34,22 @@ class _ConvNd(Module):
         in_channels: int,
         out_channels: int,
         kernel_size: Any,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        transposed: bool,
+        output_padding: Any,
+        groups: int,
+        bias: bool,
+        padding_mode: str,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        if isinstance(kernel_size, (tuple, list)) and len(kernel_size) != self._dims:
+            self._dims = len(kernel_size)  # a layer of one's own
+        if transposed != self.transposed:
+            self.transposed = transposed
         if groups <= 0:
             raise ValueError("groups must be a positive integer")
         if in_channels % groups != 0:
@@ -70,7 +76,7 @@ class _ConvNd(Module):
             _tuple(stride, n),
             _tuple(dilation, n),
         )
-        self.output_padding = (0,) * n
+        self.output_padding = _tuple(output_padding, n)
         self.padding: Any = padding
         if isinstance(padding, str):
             if padding not in ("same", "valid"):
@@ -111,16 +117,9 @@ class _ConvNd(Module):
                 sides += [0, 0] if self.padding == "valid" else [self.padding[i]] * 2
         return sides
 
-    def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, self.weight, self.bias)
-
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The convolution with other weights, for layers that make theirs from the layer's own."""
-        conv = (F.conv1d, F.conv2d, F.conv3d)[self._dims - 1]
-        padding = self.padding
-        if self.padding_mode != "zeros":
-            input, padding = F.pad(input, self._pad_sides(), mode=self.padding_mode), 0
-        return conv(input, weight, bias, self.stride, padding, self.dilation, self.groups)
+    @property
+    def _reversed_padding_repeated_twice(self) -> list[int]:
+        return self._pad_sides()
 
     def extra_repr(self) -> str:
         ones, zeros = (1,) * self._dims, (0,) * self._dims
@@ -143,13 +142,46 @@ class _ConvNd(Module):
         return text
 
 
-class Conv1d(_ConvNd):
+class _Conv(_ConvNd):
+    """What `Conv1d`, `Conv2d` and `Conv3d` share."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, False, 0, groups, bias, padding_mode, device, dtype,
+        )  # fmt: skip
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input, self.weight, self.bias)
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution with other weights, for layers that make theirs from the layer's own."""
+        conv = (F.conv1d, F.conv2d, F.conv3d)[self._dims - 1]
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            input, padding = F.pad(input, self._pad_sides(), mode=self.padding_mode), 0
+        return conv(input, weight, bias, self.stride, padding, self.dilation, self.groups)
+
+
+class Conv1d(_Conv):
     """1-D convolution: (N, C_in, L) → (N, C_out, L_out); weight (C_out, C_in / groups, K)."""
 
     _dims = 1
 
 
-class Conv2d(_ConvNd):
+class Conv2d(_Conv):
     """2-D convolution: (N, C_in, H, W) → (N, C_out, H_out, W_out); weight (C_out, C_in / groups, KH, KW).
 
     H_out = ⌊(H + 2·padding - dilation·(KH - 1) - 1) / stride + 1⌋. ``padding`` may be 'same' or 'valid'.
@@ -163,7 +195,7 @@ class Conv2d(_ConvNd):
     _dims = 2
 
 
-class Conv3d(_ConvNd):
+class Conv3d(_Conv):
     """3-D convolution: (N, C_in, D, H, W) → (N, C_out, D_out, H_out, W_out)."""
 
     _dims = 3
@@ -192,9 +224,9 @@ class _ConvTransposeNd(_ConvNd):
                 f'Only "zeros" padding mode is supported for {type(self).__name__}, got {padding_mode!r}'
             )
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype,
+            in_channels, out_channels, kernel_size, stride, padding, dilation, True, output_padding, groups, bias, padding_mode,
+            device, dtype,
         )  # fmt: skip
-        self.output_padding = _tuple(output_padding, self._dims)
 
     def _output_padding(
         self,
