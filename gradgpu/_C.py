@@ -28,6 +28,7 @@ __all__ = [
     "_is_tracing",
     "_log_api_usage_once",
     "_set_grad_enabled",
+    "_set_tracing_state",
     "device",
     "dtype",
     "is_grad_enabled",
@@ -66,6 +67,10 @@ def _get_tracing_state() -> None:
 def _is_tracing() -> bool:
     """False: nothing traces, the Python runs."""
     return False
+
+
+def _set_tracing_state(state: Any) -> None:
+    """Nothing: nothing traces."""
 
 
 def is_grad_enabled() -> bool:

@@ -923,3 +923,33 @@ def test_linear_with_a_bias_for_each_row(device: str) -> None:
     assert bias.grad.shape == (4, 3)
     with pytest.raises(RuntimeError, match="bias must have shape"):
         nn.functional.linear(x, weight, gg.ones(2, device=device))
+
+
+def test_what_attention_layers_of_ones_own_call(device: str) -> None:
+    F = nn.functional
+    x = gg.randn(2, 3, 4, device=device)
+    weight, bias = gg.randn(12, 4, device=device), gg.randn(12, device=device)
+    parts = F._in_projection_packed(x, x, 2 * x, weight, bias)
+    for part, given, w, b in zip(parts, (x, x, 2 * x), weight.chunk(3), bias.chunk(3)):
+        assert gg.allclose(part, F.linear(given, w, b))
+    assert F._in_projection_packed(x, x, x, weight)[1].equal(F.linear(x, weight[4:8]))
+    assert F._mha_shape_check(x, x, x, None, gg.ones(3, 3), 2) is True
+    assert F._mha_shape_check(x[0], x[0], x[0], gg.ones(3), gg.ones(2, 3, 3), 2) is False
+    for arguments, message in (
+        ((x[None], x, x, None, None, 1), "received 4-D"),
+        ((x, x[0], x, None, None, 1), "batched .3-D. `query`, expected `key`"),
+        ((x, x, x, gg.ones(3), None, 1), "`None` or 2-D"),
+        ((x, x, x, None, gg.ones(3), 1), "2-D or 3-D"),
+        ((x[0], x[0], x[0], None, gg.ones(1, 3, 3), 2), "shape to be .2, 3, 3."),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            F._mha_shape_check(*arguments)
+    mask = gg.tensor([True, False], device=device)
+    assert F._canonical_mask(mask, "mask", None, "", gg.float64).tolist() == [float("-inf"), 0.0]
+    assert F._canonical_mask(None, "mask", None, "", gg.float64) is None and F._none_or_dtype(None) is None
+    with pytest.warns(UserWarning, match="mismatched a and b"):
+        F._canonical_mask(mask, "a", F._none_or_dtype(x), "b", gg.float32)
+    with pytest.raises(AssertionError, match="only bool and floating types of a"):
+        F._canonical_mask(mask.int(), "a", None, "", gg.float32)
+    gg._C._set_tracing_state(None)
+    assert gg._C._is_tracing() is False

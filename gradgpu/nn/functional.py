@@ -415,7 +415,9 @@ _LAZY = {
         "celu_ elu_ feature_alpha_dropout gumbel_softmax hardshrink hardtanh_ leaky_relu_ rrelu rrelu_ selu_ softshrink "
         "threshold_"
     ),
-    "attention": "multi_head_attention_forward",
+    "attention": (
+        "multi_head_attention_forward _canonical_mask _in_projection _in_projection_packed _mha_shape_check _none_or_dtype"
+    ),
     "ctc": "ctc_loss",
     "losses": (
         "cosine_embedding_loss hinge_embedding_loss margin_ranking_loss multi_margin_loss multilabel_margin_loss "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
+from ... import dtypes as dt
 from ...ops.creation import zeros
 from ...ops.join import cat
 from ...tensor import Tensor
@@ -210,3 +212,91 @@ def multi_head_attention_forward(
     if not batched:
         return output.squeeze(0), None if weights is None else weights.squeeze(0)
     return (output if batch_first else output.transpose(0, 1)), weights
+
+
+# ---- what attention layers of one's own call of PyTorch's ----
+def _mha_shape_check(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    key_padding_mask: Tensor | None,
+    attn_mask: Tensor | None,
+    num_heads: int,
+) -> bool:
+    """Whether there is a batch: the inputs have three dimensions, not two.
+
+    Raises:
+        AssertionError: numbers of dimensions that do not fit.
+    """
+    n = query.dim()
+    if n not in (2, 3):
+        raise AssertionError(
+            f"query should be unbatched 2D or batched 3D tensor but received {n}-D query tensor"
+        )
+    which = f"For {'batched' if n == 3 else 'unbatched'} ({n}-D) `query`, expected"
+    if key.dim() != n or value.dim() != n:
+        raise AssertionError(
+            f"{which} `key` and `value` to be {n}-D but found {key.dim()}-D and {value.dim()}-D tensors respectively"
+        )
+    if key_padding_mask is not None and key_padding_mask.dim() != n - 1:
+        raise AssertionError(
+            f"{which} `key_padding_mask` to be `None` or {n - 1}-D but found {key_padding_mask.dim()}-D tensor instead"
+        )
+    if attn_mask is not None:
+        if attn_mask.dim() not in (2, 3):
+            raise AssertionError(
+                f"{which} `attn_mask` to be `None`, 2-D or 3-D but found {attn_mask.dim()}-D tensor instead"
+            )
+        expected = (num_heads, query.shape[0], key.shape[0])
+        if n == 2 and attn_mask.dim() == 3 and tuple(attn_mask.shape) != expected:
+            raise AssertionError(f"Expected `attn_mask` shape to be {expected} but got {attn_mask.shape}")
+    return n == 3
+
+
+def _none_or_dtype(input: Tensor | None) -> Any:
+    """The dtype of a tensor, None of None."""
+    return None if input is None else input.dtype
+
+
+def _canonical_mask(
+    mask: Tensor | None,
+    mask_name: str,
+    other_type: Any,
+    other_name: str,
+    target_type: Any,
+    check_other: bool = True,
+) -> Tensor | None:
+    """A mask as numbers to add, of a dtype; a bool one has -infinity where it forbids."""
+    if mask is None or mask.is_floating_point():
+        return mask
+    if mask.dtype is not dt.bool:
+        raise AssertionError(f"only bool and floating types of {mask_name} are supported")
+    if check_other and other_type is not None and other_type is not mask.dtype:
+        warnings.warn(
+            f"Support for mismatched {mask_name} and {other_name} is deprecated. Use same type for both instead.",
+            stacklevel=2,
+        )
+    return _additive(mask, zeros(0, dtype=target_type, device=mask.device))
+
+
+def _in_projection(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    w_q: Tensor,
+    w_k: Tensor,
+    w_v: Tensor,
+    b_q: Tensor | None = None,
+    b_k: Tensor | None = None,
+    b_v: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Query, key and value, each through its own linear map."""
+    return F.linear(q, w_q, b_q), F.linear(k, w_k, b_k), F.linear(v, w_v, b_v)
+
+
+def _in_projection_packed(
+    q: Tensor, k: Tensor, v: Tensor, w: Tensor, b: Tensor | None = None
+) -> list[Tensor]:
+    """The same with weights one below the other: w (3 E, E), b (3 E)."""
+    biases = (None, None, None) if b is None else b.chunk(3)
+    return list(_in_projection(q, k, v, *w.chunk(3), *biases))
