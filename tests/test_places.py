@@ -953,3 +953,31 @@ def test_what_attention_layers_of_ones_own_call(device: str) -> None:
         F._canonical_mask(mask.int(), "a", None, "", gg.float32)
     gg._C._set_tracing_state(None)
     assert gg._C._is_tracing() is False
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("turned", [False, True])
+def test_two_devices_are_told(turned: bool) -> None:
+    there, here = gg.ones(4, 4), gg.ones(4, 4, device="cuda")
+    if turned:
+        there, here = here, there
+    F = nn.functional
+    for call in (
+        lambda: gg.mm(there, here),
+        lambda: there @ here[0],
+        lambda: gg.dot(there[0], here[0]),
+        lambda: F.linear(there, here),
+        lambda: F.conv1d(there[None], here[:, :, None]),
+        lambda: gg.cat([there, here]),
+        lambda: gg.stack([there, here]),
+        lambda: F.layer_norm(there, (4,), here[0]),
+        lambda: F.mse_loss(there, here),
+        lambda: F.embedding(there.long(), here),
+        lambda: gg.linalg.solve(there, here),
+        lambda: F.scaled_dot_product_attention(there, here, here),
+        lambda: there + here,
+    ):
+        with pytest.raises(
+            RuntimeError, match="expected all tensors to be on the same device, but found c.*c"
+        ):
+            call()

@@ -295,7 +295,7 @@ class Op(Saving):
             elif (
                 isinstance(a, (ndarray, generic)) is cuda
                 or cuda
-                and a.layout.device != first._a.layout.device
+                and (isinstance(first._a, (ndarray, generic)) or a.layout.device != first._a.layout.device)
             ):
                 seen = ", ".join(str(t.device) for t in inputs if isinstance(t, Tensor))
                 raise RuntimeError(
