@@ -114,6 +114,12 @@ INTS = (int64, int32, int16, int8, uint8)
 COMPLEXES = (complex64, complex128)
 FROM_NUMPY: dict[np.dtype, dtype] = {d.np: d for d in ALL if d is not bfloat16}
 
+
+def note_complex() -> None:
+    """Lets operations look for complex numbers from now on, also where no program has named their dtypes."""
+    _ = complex64.np
+
+
 _default = float32
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -142,3 +145,35 @@ def test_what_has_no_order_is_refused() -> None:
             call()
     with pytest.raises(RuntimeError, match="no limit"):
         gg.clamp(gg.tensor(1.0), 1j)
+
+
+MAKERS = [
+    "gg.view_as_complex(x.reshape(3, 2))",
+    "gg.complex(x[:3], x[3:])",
+    "gg.polar(x[:3].exp(), x[3:])",
+    "gg.fft.rfft(x)[:3]",
+    "gg.stft(x, 4, hop_length=2, window=gg.ones(4), return_complex=True).reshape(-1)[:3]",
+    "gg.complex(x[:3], x[3:]) * pickle.loads(kept)",
+]
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_a_program_that_names_no_complex_dtype(maker: str) -> None:
+    # Operations look for complex numbers only once there are some. Here nothing but the maker tells them.
+    code = f"""
+import pickle, sys
+import gradgpu as gg
+kept = {pickle.dumps(gg.tensor([1j, 2.0, -1j]))!r}
+x = gg.tensor([0.5, -1.0, 0.25, 2.0, -0.75, 1.5], requires_grad=True)
+z = {maker}
+found = z.reshape(1, 3) @ z.reshape(3, 1)
+(gradient,) = gg.autograd.grad(gg.view_as_real(found).sum(), x)
+print(gradient.tolist())
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    x = gg.tensor([0.5, -1.0, 0.25, 2.0, -0.75, 1.5], requires_grad=True)
+    kept = pickle.dumps(gg.tensor([1j, 2.0, -1j]))
+    z = eval(maker, {"gg": gg, "x": x, "pickle": pickle, "kept": kept})
+    real, imag = z.real, z.imag
+    (want,) = gg.autograd.grad((real * real - imag * imag + 2 * real * imag).sum(), x)
+    np.testing.assert_allclose(eval(run.stdout), want.tolist(), rtol=1e-4, atol=1e-5)

@@ -503,6 +503,7 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
     if real.dtype is not imag.dtype:
         raise RuntimeError(f"complex: expected two tensors of one dtype, got {real.dtype} and {imag.dtype}")
     _pw_shapes("complex", real.shape, imag.shape)
+    dt.note_complex()
     return complex_op(real, imag)
 
 
@@ -552,6 +553,7 @@ def view_as_complex(input: Tensor) -> Tensor:
         raise RuntimeError(
             f"view_as_complex: Tensor must have a last dimension of size 2, got shape {tuple(input.shape)}"
         )
+    dt.note_complex()
     *steps, last = input.stride()
     if input.numel() and (last != 1 or any(s % 2 for s in steps)):
         raise RuntimeError(

@@ -22,6 +22,8 @@ from .registry import method
 
 def array_on(values: np.ndarray, device: Device) -> Any:
     """A numpy array as an array of `device`: itself on the CPU, a copy on cuda."""
+    if values.dtype.kind == "c":
+        dt.note_complex()
     if device.type == "cpu":
         return values
     if device.type == "meta":

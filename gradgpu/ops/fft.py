@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from .. import dtypes as dt
 from ..cuda.fft import transform
 from .convert import cast_op
 from .registry import Op
+
+dt.note_complex()  # a program that imports this has complex numbers
 
 # What numpy calls a scale ('none': 1, 'n': 1 / n, 'sqrt': 1 / sqrt(n)) of a transform with - or + in the exponent.
 _NUMPY_NAME: dict[bool, dict[str, Any]] = {
