@@ -263,10 +263,13 @@ class Tensor:
         return self._a.shape[0]
 
     def __bool__(self) -> bool:
-        if self._a.size != 1:
+        a = self._a
+        if type(a) is np.bool_:
+            return bool(a)
+        if a.size != 1:
             raise RuntimeError(
-                f"Boolean value of Tensor with {'more than one value' if self._a.size else 'no values'} is ambiguous "
-                f"(shape {tuple(self._a.shape)}); use .any() or .all()"
+                f"Boolean value of Tensor with {'more than one value' if a.size else 'no values'} is ambiguous "
+                f"(shape {tuple(a.shape)}); use .any() or .all()"
             )
         return bool(self.item())
 
@@ -567,6 +570,9 @@ class Tensor:
     def item(self) -> Any:
         """The value of a one-element tensor as a Python number. Waits for the device."""
         a = self._a
+        kind = type(a)
+        if kind is np.float32 or kind is np.float64 or kind is np.int64:
+            return a.item()
         if a.size != 1:
             raise RuntimeError(
                 f"a Tensor with {a.size} elements cannot be converted to Scalar (shape {tuple(a.shape)})"
