@@ -55,6 +55,13 @@ def get_device_index(device: Any, optional: bool = False, allow_cpu: bool = Fals
     return _index(device)
 
 
+def _check_either(devices: Any, out: Any) -> None:
+    if (devices is None) == (out is None):
+        raise RuntimeError(
+            f"Exactly one of 'devices' and 'out' must be specified, but got devices={devices} and out={out}"
+        )
+
+
 def broadcast(tensor: Tensor, devices: Any = None, *, out: Any = None) -> tuple[Tensor, ...]:
     """The tensor on each of the devices: on the one.
 
@@ -62,10 +69,7 @@ def broadcast(tensor: Tensor, devices: Any = None, *, out: Any = None) -> tuple[
         NotImplementedError: several devices.
         RuntimeError: both or neither of `devices` and `out`.
     """
-    if (devices is None) == (out is None):
-        raise RuntimeError(
-            f"Exactly one of 'devices' and 'out' must be specified, but got devices={devices} and out={out}"
-        )
+    _check_either(devices, out)
     if out is not None:
         for each in out:
             each.copy_(tensor)
@@ -123,10 +127,7 @@ def scatter(
         NotImplementedError: several devices.
         RuntimeError: both or neither of `devices` and `out`.
     """
-    if (devices is None) == (out is None):
-        raise RuntimeError(
-            f"Exactly one of 'devices' and 'out' must be specified, but got devices={devices} and out={out}"
-        )
+    _check_either(devices, out)
     if out is not None:
         for each, piece in zip(out, tensor.split([t.shape[dim] for t in out], dim)):
             each.copy_(piece)
