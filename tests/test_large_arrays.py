@@ -1,0 +1,90 @@
+"""Large arrays on the CPU go block by block: the same numbers as in parts that are small."""
+
+import numpy as np
+import pytest
+
+import gradgpu as gg
+from gradgpu.nn import functional as F
+from gradgpu.ops.blocks import BLOCK, LongRows
+
+
+def gradients(function, x, *parameters):
+    """The output of float32 tensors and the gradients of its product with fixed numbers."""
+    tensors = [gg.tensor(v, requires_grad=True) for v in (x, *parameters)]
+    y = function(*tensors)
+    weights = np.cos(np.arange(y.numel(), dtype=np.float32) * 0.7).reshape(tuple(y.shape))
+    y.backward(gg.tensor(weights))
+    return [y.detach().numpy(), *[t.grad.numpy() for t in tensors]]
+
+
+def wide(function, x, *parameters):
+    """The same in float64, in parts of a hundred rows."""
+    p = [gg.tensor(v.astype(np.float64), requires_grad=True) for v in parameters]
+    weights = np.cos(np.arange(x.size, dtype=np.float32) * 0.7).reshape(x.shape)
+    outputs, of_x = [], []
+    for start in range(0, len(x), 100):
+        part = gg.tensor(x[start : start + 100].astype(np.float64), requires_grad=True)
+        y = function(part, *p)
+        y.backward(gg.tensor(weights[start : start + 100].astype(np.float64)))
+        outputs.append(y.detach().numpy())
+        of_x.append(part.grad.numpy())
+    return [np.concatenate(outputs), np.concatenate(of_x), *[t.grad.numpy() for t in p]]
+
+
+@pytest.mark.parametrize("offset", [0.0, 50.0], ids=["centred", "far"])
+@pytest.mark.parametrize("n", [600, 130])
+@pytest.mark.parametrize("affine", [0, 1, 2])
+def test_layer_norm(n, affine, offset):
+    rng = np.random.default_rng(0)
+    rows = -(-2 * BLOCK // n) + 3
+    x = rng.standard_normal((rows, n), np.float32) + np.float32(offset)
+    parameters = [rng.standard_normal(n, np.float32) for _ in range(affine)]
+
+    def function(x, *p):
+        return F.layer_norm(x, (n,), *p)
+
+    size = 1 + 4 * offset
+    for made, expected in zip(gradients(function, x, *parameters), wide(function, x, *parameters)):
+        np.testing.assert_allclose(
+            made, expected, rtol=2e-5 * size, atol=2e-5 * size * np.abs(expected).max()
+        )
+
+
+@pytest.mark.parametrize("affine", [0, 1])
+def test_rms_norm(affine):
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((2 * BLOCK // 512 + 5, 512), np.float32)
+    parameters = [rng.standard_normal(512, np.float32) for _ in range(affine)]
+
+    def function(x, *p):
+        return F.rms_norm(x, (512,), *p, eps=1e-5)
+
+    for made, expected in zip(gradients(function, x, *parameters), wide(function, x, *parameters)):
+        np.testing.assert_allclose(made, expected, rtol=2e-5, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("function", [F.group_norm, F.batch_norm], ids=["group_norm", "batch_norm"])
+def test_norms_of_large_maps(function):
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((4, 8, 40, 40), np.float32)
+    weight, bias = rng.standard_normal((2, 8), np.float32)
+
+    def apply(x, w, b):
+        if function is F.group_norm:
+            return function(x, 2, w, b)
+        return function(x, None, None, w, b, True)
+
+    for made, expected in zip(gradients(apply, x, weight, bias), wide(apply, x, weight, bias)):
+        np.testing.assert_allclose(made, expected, rtol=2e-5, atol=2e-5 * np.abs(expected).max())
+
+
+def test_long_rows_leave_numpy_as_it_was():
+    size = np.getbufsize()
+    with LongRows(1 << 10, 1 << 20):
+        assert np.getbufsize() < size
+        with LongRows(1 << 10, 1 << 20):
+            pass
+    assert np.getbufsize() == size
+    with pytest.raises(ZeroDivisionError), LongRows(1 << 10, 1 << 20):
+        raise ZeroDivisionError
+    assert np.getbufsize() == size
