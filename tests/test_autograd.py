@@ -1037,3 +1037,70 @@ def test_second_derivatives_of_linear_pieces_are_zeros(name: str, device: str) -
     gg.testing.assert_close(of_w * w, g.sum())
     (alone,) = gg.autograd.grad(PIECES[name](x).sum(), x, create_graph=True)
     assert alone.requires_grad and not gg.autograd.grad(alone.sum(), x)[0].any()
+
+
+# ---- weights that are used again and again (autograd/products.py) ----
+def _uses(rows: int, device: str) -> tuple[list[Any], Any]:
+    """Inputs of products with one weight of 2¹⁶ elements, and the sum of their outputs' gradients times the inputs."""
+    rng = np.random.default_rng(rows)
+    inputs = [rng.standard_normal((rows, 256)).astype(np.float32) for _ in range(min(40, 600 // rows + 3))]
+    expected = sum(np.outer(np.full(256, k + 1.0), x.sum(0)) for k, x in enumerate(inputs))
+    return [gg.tensor(x, device=device) for x in inputs], expected
+
+
+@pytest.mark.parametrize("rows", [1, 16, 127, 200])
+def test_gradient_of_a_weight_with_many_uses(device: str, rows: int) -> None:
+    inputs, expected = _uses(rows, device)
+    w = gg.zeros(256, 256, device=device, requires_grad=True)
+    for _ in range(2):  # the second pass adds to .grad
+        sum((k + 1) * gg.nn.functional.linear(x, w).sum() for k, x in enumerate(inputs)).backward()
+    np.testing.assert_allclose(w.grad.cpu(), 2 * expected, rtol=1e-3, atol=1e-2 * rows)
+    v = gg.zeros(256, 256, device=device, requires_grad=True)
+    total = sum((k + 1) * (x @ v).sum() for k, x in enumerate(inputs)) + v.sum()
+    (grad,) = gg.autograd.grad(total, v)
+    np.testing.assert_allclose(grad.cpu(), expected.T + 1, rtol=1e-3, atol=1e-2 * rows)
+
+
+def test_many_uses_do_not_look_at_inputs_later(device: str) -> None:
+    # What a hook does to an input after its product's turn does not reach the weight's gradient.
+    inputs, expected = _uses(4, device)
+    w = gg.zeros(256, 256, device=device, requires_grad=True)
+    start = gg.ones(4, 256, device=device, requires_grad=True)
+    first = start * 1
+
+    def spoil(g: Any) -> None:
+        for x in inputs:
+            x.zero_()
+
+    first.register_hook(spoil)
+    total = (gg.nn.functional.linear(first, w)).sum() + sum(
+        (k + 1) * gg.nn.functional.linear(x, w).sum() for k, x in enumerate(inputs)
+    )
+    total.backward()
+    np.testing.assert_allclose(w.grad.cpu(), expected + 4, rtol=1e-3, atol=4e-2)
+
+
+def test_many_uses_before_hooks(device: str) -> None:
+    inputs, expected = _uses(2, device)
+    w = gg.zeros(256, 256, device=device, requires_grad=True)
+    seen: list[Any] = []
+    w.register_hook(lambda g: seen.append(values(g.sum())))
+    w.register_post_accumulate_grad_hook(lambda p: seen.append(values(p.grad.sum())))
+    outputs = [gg.nn.functional.linear(x, w) for x in inputs]
+    outputs[3].grad_fn.register_hook(lambda grads, _: seen.append(tuple(grads[1].shape)))
+    sum((k + 1) * y.sum() for k, y in enumerate(outputs)).backward()
+    assert seen[0] == (256, 256)
+    np.testing.assert_allclose(seen[1:], [expected.sum()] * 2, rtol=1e-2)
+    np.testing.assert_allclose(w.grad.cpu(), expected, rtol=1e-3, atol=2e-2)
+
+
+def test_many_uses_of_an_embedding_as_output_weight(device: str) -> None:
+    table = gg.randn(256, 256, device=device).requires_grad_()
+    at = gg.tensor([3, 1, 3], device=device)
+    rows = gg.nn.functional.embedding(at, table)
+    logits = [gg.nn.functional.linear(rows * k, table) for k in range(1, 4)]
+    sum(y.sum() for y in logits).backward()
+    known = table.detach().cpu().numpy().astype(np.float64)
+    expected = 6 * np.outer(np.ones(256), known[[3, 1, 3]].sum(0))
+    np.add.at(expected, [3, 1, 3], 6 * known.sum(0))
+    np.testing.assert_allclose(table.grad.cpu(), expected, rtol=1e-3, atol=1e-2)

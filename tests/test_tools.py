@@ -63,7 +63,9 @@ def test_benchmark_computes_what_hand_written_numpy_computes(case: str) -> None:
     np.testing.assert_allclose(ours(), by_hand(), rtol=1e-4)
 
 
-@pytest.mark.parametrize("case", ["mlp-sgd", "mlp-adam", "cnn", "lstm", "lstm-ops", "gpt", "gcn"])
+@pytest.mark.parametrize(
+    "case", ["mlp-sgd", "mlp-adam", "cnn", "lstm", "lstm-ops", "lstm-ops-512", "gpt", "gcn"]
+)
 def test_benchmark_of_a_training_step_trains(case: str) -> None:
     _, losses = bench_cases.build("gradgpu", case)
     first, *_, last = losses()

@@ -19,6 +19,7 @@ from ..locks import new_lock
 from .layers import LAYERS, LayerArray, outermost
 from .modes import SPECIAL, set_recording, state
 from .node import FLAT, SELECT, Extra, Node, hooked_leaves
+from .products import Sum, product
 
 _by_sequence = attrgetter("seq")
 _deposit_lock = new_lock()  # two threads' backward may meet at one leaf
@@ -102,6 +103,7 @@ def run(
         )
         front_g: Any = None  # the sum of its gradients so far
         leaves: dict[Any, Any] = {}
+        sums: dict[Any, Sum] = {}  # products that are still to be added to `leaves`
         owned: set[Any] = set()  # numbers and leaves whose sums were made here and may be added to in place
         k = 0
         for root in roots:
@@ -216,8 +218,13 @@ def run(
                     seq = edge
                     c = at_leaf(edge)
                     if c is None:
-                        leaves[edge] = h
+                        leaves[edge] = h if type(h) is not tuple else product(h)
                         continue
+                    if type(h) is tuple:
+                        if left is None:
+                            _collect(sums, leaves, edge, h)
+                            continue
+                        h = product(h)
                 kind = type(c)
                 if kind is float32 or tensors:  # these are not changed in place
                     c = c + h
@@ -245,6 +252,8 @@ def run(
         if follow is not None:
             follow.end()
         g = None
+        for edge, products in sums.items():
+            leaves[edge] = products.added_to(leaves[edge])
         while leaves:
             edge, g = leaves.popitem()
             if (
@@ -325,6 +334,16 @@ def _uses(order: list[Node]) -> dict[Any, int]:
             if edge is not None and type(edge) is not Node and edge._post_hooks:
                 left[edge] = left.get(edge, 0) + 1
     return left
+
+
+def _collect(sums: dict[Any, Sum], leaves: dict[Any, Any], leaf: Any, pair: tuple) -> None:
+    """Notes a product that is to be added to the gradient of a leaf."""
+    products = sums.get(leaf)
+    if products is None:
+        products = sums[leaf] = Sum(pair)
+    elif not products.has_room(pair):
+        leaves[leaf] = products.added_to(leaves[leaf])
+    products.add(pair)
 
 
 def _arrive(
@@ -436,8 +455,13 @@ def _hooked_vjp(node: Node, g: Any, edges: tuple, create_graph: bool, watch: boo
     """A node's gradient rule between its hooks."""
     extra = node._with_extra()
     g = _pre_hooks(extra, g, create_graph)
-    grads = (_watched if watch else node.op.vjp)(node, g, edges, create_graph)
+    grads = (_watched if watch else _vjp)(node, g, edges, create_graph)
     return _post_hooks(extra, grads, g, create_graph)
+
+
+def _vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
+    """A node's gradient rule, for who looks at its result."""
+    return [product(h) if type(h) is tuple else h for h in node.op.vjp(node, g, edges, create_graph)]
 
 
 def _watched(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
@@ -445,7 +469,7 @@ def _watched(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
     calls that led to them."""
     state.running = node
     try:
-        grads = node.op.vjp(node, g, edges, create_graph)
+        grads = _vjp(node, g, edges, create_graph)
         if state.check_nan:
             for number, h in enumerate(grads):
                 if h is not None and bool(

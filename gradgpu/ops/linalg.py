@@ -17,6 +17,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autograd.modes import MODES, SPECIAL, state
 from ..autograd.node import LEAF, Node, next_sequence
+from ..autograd.products import may_wait
 from ..cuda.gemm import fold, gemm, unfold
 from ..tensor import Tensor, wrap
 from .reduce import sum_to_size_op
@@ -156,7 +157,10 @@ class _Product(Saving):
                 None if a is None else mm_op(g, from_saved(y, node.edges[1]), tb=True),
                 None if b is None else mm_op(from_saved(x, node.edges[0]), g, ta=True),
             )
-        return None if a is None else np.dot(g, y.T), None if b is None else np.dot(x.T, g)
+        of_y: Any = None
+        if b is not None:
+            of_y = (x, g) if may_wait(b, x) else np.dot(x.T, g)
+        return None if a is None else np.dot(g, y.T), of_y
 
 
 _product = _Product()
@@ -332,9 +336,12 @@ class _Linear(Saving):
             if x is not None:
                 x = x.reshape(-1, x.shape[-1])
         of_x = None if to_x is None else np.dot(g, w)
+        of_w: Any = None
+        if to_w is not None:
+            of_w = (g, x) if may_wait(to_w, g) else np.dot(g.T, x)
         return (
             of_x if of_x is None or len(shape) == 2 else of_x.reshape(*shape[:-1], of_x.shape[1]),
-            None if to_w is None else np.dot(g.T, x),
+            of_w,
             None
             if to_bias is None
             else np.dot(ones(g.shape[0], g.dtype), g)

@@ -87,11 +87,11 @@ def cnn(lib: Any, device: str) -> tuple[Step, Step]:
     return _trainer(lib.optim.Adam(model.parameters(), lr=1e-3), lambda: criterion(model(x), y))
 
 
-def _sequence_data(lib: Any, device: str) -> list[Any]:
-    """32 steps of 16 sequences: inputs of 32 features, targets of 64."""
+def _sequence_data(lib: Any, device: str, hidden: int = 64) -> list[Any]:
+    """32 steps of 16 sequences: inputs of 32 features, targets of `hidden`."""
     rng = np.random.default_rng(4)
     x = rng.standard_normal((32, 16, 32), dtype=np.float32)
-    return _on(lib, device, x, rng.random((32, 16, 64), dtype=np.float32) - np.float32(0.5))
+    return _on(lib, device, x, rng.random((32, 16, hidden), dtype=np.float32) - np.float32(0.5))
 
 
 def lstm(lib: Any, device: str) -> tuple[Step, Step]:
@@ -101,13 +101,13 @@ def lstm(lib: Any, device: str) -> tuple[Step, Step]:
     return _trainer(lib.optim.Adam(model.parameters(), lr=1e-3), lambda: criterion(model(x)[0], y))
 
 
-def lstm_of_ops(lib: Any, device: str) -> tuple[Step, Step]:
+def lstm_of_ops(lib: Any, device: str, hidden: int = 64) -> tuple[Step, Step]:
     """What a person writes who wants to see inside: a loop over steps, a product and elementwise ops in each."""
     F = lib.nn.functional
-    shapes = ((256, 32), (256, 64), (256,))
+    shapes = ((4 * hidden, 32), (4 * hidden, hidden), (4 * hidden,))
     w_x, w_h, bias = parameters = [t.requires_grad_() for t in _on(lib, device, *weights(shapes))]
-    x, y = _sequence_data(lib, device)
-    zero = lib.zeros(16, 64, device=device)
+    x, y = _sequence_data(lib, device, hidden)
+    zero = lib.zeros(16, hidden, device=device)
 
     def loss() -> Any:
         h = c = zero
@@ -121,6 +121,10 @@ def lstm_of_ops(lib: Any, device: str) -> tuple[Step, Step]:
         return F.mse_loss(lib.stack(outputs), y)
 
     return _trainer(lib.optim.Adam(parameters, lr=1e-3), loss)
+
+
+def wide_lstm_of_ops(lib: Any, device: str) -> tuple[Step, Step]:
+    return lstm_of_ops(lib, device, 512)
 
 
 def gpt(lib: Any, device: str) -> tuple[Step, Step]:
