@@ -485,3 +485,17 @@ def test_metadata_and_its_lifetime(device: str) -> None:
         assert ref() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("operation", ["exp", "neg", "relu"])
+def test_hook_of_an_operation_with_one_input_sees_one_gradient(device: str, operation: str) -> None:
+    x = gg.ones(2, device=device, requires_grad=True)
+    y = getattr(x * 1, operation)()
+    seen: list[Any] = []
+    y.grad_fn.register_hook(
+        lambda grad_inputs, grad_outputs: seen.append((len(grad_inputs), len(grad_outputs)))
+    )
+    assert len(y.grad_fn.next_functions) == 1
+    y.sum().backward()
+    assert seen == [(1, 1)]
+    assert len(y.grad_fn.next_functions) == 1  # after its values are freed, too

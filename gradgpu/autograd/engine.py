@@ -18,7 +18,7 @@ from numpy import float32, generic, ndarray
 from ..locks import new_lock
 from .layers import LAYERS, LayerArray, outermost
 from .modes import SPECIAL, set_recording, state
-from .node import FLAT, SELECT, Extra, Node, hooked_leaves
+from .node import FLAT, FREED, SELECT, Extra, Node, hooked_leaves
 from .products import Sum, product
 
 _by_sequence = attrgetter("seq")
@@ -137,13 +137,14 @@ def run(
             else:
                 break
             extra = node.extra
+            flat = node.saved is FLAT
             if extra is not None:
                 g = _output_hooks(extra, g, tensors)
                 edges = node.edges
+            elif flat:
+                edges = node.edge0, node.edge1
             else:
                 edges = node.all_edges
-                if edges is None:
-                    edges = node.edge0, node.edge1
             if useful is not None:
                 if node in wanted:
                     captured[node] = g
@@ -177,15 +178,17 @@ def run(
                     grads = _hooked_vjp(node, g, edges, tensors, watch)
                 else:
                     grads = op.vjp(node, g, edges, tensors)
-            elif node.saved is FLAT:
+            elif flat:
                 rule = op.flat_vjp  # Python looks up what is called at once as a method, and finds it late
                 grads = rule(node, g, edges, tensors)
             else:
                 grads = op.vjp(node, g, edges, tensors)
             if not keep and node.checks is not None:
-                if node.saved is FLAT:
+                if flat:
+                    node.checks = FREED
                     node.saved0 = node.saved1 = None
-                node.saved = None
+                else:
+                    node.saved = None
             k = -1
             for edge in edges:  # not zip: making one costs as much as the rest of a pass
                 k += 1

@@ -54,37 +54,37 @@ class Node:
     result, None until somebody changes it or shares its memory.
 
     Pointwise operations make most nodes of a tape. Theirs have no tuples for edges and saved values but places for two
-    of each: what lives as long as the tape, Python's garbage collector walks again and again.
+    of each, and leave unset what they do not need: whatever lives as long as the tape, Python's garbage collector walks
+    again and again. `saved` is FLAT then, and the node has no `all_edges` and `attrs`.
     """
 
     __slots__ = (
-        "op", "seq", "extra", "all_edges", "edge0", "edge1", "saved", "saved0", "saved1", "unlisted", "checks",
-        "cell", "attrs", "plan", "__weakref__",
+        "op", "seq", "extra", "saved", "checks", "cell", "plan", "all_edges", "attrs",
+        "edge0", "edge1", "saved0", "saved1", "unlisted", "__weakref__",
     )  # fmt: skip
     op: Any
     seq: int
     extra: Extra | None
-    all_edges: (
-        tuple | None
-    )  # None: `edge0` and `edge1` are the edges, the second None where there is one input
-    edge0: Any
-    edge1: Any
     saved: Any
-    saved0: Any  # if `saved` is FLAT, here are the values: what a unary operation saved of its input and of its result,
-    saved1: Any  # or a binary one of its inputs
-    unlisted: int  # which values have no check, 1 + 2: their version is the `cell` of the node that made them, and was 0
     checks: Any
     cell: list[int] | None
+    plan: Any  # set and used by ops.registry; of a FLAT node with two inputs their shapes, where they differ
+    all_edges: tuple
     attrs: Any
-    plan: Any  # set and used by ops.registry; of a FLAT node the shapes of two inputs, where they differ
+    # Of a FLAT node:
+    edge0: Any
+    edge1: Any  # None where there is one input
+    saved0: Any  # what a unary operation saved of its input and of its result, or a binary one of its inputs
+    saved1: Any
+    unlisted: int  # if there are `checks`: which values have none of their own, 1 + 2: their version is the `cell` of the
+    # node that made them, and was 0
 
     @property
     def edges(self) -> tuple:
         """One an input: the node that made it, the leaf itself, or None where no gradient is wanted."""
-        edges = self.all_edges
-        if edges is not None:
-            return edges
-        return (self.edge0,) if self.op.unary else (self.edge0, self.edge1)
+        if self.saved is FLAT:
+            return (self.edge0,) if self.op.unary else (self.edge0, self.edge1)
+        return self.all_edges
 
     def name(self) -> str:
         """The operation's name with `Backward` after it, as PyTorch's `grad_fn.name()`."""
@@ -259,16 +259,16 @@ class _Flat:
 
 
 FLAT = _Flat()
+FREED: Any = [1], 0  # the `checks` of a FLAT node whose values are freed: one that fails
 
 
 def saved_of(node: Node) -> Any:
     """What a node saved, a tuple or `Packed`; raises if it is freed."""
     saved = node.saved
-    if saved is FLAT:
-        if node.op.unary:
-            return node.saved0, node.saved1, None
-        return node.saved0, node.saved1, None, node.plan
-    if saved is None:
+    if saved is FLAT and node.checks is not FREED:
+        values = getattr(node, "saved0", None), getattr(node, "saved1", None)
+        return (*values, None) if node.op.unary else (*values, None, node.plan)
+    if saved is None or saved is FLAT:
         raise RuntimeError(
             f"{node.name()}: Trying to backward through the graph a second time (or directly access saved tensors after "
             "they have already been freed). Saved intermediate values of the graph are freed when you call .backward() "

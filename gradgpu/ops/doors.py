@@ -49,7 +49,8 @@ def unary_door(op: Pointwise) -> Callable:
     """The public function of a one-input op: the common case in few steps, all others through `op`."""
     cpu, runs, has_gradient = op.ufunc, op.runs, op.has_gradient and op.rules[0] is not None
     keep_in, keep_out = op.kept_for((True,)) if has_gradient else (False, False)
-    checks_none: Any = () if keep_in or keep_out else None
+    saves = keep_in or keep_out
+    checks_none: Any = () if saves else None
     unlisted = 2 if keep_out else 0
     unlisted_both = unlisted + 1
     if has_gradient:
@@ -87,9 +88,11 @@ def unary_door(op: Pointwise) -> Callable:
             return t
         t._edge = node = Node()
         node.op, node.seq, node.saved = op, next_sequence(), FLAT
-        node.all_edges = node.edge1 = node.attrs = node.extra = node.cell = node.saved0 = node.saved1 = None
+        node.extra = node.cell = node.edge1 = None
         node.edge0 = input if edge is LEAF else edge
         node.checks = checks_none
+        if not saves:
+            return t
         node.unlisted = unlisted
         if keep_out:
             node.saved1 = y
@@ -130,7 +133,7 @@ def _unary_vjp(op: Pointwise) -> Callable:
     general, fused = op.vjp, op.fused_vjp
 
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
-        if create_graph or node.saved is not FLAT:
+        if create_graph:
             return general(node, g, edges, create_graph)
         kind = type(g)
         if kind is Array:
@@ -245,16 +248,18 @@ def binary_door(op: Pointwise) -> Callable:
             return t
         t._edge = node = Node()
         node.op, node.seq, node.saved = op, next_sequence(), FLAT
-        node.all_edges = node.attrs = node.extra = node.cell = node.plan = node.saved0 = node.saved1 = None
+        node.extra = node.cell = node.plan = None
         node.edge0 = input if edge is LEAF else edge
         node.edge1 = other if other_edge is LEAF else other_edge
         if not scalars and not plain:
             shape, other_shape = x.shape, y.shape
             if shape != other_shape:
                 node.plan = shape, other_shape
-        checks: Any = None
-        unlisted = 0
-        if not saves_none:
+        if saves_none:
+            node.checks = None
+        else:
+            checks: Any = None
+            unlisted = 0
             keep_x, keep_y = keep_one if other_edge is None else keep_other if edge is None else keep_both
             if keep_x:
                 node.saved0 = x
@@ -276,7 +281,7 @@ def binary_door(op: Pointwise) -> Callable:
                         if cell is None:
                             cell = other._cell = [0]
                         checks = (*checks, cell, cell[0]) if checks else (cell, cell[0])
-        node.checks, node.unlisted = checks, unlisted
+            node.checks, node.unlisted = checks, unlisted
         return t
 
     return _named(door, op)
@@ -295,8 +300,6 @@ def _binary_vjp(op: Pointwise) -> Callable:
     general, fused = op.vjp, op.fused_vjp
 
     def vjp(node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
-        if node.saved is not FLAT:
-            return general(node, g, edges, create_graph)
         shapes = node.plan
         if passes and shapes is None:
             return g, g

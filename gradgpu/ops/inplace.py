@@ -13,7 +13,7 @@ from ..autograd.node import LEAF, Node, new_node
 from ..meta import MetaArray, SparseArray
 from ..tensor import Tensor, _edge_of, wrap
 from .registry import method
-from .saved import Packed, list_checks
+from .saved import Packed, unflatten
 
 ndarray, generic = np.ndarray, np.generic
 
@@ -153,7 +153,7 @@ def keep_original(target: Tensor, node: Node) -> None:
     if node.checks is None or node.saved is None:
         return
     cell = target._version_cell()
-    list_checks(node)
+    unflatten(node)
     if all(c is not cell for c in node.checks[::2]):
         return
     a, saved = target._a, node.saved

@@ -17,7 +17,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autograd.layers import LAYERS, LayerArray, top_level
 from ..autograd.modes import state
-from ..autograd.node import LEAF, Node, new_node, saved_of
+from ..autograd.node import FLAT, LEAF, Node, new_node, saved_of
 from ..cuda.array import Array
 from ..cuda.elementwise import broadcast_shapes, elementwise
 from ..locks import new_lock
@@ -425,7 +425,7 @@ class Pointwise(Op):
     # ---- backward ----
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         saved = unpack(node)
-        attrs = node.attrs
+        attrs = None if node.saved is FLAT else node.attrs
         if create_graph:
             saved = (*[self._lifted(node, p, v) for p, v in enumerate(saved[:-1])], saved[-1])
             grads = self._gradients(g, saved, edges, attrs)

@@ -42,6 +42,7 @@ class Saving:
     def hook_saved(self, node: Node, position: int, hooks: tuple) -> None:
         """Lets hooks keep one value that a node has saved."""
         saved = saved_of(node)
+        unflatten(node)
         values = list(saved.values if type(saved) is Packed else saved)
         value = values[position]
         if type(value) is Hooked:
@@ -214,18 +215,19 @@ def unpack(node: Node) -> tuple:
 def _unlisted(node: Node) -> list[tuple[Node, Any]]:
     """The values that a FLAT node has saved without a check, each after the node that made it."""
     makers = node.edge0, node if node.op.unary else node.edge1
-    values = node.saved0, node.saved1
+    values = saved_of(node)
     return [(makers[k], values[k]) for k in range(2) if node.unlisted >> k & 1]
 
 
-def list_checks(node: Node) -> None:
-    """Gives a node a check of each saved array, and the values as a tuple: it is FLAT no more."""
+def unflatten(node: Node) -> None:
+    """Gives a FLAT node its edges and values as tuples, and a check of each saved array: it is FLAT no more."""
     if node.saved is FLAT:
-        for maker, _ in _unlisted(node):
-            if maker.cell is None:
-                maker.cell = [0]
-            node.checks = (*node.checks, maker.cell, 0)
-        node.saved = saved_of(node)
+        if node.checks is not None:
+            for maker, _ in _unlisted(node):
+                if maker.cell is None:
+                    maker.cell = [0]
+                node.checks = (*node.checks, maker.cell, 0)
+        node.all_edges, node.attrs, node.saved = node.edges, None, saved_of(node)
 
 
 def _refuse_changed(node: Node, values: tuple) -> None:
