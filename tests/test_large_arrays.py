@@ -88,3 +88,25 @@ def test_long_rows_leave_numpy_as_it_was():
     with pytest.raises(ZeroDivisionError), LongRows(1 << 10, 1 << 20):
         raise ZeroDivisionError
     assert np.getbufsize() == size
+
+
+@pytest.mark.parametrize("largest", [True, False], ids=["largest", "smallest"])
+@pytest.mark.parametrize("kind", ["float32", "float64", "int64", "bool"])
+@pytest.mark.parametrize("shape, dim", [((20000,), 0), ((3, 1000, 2), 1), ((40, 300), 1)])
+def test_few_of_many(shape, dim, kind, largest):
+    """The first k, of equal ones the first, as a stable sort puts them."""
+    rng = np.random.default_rng(3)
+    values = np.round(rng.standard_normal(shape) * 20)
+    for gaps in (0, 2):
+        x = values.copy()
+        if gaps:
+            if not kind.startswith("float"):
+                continue
+            x.reshape(-1)[[5, x.size // 2]] = np.nan
+            x.reshape(-1)[[7, 8]] = np.inf, -np.inf
+        t = gg.tensor(x).to(getattr(gg, kind))
+        ordered = t.sort(dim, descending=largest, stable=True)
+        for k in (1, 4, 15):
+            made = t.topk(k, dim, largest)
+            assert (made.indices.numpy() == ordered.indices.narrow(dim, 0, k).numpy()).all()
+            np.testing.assert_array_equal(made.values.numpy(), ordered.values.narrow(dim, 0, k).numpy())

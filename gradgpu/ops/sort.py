@@ -60,6 +60,10 @@ def _order(x, dim, descending):
         packed.sort(axis=dim)
         packed &= 0xFFFFFFFF
         return packed
+    if descending and keys.dtype.kind == "f" and keys.size <= _MANY:
+        flat = keys.reshape(-1)
+        if not np.isnan(np.dot(flat, flat)):  # as it is if there is one
+            return np.negative(keys).argsort(axis=dim, kind="stable")
     if descending:  # stable: turned round twice
         return x.shape[dim] - 1 - _flipped(_flipped(keys, dim).argsort(axis=dim, kind="stable"), dim)
     return keys.argsort(axis=dim, kind="stable")
@@ -100,11 +104,20 @@ sort_op = Op(
 
 
 def _topk_cpu(x, *, k, dim, largest):
-    n = x.shape[dim] if x.ndim else 1
+    n, keys = x.shape[dim], _sort_keys(x)
     first = (*(slice(None),) * dim, slice(k))
+    if k == 1 and keys.size:
+        at = np.expand_dims(keys.argmax(dim) if largest else keys.argmin(dim), dim)
+        values, at = _at(x, at, dim)
+        if largest or keys.dtype.kind != "f" or not np.isnan(_sort_keys(values)).any():
+            return values, at
+    if n >= 256 and keys.size and 1 < k <= n // _group(n) // 4:
+        chosen = _few_of_many(np.moveaxis(keys, dim, -1), k, largest)
+        if chosen is not None:
+            return _at(x, np.moveaxis(chosen, -1, dim), dim)
     packed = None
-    if n >= 64 and 0 < k <= n // 4:  # few of many: divide once, then sort the chosen
-        packed = _packed(_sort_keys(x), dim, largest)
+    if n >= 64 and 0 < k <= n // 4:  # divide once, then sort the chosen
+        packed = _packed(keys, dim, largest)
     if packed is None:
         return _at(x, _order(x, dim, largest)[first], dim)
     packed.partition(k - 1, axis=dim)
@@ -112,6 +125,41 @@ def _topk_cpu(x, *, k, dim, largest):
     chosen.sort(axis=dim)
     chosen &= 0xFFFFFFFF
     return _at(x, chosen, dim)
+
+
+def _group(n: int) -> int:
+    """Numbers a group of a row of n."""
+    return max(2, min(64, n // 256))
+
+
+def _few_of_many(keys, k, largest):
+    """Where the first k along the last dimension are, in order; None if there are NaNs.
+
+    The k-th of the groups' extremes bounds the k-th of all, so that only the few beyond it need to be sorted.
+    """
+    n = keys.shape[-1]
+    rows = np.ascontiguousarray(keys).reshape(-1, n)
+    size = _group(n)
+    groups = n // size
+    extreme, beyond = (np.maximum, np.greater_equal) if largest else (np.minimum, np.less_equal)
+    found = extreme.reduce(rows[:, : groups * size].reshape(len(rows), size, groups), axis=1)
+    rest = found[:, : n - groups * size]
+    extreme(rest, rows[:, groups * size :], out=rest)
+    if keys.dtype.kind == "f" and np.isnan(extreme.reduce(found, axis=None)):
+        return None
+    place = groups - k if largest else k - 1
+    found.partition(place, axis=1)
+    chosen = np.flatnonzero(beyond(rows, found[:, place : place + 1]))
+    values = rows.reshape(-1)[chosen]
+    row = chosen // n
+    if len(rows) == 1:
+        order = _order(values, 0, largest)[:k]
+    else:
+        if largest:  # in the opposite order
+            values = np.negative(values) if values.dtype.kind == "f" else np.invert(values)
+        starts = row.searchsorted(np.arange(len(rows)))
+        order = np.lexsort((values, row))[starts[:, None] + np.arange(k)]
+    return (chosen[order] - row[order] * n).reshape(*keys.shape[:-1], k)
 
 
 def _topk_cuda(x, *, k, dim, largest):
