@@ -54,16 +54,23 @@ absolute_error = Pointwise(
 
 
 def _clipped(d: Any, limit: Any) -> Any:
+    if type(d) is np.ndarray:
+        limit = d.dtype.type(limit)
+        return d.clip(-limit, limit)  # a third of the time of `minimum` and `maximum`
     return _pw.minimum(_pw.maximum(d, -limit), limit)
+
+
+def _divided(x: Any, beta: Any) -> Any:
+    return x if type(beta) is float and beta == 1.0 else x / beta
 
 
 smooth_l1_error = Pointwise(
     "smooth_l1_error",
     "fabs(x - t) < beta ? (x - t) * (x - t) * 0.5 / beta : fabs(x - t) - 0.5 * beta",
-    lambda x, t, *, beta: _huber(np.abs(x - t), beta) / beta,
+    lambda x, t, *, beta: _divided(_huber(np.abs(x - t), beta), beta),
     {
-        "x": lambda g, x, t, *, beta: g * (_clipped(x - t, beta) / beta),
-        "t": lambda g, x, t, *, beta: g * (_clipped(t - x, beta) / beta),
+        "x": lambda g, x, t, *, beta: g * _divided(_clipped(x - t, beta), beta),
+        "t": lambda g, x, t, *, beta: g * _divided(_clipped(t - x, beta), beta),
     },
     **_HALF,
 )
@@ -82,7 +89,7 @@ huber_error = Pointwise(
 
 
 def _huber(d: Any, delta: float) -> Any:
-    near = np.minimum(d, delta)
+    near = d.clip(d.dtype.type(0), d.dtype.type(delta))
     return near * (d - 0.5 * near)  # d²/2 below delta, delta (d - delta / 2) above
 
 

@@ -16,6 +16,7 @@ from ..autograd.node import LEAF, Node, new_node
 from ..cuda.elementwise import broadcast_shapes
 from ..scalars import zero_dim
 from ..tensor import Tensor, wrap
+from .choice import chosen
 from .index import check_same_dtype, index_put_op, install_in_place, take_op
 from .pointwise import where_op
 from .registry import Op, method
@@ -54,6 +55,8 @@ class _Fill(Saving):
 
 
 def _filled(x: np.ndarray, mask: np.ndarray, value: float) -> np.ndarray:
+    if x.size > 2048:
+        return chosen(mask, value, x, x.dtype)
     y = np.array(x, order="C")
     np.copyto(y, zero_dim(value, x.dtype), where=mask)
     return y

@@ -24,7 +24,7 @@ from .reduce import (
     sum_op,
 )
 from .registry import Op, method
-from .sums import float_sum
+from .sums import float_sum, in_range
 
 __all__ = ["logsumexp", "mean", "norm", "prod", "std", "std_mean", "var", "var_mean"]
 
@@ -369,6 +369,11 @@ def _logsumexp_cpu(x, *, dims, keepdim):
     if not x.size:
         made = np.add.reduce(wide, axis=axis, keepdims=keepdim) - wide.dtype.type(np.inf)
         return made.astype(x.dtype, copy=False)
+    if x.size >= 4096:  # see `in_range`
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = float_sum(np.exp(wide), dims, keepdim)
+            if in_range(total):
+                return np.log(total).astype(x.dtype, copy=False)
     top = np.maximum.reduce(wide, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, wide.dtype.type(0))
     made = np.log(np.add.reduce(np.exp(wide - top), axis=axis, keepdims=True)) + top

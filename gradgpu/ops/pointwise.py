@@ -17,6 +17,7 @@ from .. import dtypes as dt
 from ..autograd.modes import SPECIAL, state
 from ..tensor import Tensor
 from . import smooth as _smooth
+from .choice import chosen, kept
 from .doors import binary_door, inplace_door, unary_door
 from .expr import Expr
 from .gelu import SINGLE, gelu_cpu, gelu_of
@@ -57,12 +58,7 @@ _BITS: dict[int, Any] = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 def _only(g: Any, mask: Any) -> Any:
     """`g` where `mask` holds, zero elsewhere."""
     if type(g) is np.ndarray:
-        if g.size > 512 and g.dtype.itemsize > 2:
-            d = g.dtype  # an integer product of the bits: several times faster than np.where, and no NaN
-            return np.multiply(g.view(_BITS[d.itemsize]), mask).view(d)
-        h = g.copy()
-        np.putmask(h, np.logical_not(mask), 0)
-        return h
+        return kept(g, mask)
     if isinstance(g, np.generic):
         return g if mask else type(g)(0)
     return where_op(mask, g, 0.0)
@@ -103,8 +99,7 @@ where_op = Pointwise(
 def _where_cpu(cond: Any, a: Any, b: Any) -> Any:
     # np.where would make float64 of a Python number beside a float32 array's scalar.
     d = next((v.dtype for v in (a, b) if isinstance(v, (np.ndarray, np.generic))), None)
-    made = np.where(cond, a, b)
-    return made if d is None or made.dtype == d else made.astype(d)
+    return np.where(cond, a, b) if d is None else chosen(cond, a, b, d)
 
 
 where_op.cpu = where_op.ufunc = _where_cpu
@@ -275,13 +270,10 @@ abs = _unary(
 
 
 def _sign_cpu(x: Any) -> Any:
-    y = np.sign(x)
-    if y.dtype.kind not in "fV":
-        return y
-    if isinstance(y, np.ndarray):
-        np.putmask(y, x != x, 0)  # the sign of NaN is 0
-        return y
-    return y if x == x else type(x)(0)
+    if x.dtype.kind not in "fV":
+        return np.sign(x)
+    # The sign of NaN is 0.
+    return np.subtract(x > 0, x < 0, dtype=np.int8).astype(x.dtype)
 
 
 sign = _unary(
@@ -477,8 +469,18 @@ relu = _unary(
 )
 
 
+def _positive(x: Any) -> Any:
+    """max(x, 0) of floats."""
+    return x.clip(_ZERO[x.dtype], _INFINITY[x.dtype])  # a third of the time of `np.maximum` with a number
+
+
+def _negative(x: Any) -> Any:
+    """min(x, 0) of floats."""
+    return x.clip(-_INFINITY[x.dtype], _ZERO[x.dtype])
+
+
 def _softplus_cpu(x: Any) -> Any:
-    return np.maximum(x, 0) + _smooth.log1p_exp(x)
+    return _positive(x) + _smooth.log1p_exp(x)
 
 
 logsigmoid = _unary(
@@ -493,10 +495,23 @@ silu = _unary(
     "silu",
     "x / (1 + exp(-x))",
     lambda x: x * _sigmoid_cpu(x),
-    lambda g, x: g * (sigmoid(x) * (x * (1.0 - sigmoid(x)) + 1.0)),
+    lambda g, x: _silu_grad(g, x),
     inputs="float",
     half="float32",
 )
+
+
+def _silu_grad(g: Any, x: Any) -> Any:
+    s = sigmoid(x)
+    if type(g) is not np.ndarray or not g.ndim:
+        return g * (s * (x * (1.0 - s) + 1.0))
+    h = np.subtract(_ONE[g.dtype], s)
+    np.multiply(h, x, h)
+    np.add(h, _ONE[g.dtype], h)
+    np.multiply(h, s, h)
+    return np.multiply(h, g, h)
+
+
 _SQRT_HALF, _INV_SQRT_2PI = math.sqrt(0.5), 1.0 / math.sqrt(2.0 * _PI)
 
 
@@ -558,7 +573,7 @@ _LINEAR = 18.0
 def _scaled_softplus_cpu(x: Any, *, beta: float, threshold: float) -> Any:
     if beta == 1.0 and threshold >= _LINEAR and x.dtype == np.float32:
         return _softplus_cpu(x)
-    return np.where(x * beta > threshold, x, _softplus_cpu(x * beta) / beta).astype(x.dtype, copy=False)
+    return chosen(x * beta > threshold, x, _softplus_cpu(x * beta) / beta, x.dtype)
 
 
 def _softplus_grad(g: Any, x: Any, *, beta: Any, threshold: Any) -> Any:
@@ -578,11 +593,11 @@ softplus_op = Pointwise(
 
 
 def _elu_cpu(x: Any, *, alpha: float, scale: float, input_scale: float) -> Any:
-    y = np.minimum(x, 0)
+    y = _negative(x)
     if input_scale != 1.0:
         y = y * input_scale
     y = _smooth.expm1(y) * (alpha * scale)
-    y += np.maximum(x, 0) if scale == 1.0 else np.maximum(x, 0) * scale  # one of the two is 0
+    y += _positive(x) if scale == 1.0 else _positive(x) * scale  # one of the two is 0
     return y
 
 
@@ -590,8 +605,8 @@ def _elu_grad(g: Any, x: Any, *, alpha: Any, scale: Any, input_scale: Any) -> An
     below = alpha * scale * input_scale
     if type(g) is not np.ndarray:
         return g * where_op(x <= 0.0, exp(where_op(x > 0.0, 0.0, x) * input_scale) * below, scale)
-    slope = np.exp(np.minimum(x, 0) * input_scale) * below
-    return g * (slope if below == scale else np.where(x > 0, scale, slope).astype(g.dtype, copy=False))
+    slope = np.exp(_negative(x) * input_scale) * below
+    return g * (slope if below == scale else chosen(x > 0, scale, slope, g.dtype))
 
 
 elu_op = Pointwise(
@@ -606,22 +621,28 @@ elu_op = Pointwise(
 
 def _leaky_relu_cpu(x: Any, *, negative_slope: float) -> Any:
     scaled = x * negative_slope
-    if 0 < negative_slope <= 1:  # np.where waits for a branch at each element
+    if 0 < negative_slope <= 1:
         return np.maximum(x, scaled).astype(x.dtype, copy=False)
-    return np.where(x > 0, x, scaled).astype(x.dtype, copy=False)
+    return chosen(x > 0, x, scaled, x.dtype)
+
+
+def _leaky_relu_grad(g: Any, x: Any, *, negative_slope: Any) -> Any:
+    if type(g) is np.ndarray:
+        return g * chosen(x > 0, 1.0, negative_slope, g.dtype)
+    return where_op(x > 0.0, g, g * negative_slope)
 
 
 leaky_relu_op = Pointwise(
     "leaky_relu",
     "x > C(0) ? x : x * negative_slope",
     _leaky_relu_cpu,
-    lambda g, x, *, negative_slope: where_op(x > 0.0, g, g * negative_slope),
+    _leaky_relu_grad,
     inputs="number",
 )
 threshold_op = Pointwise(
     "threshold",
     "x <= threshold ? value : x",
-    lambda x, *, threshold, value: np.asarray(np.where(x <= threshold, value, x)).astype(x.dtype, copy=False),
+    lambda x, *, threshold, value: chosen(x <= threshold, value, x, x.dtype),
     lambda g, x, *, threshold, value: where_op(x <= threshold, 0.0, g),
     inputs="number",
 )
@@ -646,7 +667,23 @@ hardswish_op = Pointwise(
     "hardswish",
     "x * Min::apply(Max::apply(x + C(3), C(0)), C(6)) / C(6)",
     lambda x: x * np.clip(x + x.dtype.type(3), x.dtype.type(0), x.dtype.type(6)) / x.dtype.type(6),
-    lambda g, x: where_op(x <= -3.0, 0.0, where_op(x < 3.0, g * (x / 3.0 + 0.5), g)),
+    lambda g, x: _hardswish_grad(g, x),
+    inputs="float",
+    half="float32",
+)
+
+
+def _hardswish_grad(g: Any, x: Any) -> Any:
+    if type(g) is np.ndarray and g.ndim:
+        return g * (kept(x / 3.0 + 0.5, np.abs(x) < 3.0) + ~(x < 3.0))
+    return where_op(x <= -3.0, 0.0, where_op(x < 3.0, g * (x / 3.0 + 0.5), g))
+
+
+hardsigmoid_op = Pointwise(
+    "hardsigmoid",
+    "Min::apply(Max::apply(x + C(3), C(0)), C(6)) / C(6)",
+    lambda x: np.clip(x + x.dtype.type(3), x.dtype.type(0), x.dtype.type(6)) / x.dtype.type(6),
+    lambda g, x: where_op((x > -3.0) & (x < 3.0), g / 6.0, 0.0),
     inputs="float",
     half="float32",
 )
@@ -868,7 +905,7 @@ def relu6(input: Any, inplace: bool = False) -> Any:
 
 def hardsigmoid(input: Any, inplace: bool = False) -> Any:
     """clamp(x + 3, 0, 6) / 6."""
-    return _maybe_inplace(input, relu6(input + 3.0) / 6.0, inplace)
+    return _maybe_inplace(input, hardsigmoid_op(input), inplace)
 
 
 def hardswish(input: Any, inplace: bool = False) -> Any:

@@ -116,6 +116,11 @@ def _log_softmax_cpu(x, *, dim):
         return x.copy()
     if d.itemsize == 2:
         return _log_softmax_cpu(x.astype(np.float32), dim=dim).astype(d)
+    if x.size >= _MANY:
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = float_sum(np.exp(x), (dim,), True)
+            if in_range(total, 1e4):  # its logarithm then adds no rounding error to speak of
+                return np.subtract(x, np.log(total, total))
     y = np.subtract(x, float_max(x, dim))
     total = float_sum(np.exp(y), (dim,), True)
     return np.subtract(y, np.log(total, total), y)

@@ -69,10 +69,10 @@ def float_sum(x: np.ndarray, dims: tuple[int, ...], keepdims: bool = False) -> A
     return np.matmul(vector, x.reshape(inner)).reshape(shape)
 
 
-def in_range(sums: np.ndarray) -> bool:
-    """Whether these sums of exponentials are such that float32 holds all that counts in them: then none of the exponents
-    needs their largest taken away."""
-    return bool(1e-30 < np.minimum.reduce(sums, axis=None) and np.maximum.reduce(sums, axis=None) < 1e30)
+def in_range(sums: np.ndarray, limit: float = 1e30) -> bool:
+    """Whether these sums of exponentials lie between 1 / limit and limit. Within the default, float32 holds all that counts
+    in them: then none of the exponents needs their largest taken away."""
+    return bool(1 / limit < np.minimum.reduce(sums, axis=None) and np.maximum.reduce(sums, axis=None) < limit)
 
 
 def float_max(x: np.ndarray, dim: int) -> Any:

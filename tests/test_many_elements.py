@@ -1,0 +1,78 @@
+"""What the CPU does another way once there are many elements."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradgpu as gg
+
+
+# ---- choices by a mask (ops/choice.py): many elements, so that they are made of bits ----
+@pytest.mark.parametrize("dtype", [gg.float32, gg.float64, gg.float16, gg.bfloat16, gg.int8, gg.int64, gg.bool, gg.complex64])  # fmt: skip
+def test_choice_of_many_elements(dtype: Any) -> None:
+    rng = np.random.default_rng(3)
+    shape = (5, 7, 101)
+    a, b = (gg.tensor(rng.integers(-3, 4, shape)).to(dtype) for _ in range(2))
+    mask = rng.random(shape) < 0.5
+    row = mask[:, :1]
+    for m, x, y in [(mask, a, b), (mask, a, b[0]), (mask, a[:, :1], b), (row, a, b), (mask, a[0, 0], b[:1, :1]), (mask, a.mT.contiguous().mT, b)]:  # fmt: skip
+        made = gg.where(gg.tensor(m), x, y)
+        expected = np.where(m, x.to(gg.complex64).numpy(), y.to(gg.complex64).numpy())
+        assert made.dtype is dtype
+        np.testing.assert_array_equal(made.to(gg.complex64).numpy(), expected)
+    for number in (0, 1):
+        expected = np.where(mask, number, a.to(gg.complex64).numpy())
+        np.testing.assert_array_equal(gg.where(gg.tensor(mask), number, a).to(gg.complex64).numpy(), expected)
+        np.testing.assert_array_equal(a.masked_fill(gg.tensor(mask), number).to(gg.complex64).numpy(), expected)  # fmt: skip
+
+
+def test_choice_keeps_bits() -> None:
+    n = 5000
+    mask = np.arange(n) % 3 == 0
+    odd = np.resize(np.array([np.nan, np.inf, -np.inf, -0.0], np.float32), n)
+    t, m = gg.tensor(odd), gg.tensor(mask)
+    for made, expected in [
+        (gg.where(m, t, 1.0), np.where(mask, odd, np.float32(1))),
+        (gg.where(m, 1.0, t), np.where(mask, np.float32(1), odd)),
+        (gg.where(m, t, 0.0), np.where(mask, odd, np.float32(0))),
+        (gg.where(m, t, -0.0), np.where(mask, odd, np.float32(-0.0))),
+        (gg.where(m, 0.0, t), np.where(mask, np.float32(0), odd)),
+        (t.masked_fill(m, -0.0), np.where(mask, np.float32(-0.0), odd)),
+        (t.masked_fill(m, math.inf), np.where(mask, np.float32(np.inf), odd)),
+    ]:
+        np.testing.assert_array_equal(made.numpy().view(np.int32), expected.view(np.int32))
+
+
+@pytest.mark.parametrize("name", ["leaky_relu", "elu", "selu", "celu", "hardtanh", "relu6", "hardswish", "hardsigmoid", "silu", "softplus"])  # fmt: skip
+def test_activation_of_many_elements(name: str) -> None:
+    # The long way, in pieces of few elements, says the same.
+    x = np.linspace(-8, 8, 4800, dtype=np.float32)
+    x[::97] = [np.nan, np.inf, -np.inf, 0.0, -3.0, 3.0, 6.0, -0.0, 1.0, -1.0] * 5
+    g = np.random.default_rng(0).standard_normal(x.size).astype(np.float32)
+    function = getattr(gg.nn.functional, name)
+
+    def both(values: Any, grads: Any) -> tuple[Any, Any]:
+        t = gg.tensor(values, requires_grad=True)
+        y = function(t)
+        y.backward(gg.tensor(grads))
+        return y.detach().numpy(), t.grad.numpy()
+
+    whole = both(x, g)
+    pieces = [both(x[k : k + 48], g[k : k + 48]) for k in range(0, x.size, 48)]
+    for made, parts in zip(whole, zip(*pieces)):
+        np.testing.assert_allclose(made, np.concatenate(parts), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [0.0, 80.0, -120.0, 3e4])
+def test_log_softmax_of_many_elements(shift: float) -> None:
+    x = np.random.default_rng(1).standard_normal((200, 40)) * 3 + shift
+    exact = x - x.max(1, keepdims=True)
+    exact = exact - np.log(np.exp(exact).sum(1, keepdims=True))
+    t = gg.tensor(x, dtype=gg.float32)
+    rounded = np.abs(x).max() * 2.0**-24
+    np.testing.assert_allclose(t.log_softmax(1).numpy(), exact, atol=2e-6 + 2 * rounded)
+    np.testing.assert_allclose(t.logsumexp(1).numpy(), (x - exact)[:, 0], rtol=3e-7, atol=2e-6 + rounded)
