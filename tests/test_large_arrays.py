@@ -110,3 +110,57 @@ def test_few_of_many(shape, dim, kind, largest):
             made = t.topk(k, dim, largest)
             assert (made.indices.numpy() == ordered.indices.narrow(dim, 0, k).numpy()).all()
             np.testing.assert_array_equal(made.values.numpy(), ordered.values.narrow(dim, 0, k).numpy())
+
+
+WINDOWS = [(3, 1, 1, 1), (3, 2, 1, 1), (5, 1, 2, 1), (3, 3, 0, 1), (2, 1, 1, 2), ((3, 2), (2, 1), (1, 0), 1)]
+
+
+def windows_of(x, kernel, stride, padding, dilation, fill):
+    """(…, OH, OW, taps) of a padded image."""
+    (kh, kw), (sh, sw), (ph, pw) = (v if isinstance(v, tuple) else (v, v) for v in (kernel, stride, padding))
+    x = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill)
+    span = (dilation * (kh - 1) + 1, dilation * (kw - 1) + 1)
+    seen = np.lib.stride_tricks.sliding_window_view(x, span, (2, 3))[:, :, ::sh, ::sw, ::dilation, ::dilation]
+    return seen.reshape(*seen.shape[:4], -1)
+
+
+@pytest.mark.parametrize("kernel, stride, padding, dilation", WINDOWS)
+@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (40, 8, 15, 70), (70, 4, 6, 5)])
+def test_pools(shape, kernel, stride, padding, dilation):
+    """Maxima and means of small and large maps, also with numbers that are not finite; gradients by their sums."""
+    rng = np.random.default_rng(4)
+    clean = np.round(rng.standard_normal(shape, np.float32) * 4)  # with equal ones
+    dirty = clean.copy()
+    dirty.reshape(-1)[[3, 40, 77]] = np.nan, np.inf, -np.inf
+    for image in (clean, dirty):
+        x = gg.tensor(image, requires_grad=True)
+        y, at = F.max_pool2d(x, kernel, stride, padding, dilation, return_indices=True)
+        np.testing.assert_array_equal(
+            y.detach().numpy(), windows_of(image, kernel, stride, padding, dilation, -np.inf).max(-1)
+        )
+        planes = image.reshape(*shape[:2], -1)
+        found = np.take_along_axis(planes, at.numpy().reshape(*shape[:2], -1), -1)
+        np.testing.assert_array_equal(found.reshape(y.shape), y.detach().numpy())
+        g = np.round(rng.standard_normal(tuple(y.shape), np.float32) * 8)
+        y.backward(gg.tensor(g))
+        expected = np.zeros(planes.shape, np.float32)
+        rows = np.arange(planes.shape[0] * planes.shape[1]).repeat(g[0, 0].size)
+        np.add.at(expected.reshape(-1, planes.shape[2]), (rows, at.numpy().reshape(-1)), g.reshape(-1))
+        np.testing.assert_array_equal(x.grad.numpy(), expected.reshape(shape))
+        if dilation == 1:
+            x.grad = None
+            means = F.avg_pool2d(x, kernel, stride, padding)
+            seen = windows_of(image, kernel, stride, padding, 1, 0.0).astype(np.float64)
+            with np.errstate(invalid="ignore"):
+                expected = seen.mean(-1)
+            np.testing.assert_allclose(means.detach().numpy(), expected, rtol=1e-5, atol=1e-5)
+            g = rng.standard_normal(tuple(means.shape), np.float32)
+            means.backward(gg.tensor(g))
+            ones = F.avg_pool2d(gg.tensor(clean), kernel, stride, padding).numpy()
+            np.testing.assert_allclose(np.vdot(x.grad.numpy(), clean), np.vdot(ones, g), rtol=1e-3, atol=0.5)
+
+
+def test_pools_of_windows_outside_the_image():
+    x = gg.zeros(2, 1, 1, 6, requires_grad=True)
+    F.max_pool2d(x, 2, 1, 1, 2).sum().backward()
+    assert float(x.grad.abs().sum()) == 0.0

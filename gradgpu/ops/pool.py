@@ -19,6 +19,7 @@ from ..cuda.launch import Kernel
 from ..cuda.reduction import fast_division
 from ..dtypes import FLOATS, int64
 from ..tensor import Tensor
+from .blocks import BLOCK
 from .conv import Pair, fixed, pair
 from .depthwise import overlap
 from .index import index_select
@@ -123,24 +124,60 @@ def _max_pool2d_cpu(x, *, out, kernel, stride, padding, dilation):
         rows = rows.reshape(*x.shape[:-2], *out, prod(kernel))
         taps = rows.argmax(-1)
         y = np.take_along_axis(rows, taps[..., None], -1)[..., 0]
-        if y.size and np.isnan(np.add.reduce(y, axis=None)):
+        if y.size and np.isnan(np.maximum.reduce(y, axis=None)):
             last = prod(kernel) - 1 - np.isnan(rows[..., ::-1]).argmax(-1)
             taps = np.where(np.isnan(y), last, taps)
         return y, taps.astype(tap_dtype)
-    whole, turned = (*x.shape[:-2], *out), _turns(x.shape[:-2], out, kernel)
+    lead, x = x.shape[:-2], x.reshape(-1, *size)
+    step = max(_PLANES, BLOCK // max(1, 2 * prod(size)))
+    if len(x) <= step or prod(kernel) <= 4:
+        y, taps = _max_of_planes(x, tap_dtype, size, out, kernel, stride, padding, dilation)
+    else:  # some planes at a time, for the cache
+        y, taps = np.empty((len(x), *out), dtype), np.empty((len(x), *out), tap_dtype)
+        for first in range(0, len(x), step):
+            part = slice(first, first + step)
+            y[part], taps[part] = _max_of_planes(
+                x[part], tap_dtype, size, out, kernel, stride, padding, dilation
+            )
+    return np.ascontiguousarray(y).reshape(*lead, *out), np.ascontiguousarray(taps).reshape(*lead, *out)
+
+
+_PLANES = 512  # that many at least are treated at a time
+
+
+def _max_of_planes(x, tap_dtype, size, *windows):
+    """Maxima of windows of (planes, H, W) and their taps, in some order in memory."""
+    out, kernel, stride, padding, dilation = windows
+    turned = _turns(x.shape[:1], out, kernel)
     if turned:
         x = _turned(x)
-    shape = (*x.shape[:-2], *out)
+    if _by_dimensions(size, out, kernel, stride, dilation):
+        y: Any = x
+        taps: Any = None
+        for axis, weight in ((-1, 1), (-2, kernel[1])):
+            each = [v[axis] for v in (size, *windows)]
+            y, taps = _max_along(y, taps, axis, weight, tap_dtype, turned, *each)
+    else:
+        y, taps = _max_of_taps(x, tap_dtype, turned, size, *windows)
+    if y.size and np.isnan(np.maximum.reduce(y, axis=None)):
+        for tap, window, at in _taps(size, *windows):
+            np.copyto(taps[window], tap, where=np.isnan(x[at]))
+    return y, taps
+
+
+def _max_of_taps(x, tap_dtype, turned, size, *windows):
+    out = windows[0]
+    shape = (len(x), *out)
     taps = _zeros(shape, tap_dtype, turned)
-    walk = _taps(size, out, kernel, stride, padding, dilation)
+    walk = _taps(size, *windows)
     inside = walk[0][1][1:]
     if inside == (slice(0, out[0]), slice(0, out[1])):  # the first tap is inside everywhere
         y = np.array(x[walk[0][2]], order="K" if turned else "C")
         walk = walk[1:]
     else:
-        y = _zeros(shape, dtype, turned)
+        y = _zeros(shape, x.dtype, turned)
         y.fill(-np.inf)
-        taps[...] = _first_taps(out, kernel, stride, padding, dilation)
+        taps[...] = _first_taps(*windows)
     # Flags times the tap, and their maximum: later taps are larger. Ten times faster than a masked copy.
     better, number = np.empty_like(y, bool), np.empty_like(taps)
     for tap, window, at in walk:
@@ -149,10 +186,53 @@ def _max_pool2d_cpu(x, *, out, kernel, stride, padding, dilation):
         np.maximum(best, value, out=best)
         np.multiply(flag.view(np.uint8), taps.dtype.type(tap), out=which)
         np.maximum(now, which, out=now)
-    if y.size and np.isnan(np.add.reduce(y, axis=None)):
-        for tap, window, at in _taps(size, out, kernel, stride, padding, dilation):
-            np.copyto(taps[window], tap, where=np.isnan(x[at]))
-    return np.ascontiguousarray(y).reshape(whole), np.ascontiguousarray(taps).reshape(whole)
+    return y, taps
+
+
+def _by_dimensions(size: Pair, out: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> bool:
+    """Whether the maxima of columns and then of rows cost less than those of all taps (a tap costs four or five passes)."""
+    if min(kernel) == 1 or any(d > n for d, n in zip(dilation, size)):
+        return False
+    first = size[0] / out[0] * (4 * kernel[1] - 3)
+    return first + 5 * kernel[0] - 4 < 4 * kernel[0] * kernel[1] - 3
+
+
+def _max_along(x, before, axis, weight, tap_dtype, turned, size, out, kernel, stride, padding, dilation):
+    """The first maxima of windows along one of the last two dimensions, and `before` + weight · tap where they are."""
+
+    def at(places: Any) -> tuple:
+        return (..., places) if axis == -1 else (..., places, slice(None))
+
+    shape = list(x.shape)
+    shape[axis] = out
+    y, taps = _zeros(tuple(shape), x.dtype, turned), _zeros(tuple(shape), tap_dtype, turned)
+    numbers = []  # the tap's number, of each element
+    for tap in range(kernel):
+        shift = tap * weight
+        numbers.append(tap_dtype(shift) if before is None else before + tap_dtype(shift) if shift else before)
+    # The first tap inside the image; beyond the first windows that is the very first.
+    edge = min(out, -(-padding // stride))
+    for o in range(edge):
+        tap = -(-(padding - o * stride) // dilation)
+        place = at(o * stride - padding + tap * dilation)
+        y[at(o)] = x[place]
+        taps[at(o)] = numbers[tap] if before is None else numbers[tap][place]
+    start = edge * stride - padding
+    window, place = at(slice(edge, out)), at(slice(start, start + (out - edge - 1) * stride + 1, stride))
+    if edge < out:
+        y[window] = x[place]
+        if before is not None:
+            taps[window] = before[place]
+    better, which = np.empty_like(y, bool), np.empty_like(taps)
+    for tap in range(1, kernel):
+        outs, ins = overlap(out, size, stride, tap * dilation - padding)
+        window, place = at(outs), at(ins)
+        value, best, flag, number, now = x[place], y[window], better[window], which[window], taps[window]
+        np.greater(value, best, out=flag)
+        np.maximum(best, value, out=best)
+        np.multiply(flag.view(np.uint8), numbers[tap] if before is None else numbers[tap][place], out=number)
+        np.maximum(now, number, out=now)
+    return y, taps
 
 
 def _max_pool2d_cuda(x, *, out, kernel, stride, padding, dilation):
@@ -164,31 +244,40 @@ def _max_pool2d_cuda(x, *, out, kernel, stride, padding, dilation):
 
 
 def _max_pool2d_backward_cpu(g, taps, *, size, kernel, stride, padding, dilation):
-    out, dtype = g.shape[-2:], g.dtype
-    if _large_and_apart(kernel, stride, padding, dilation):
-        x = np.zeros((*g.shape[:-2], prod(size)), dtype)
-        rows = (*g.shape[:-2], prod(out))
-        at = _plane_indices(taps, size, kernel, stride, padding, dilation)
-        np.put_along_axis(x, at.reshape(rows), g.reshape(rows), -1)
-        return x.reshape(*g.shape[:-2], *size)
+    windows = _windows(kernel, stride, padding, dilation)
+    if any(d > n for d, n in zip(dilation, size)):  # windows may lie outside, with maxima of -inf there
+        larger = tuple([n + d * k for n, d, k in zip(size, dilation, kernel)])
+        made = _max_pool2d_backward_cpu(g, taps, size=larger, **windows)
+        return np.ascontiguousarray(made[..., : size[0], : size[1]])
+    dtype, lead, area, out = g.dtype, g.shape[:-2], prod(size), g.shape[-2:]
     if dtype.itemsize == 2:
         g = g.astype(np.float32)
+    apart = all(s > d * (k - 1) for s, d, k in zip(stride, dilation, kernel))
+    if apart and prod(kernel) <= 4 and g.size >= 8192:  # few taps that fill the image
+        return _max_pool2d_backward_apart(g, taps, size, out, kernel, stride, padding, dilation).astype(
+            dtype, copy=False
+        )
+    g, taps = g.reshape(-1, *out), taps.reshape(-1, *out)
+    x = np.empty((len(g), area), dtype)
+    # Each element is added where its maximum was, some planes at a time.
+    step = max(1, BLOCK // max(area, prod(out)))
+    for first in range(0, len(g), step):
+        part = slice(first, first + step)
+        at = _plane_indices(taps[part], size, **windows)
+        at += np.arange(0, len(at) * area, area)[:, None, None]
+        x[part] = np.bincount(at.reshape(-1), g[part].reshape(-1), len(at) * area).reshape(-1, area)
+    return x.reshape(*lead, *size)
+
+
+def _max_pool2d_backward_apart(g, taps, size, *windows):
+    """The gradient where windows do not overlap, tap by tap."""
     # The bits of g times 0 or 1: as fast as the product of floats, and infinities leave no NaN where 0 belongs.
     bits = np.dtype(f"i{g.dtype.itemsize}")
     wide, g = g.dtype, np.ascontiguousarray(g).view(bits)
-    whole, turned = (*g.shape[:-2], *size), _turns(g.shape[:-2], out, kernel)
-    if turned:
-        g, taps = _turned(g), _turned(taps)
-    x = _zeros((*g.shape[:-2], *size), bits, turned)
-    apart = all(s > d * (k - 1) for s, d, k in zip(stride, dilation, kernel))
-    for tap, window, at in _taps(size, out, kernel, stride, padding, dilation):
-        here = np.equal(taps[window], tap).view(np.int8)
-        if apart:
-            np.multiply(g[window], here, out=x[at])
-        else:
-            target = x.view(wide)[at]
-            target += np.multiply(g[window], here).view(wide)
-    return np.ascontiguousarray(x.view(wide), dtype).reshape(whole)
+    x = np.zeros((*g.shape[:-2], *size), bits)
+    for tap, window, at in _taps(size, *windows):
+        np.multiply(g[window], np.equal(taps[window], tap).view(np.int8), out=x[at])
+    return x.view(wide)
 
 
 def _max_pool2d_backward_cuda(g, taps, *, size, kernel, stride, padding, dilation):
@@ -198,11 +287,23 @@ def _max_pool2d_backward_cuda(g, taps, *, size, kernel, stride, padding, dilatio
     return x
 
 
+@lru_cache(maxsize=64)
+def _offsets(size: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> tuple:
+    """Flat places in a plane: of each tap from the first of its window, and of the windows' firsts, which may lie in the padding."""
+
+    def flat(rows: Any, columns: Any) -> np.ndarray:
+        return rows * size[1] + columns
+
+    rows, columns = np.divmod(np.arange(prod(kernel)), kernel[1])
+    starts = [np.arange(o) * s - p for o, s, p in zip(out, stride, padding)]
+    return flat(rows * dilation[0], columns * dilation[1]), flat(starts[0][:, None], starts[1])
+
+
 def _plane_indices(taps, size, kernel, stride, padding, dilation):
-    oh, ow = taps.shape[-2:]
-    taps = taps.astype(np.int64)
-    rows = taps // kernel[1] * dilation[0] + (np.arange(oh) * stride[0] - padding[0])[:, None]
-    return rows * size[1] + taps % kernel[1] * dilation[1] + (np.arange(ow) * stride[1] - padding[1])
+    of_taps, starts = _offsets(tuple(size), taps.shape[-2:], kernel, stride, padding, dilation)
+    places = of_taps.take(taps)
+    places += starts
+    return places
 
 
 def _max_pool2d_gather_cpu(x, taps, *, kernel, stride, padding, dilation):
@@ -298,6 +399,70 @@ def _tiled(size, out, kernel, stride, padding):
     return stride == kernel and not any(padding) and all(o * k == n for o, k, n in zip(out, kernel, size))
 
 
+@lru_cache(maxsize=64)
+def _window_matrix(
+    size: int, out: int, kernel: int, stride: int, padding: int, dtype: np.dtype
+) -> np.ndarray:
+    """(size, out): ones where a window has an element."""
+    from_start = np.arange(size)[:, None] - (np.arange(out) * stride - padding)
+    return ((from_start >= 0) & (from_start < kernel)).astype(dtype)
+
+
+@lru_cache(maxsize=64)
+def _plane_matrix(size: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair, dtype: np.dtype) -> np.ndarray:  # fmt: skip
+    """The same of planes, (H · W, out_h · out_w)."""
+    rows, columns = (_window_matrix(*each, dtype) for each in zip(size, out, kernel, stride, padding))
+    return np.kron(rows, columns)
+
+
+_FEW_PRODUCTS, _SHORT_ROW = (
+    4096,
+    64,
+)  # where a product with a matrix, most of it zeros, takes less than the taps one by one
+
+
+def _finite(x: np.ndarray) -> bool:
+    """Whether no element is infinite, NaN or near to that: zeros of a matrix would make NaNs of them."""
+    flat = x.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.dot(flat, flat)))
+
+
+def _window_sums(x, out, kernel, stride, padding):
+    """The sums over windows of (..., H, W) in float32 or float64."""
+    lead, size = x.shape[:-2], x.shape[-2:]
+    if x.size and prod(size) * prod(out) <= _FEW_PRODUCTS and _finite(x):
+        matrix = _plane_matrix(size, out, kernel, stride, padding, x.dtype)
+        return np.dot(x.reshape(-1, len(matrix)), matrix).reshape(*lead, *out)
+    if x.size and size[1] <= _SHORT_ROW and kernel[1] > 1 and _finite(x):
+        matrix = _window_matrix(size[1], out[1], kernel[1], stride[1], padding[1], x.dtype)
+        x = np.dot(x.reshape(-1, size[1]), matrix).reshape(*lead, size[0], out[1])
+        size, kernel, stride, padding = x.shape[-2:], (kernel[0], 1), (stride[0], 1), (padding[0], 0)
+    y = np.zeros((*lead, *out), x.dtype)
+    for _, window, at in _taps(size, out, kernel, stride, padding, (1, 1)):
+        target = y[window]
+        target += x[at]
+    return y
+
+
+def _spread_sums(g, size, kernel, stride, padding):
+    """What `_window_sums` adds up, from what that has made: the sum over the windows that have an element."""
+    lead, out = g.shape[:-2], g.shape[-2:]
+    if g.size and prod(size) * prod(out) <= _FEW_PRODUCTS and _finite(g):
+        planes = _plane_matrix(size, out, kernel, stride, padding, g.dtype)
+        return np.dot(g.reshape(-1, prod(out)), planes.T).reshape(*lead, *size)
+    matrix: Any = None
+    width = size[1]
+    if g.size and width <= _SHORT_ROW and kernel[1] > 1 and _finite(g):
+        matrix = _window_matrix(width, out[1], kernel[1], stride[1], padding[1], g.dtype)
+        size, kernel, stride, padding = (size[0], out[1]), (kernel[0], 1), (stride[0], 1), (padding[0], 0)
+    x = np.zeros((*lead, *size), g.dtype)
+    for _, window, at in _taps(size, out, kernel, stride, padding, (1, 1)):
+        target = x[at]
+        target += g[window]
+    return x if matrix is None else np.dot(x.reshape(-1, out[1]), matrix.T).reshape(*lead, size[0], width)
+
+
 def _avg_pool2d_cpu(x, *, out, kernel, stride, padding, include_pad, divisor):
     dtype, size = x.dtype, x.shape[-2:]
     wide = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
@@ -310,10 +475,7 @@ def _avg_pool2d_cpu(x, *, out, kernel, stride, padding, include_pad, divisor):
             rows = float_sum(x.reshape(*lead, size[0], out[1], kernel[1]), (n + 2,))
             y = float_sum(rows.reshape(*lead, out[0], kernel[0], out[1]), (n + 1,))
         return (y.reshape(*lead, *out) / wide.type(divisor or prod(kernel))).astype(dtype, copy=False)
-    y = np.zeros((*x.shape[:-2], *out), wide)
-    for _, window, at in _taps(size, out, kernel, stride, padding, (1, 1)):
-        target = y[window]
-        target += x[at]
+    y = _window_sums(x.astype(wide, copy=False), out, kernel, stride, padding)
     y /= _window_sizes(size, out, kernel, stride, padding, include_pad, divisor)
     return y.astype(dtype, copy=False)
 
@@ -336,11 +498,7 @@ def _avg_pool2d_backward_cpu(g, *, size, kernel, stride, padding, include_pad, d
         x = np.empty((*g.shape[:-2], out[0], kernel[0], out[1], kernel[1]), dtype)
         x[...] = g[..., :, None, :, None]
         return x.reshape(*g.shape[:-2], *size)
-    x = np.zeros((*g.shape[:-2], *size), wide)
-    for _, window, at in _taps(size, out, kernel, stride, padding, (1, 1)):
-        target = x[at]
-        target += g[window]
-    return x.astype(dtype, copy=False)
+    return _spread_sums(g, tuple(size), kernel, stride, padding).astype(dtype, copy=False)
 
 
 def _avg_pool2d_backward_cuda(g, *, size, kernel, stride, padding, include_pad, divisor):
