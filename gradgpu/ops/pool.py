@@ -147,7 +147,7 @@ _PLANES = 512  # that many at least are treated at a time
 
 def _max_of_planes(x, tap_dtype, size, *windows):
     """Maxima of windows of (planes, H, W) and their taps, in some order in memory."""
-    out, kernel, stride, padding, dilation = windows
+    out, kernel, stride, _, dilation = windows
     turned = _turns(x.shape[:1], out, kernel)
     if turned:
         x = _turned(x)
