@@ -99,9 +99,9 @@ def _resized(x: Any, n: int, dim: int) -> Any:
 
 def _dims(op: str, x: Any, s: _Sizes, dim: _Sizes) -> tuple[list[int], list[int | None]]:
     """The dimensions, and the size asked for in each (None: as it is)."""
-    sizes = None if s is None else [s] if isinstance(s, int) else list(s)
+    sizes = None if s is None else [s] if isinstance(s, (int, np.integer)) else list(s)
     if dim is not None:
-        dims = [canonical_dim(d, x.ndim, op) for d in ([dim] if isinstance(dim, int) else dim)]
+        dims = [canonical_dim(d, x.ndim, op) for d in ([dim] if isinstance(dim, (int, np.integer)) else dim)]
         if len(set(dims)) != len(dims):
             raise RuntimeError(f"{op}: FFT dims must be unique, got {dim}")
         if sizes is not None and len(sizes) != len(dims):
@@ -385,7 +385,7 @@ def rfftfreq(n: int, d: float = 1.0, **how: Any) -> Tensor:
 
 def _shifted(op: str, input: Any, dim: _Sizes, inverse: bool) -> Tensor:
     require_tensor(op, input)
-    dims = range(input.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
+    dims = range(input.ndim) if dim is None else [dim] if isinstance(dim, (int, np.integer)) else dim
     dims = [canonical_dim(d, input.ndim, op) for d in dims]
     if not input.ndim:
         return input.clone()

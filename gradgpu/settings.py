@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import warnings
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,9 @@ def set_num_threads(num_threads: int) -> None:
     >>> gg.set_num_threads(before)
     """
     global _threads
-    if not isinstance(num_threads, int) or num_threads < 1:
+    if not isinstance(num_threads, Integral) or num_threads < 1:
         raise RuntimeError(f"set_num_threads expects a positive integer, got {num_threads!r}")
+    num_threads = int(num_threads)
     function = _blas_function("set")
     if function is None:
         warnings.warn(
@@ -198,7 +200,7 @@ def set_num_interop_threads(num_threads: int) -> None:
     Raises:
         RuntimeError: not a positive int.
     """
-    if not isinstance(num_threads, int) or num_threads < 1:
+    if not isinstance(num_threads, Integral) or num_threads < 1:
         raise RuntimeError(f"set_num_interop_threads expects a positive integer, got {num_threads!r}")
 
 

@@ -343,3 +343,30 @@ def test_fractional_pooling_of_one_image_takes_the_first_samples(dims: int) -> N
     samples = gg.rand(3, 2, dims)
     one = pool(x, 2, output_ratio=0.5, _random_samples=samples)
     assert gg.equal(one, pool(x.unsqueeze(0), 2, output_ratio=0.5, _random_samples=samples[:1])[0])
+
+
+def test_sizes_are_numpy_integers(device: str) -> None:
+    one, two, four = np.int64(1), np.int64(2), np.int32(4)
+    image = gg.arange(16.0, device=device).reshape(1, 1, 4, 4)
+    for layer, same in (
+        (nn.MaxPool2d(two), nn.MaxPool2d(2)),
+        (nn.MaxPool2d(two, one), nn.MaxPool2d(2, 1)),
+        (nn.AvgPool2d(two, stride=two, padding=one), nn.AvgPool2d(2, 2, 1)),
+        (nn.AdaptiveAvgPool2d((two, two)), nn.AdaptiveAvgPool2d(2)),
+        (nn.AdaptiveMaxPool2d(two), nn.AdaptiveMaxPool2d(2)),
+        (nn.Unfold(two, stride=two), nn.Unfold(2, stride=2)),
+        (nn.Upsample(four), nn.Upsample(4)),
+        (nn.ZeroPad2d(one), nn.ZeroPad2d(1)),
+        (nn.ReflectionPad2d(one), nn.ReflectionPad2d(1)),
+        (nn.LayerNorm(four, device=device), nn.LayerNorm(4, device=device)),
+        (nn.RMSNorm(four, device=device), nn.RMSNorm(4, device=device)),
+    ):
+        made = layer(image)
+        assert gg.equal(made, same(image)) and all(type(n) is int for n in made.shape), layer
+    columns = nn.Unfold(2)(image)
+    assert gg.equal(nn.Fold(four, two)(columns), nn.Fold(4, 2)(columns))
+    block = nn.TransformerEncoderLayer(four, two, four, device=device)
+    assert block(gg.ones(3, 1, 4, device=device)).shape == (3, 1, 4)
+    for cell in (nn.LSTM, nn.GRU, nn.RNN):
+        with pytest.raises(TypeError, match="hidden_size should be of type int, got: int64"):
+            cell(2, two)

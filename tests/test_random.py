@@ -297,3 +297,21 @@ def test_states_of_cuda_devices() -> None:
     gg.cuda.seed()
     gg.cuda.seed_all()
     assert gg.cuda.initial_seed() != 5
+
+
+def test_numpy_integers_as_counts(device: str) -> None:
+    two = np.int64(2)
+    generator = gg.Generator(device)
+    for _ in range(
+        3
+    ):  # what is drawn later starts where these ended, so a count must not stay in the generator
+        assert sorted(gg.randperm(two, generator=generator, device=device).tolist()) == [0, 1]
+        drawn = gg.multinomial(gg.ones(4, device=device), two, replacement=True, generator=generator)
+        assert drawn.shape == (2,) and gg.rand(two, generator=generator, device=device).shape == (2,)
+    same = gg.Generator(device)
+    for _ in range(3):
+        gg.randperm(2, generator=same, device=device)
+        gg.multinomial(gg.ones(4, device=device), 2, replacement=True, generator=same)
+        gg.rand(2, generator=same, device=device)
+    assert gg.equal(generator.get_state(), same.get_state())
+    assert gg.distributions.Categorical(gg.ones(3, device=device)).sample((two,)).shape == (2,)

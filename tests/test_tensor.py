@@ -735,8 +735,19 @@ def test_old_tensor_types() -> None:
     assert gg.ByteTensor().numel() == 0
     assert isinstance(gg.zeros(1), gg.FloatTensor)
     assert not isinstance(gg.zeros(1), gg.LongTensor)
-    with pytest.raises(TypeError, match="one sequence or several sizes"):
+    # a size may be any integer: that of a numpy array, or gymnasium's env.action_space.n
+    two = np.int64(2)
+    assert gg.FloatTensor(two, 3).shape == gg.Tensor(two, 3).shape == gg.zeros(1).new(two, 3).shape == (2, 3)
+    assert gg.FloatTensor(two).shape == gg.zeros(1).new(two).shape == gg.Tensor(np.array(2)).shape == (2,)
+    assert gg.FloatTensor(gg.tensor(2), 3).shape == gg.FloatTensor(gg.Size([2, 3])).shape == (2, 3)
+    assert gg.Tensor(gg.tensor(2.5)).tolist() == 2.5
+    with pytest.raises(TypeError, match=r"LongTensor\(\): the size must be integers, got \(\[1\], \[2\]\)"):
         gg.LongTensor([1], [2])
+    for number in (2.5, np.float32(2.5), "2", None):
+        with pytest.raises(TypeError, match="data must be a sequence"):
+            gg.FloatTensor(number)
+        with pytest.raises(TypeError, match="data must be a sequence"):
+            gg.Tensor(number)
 
 
 def test_types_by_name(device: str) -> None:

@@ -927,3 +927,16 @@ def test_pythons_types_as_dtypes(device: str) -> None:
     assert x.to(int).dtype is x.sum(dtype=int).dtype is gg.int64 and x.to(bool).dtype is gg.bool
     assert on(device, [1], dtype=complex).dtype is gg.complex128
     assert gg.finfo(float).eps == 2.0**-52 and gg.iinfo(int).max == 2**63 - 1
+
+
+def test_dimensions_and_sections_are_numpy_integers(device: str) -> None:
+    zero, three = np.int64(0), np.int64(3)
+    x = gg.arange(6.0, device=device)
+    assert x.reshape(1, 6).squeeze(zero).shape == (6,)
+    assert [part.tolist() for part in x.tensor_split(three)] == [[0, 1], [2, 3], [4, 5]]
+    assert [part.tolist() for part in gg.hsplit(x, three)] == [[0, 1], [2, 3], [4, 5]]
+    assert gg.gradient(x, dim=zero)[0].tolist() == [1.0] * 6
+    assert F.interpolate(x.reshape(1, 1, 6), size=three).tolist() == [[[0, 2, 4]]]
+    assert gg.fft.rfftn(x, s=np.int64(6), dim=zero).shape == (4,)
+    bins = gg.histogramdd(gg.tensor([[0.0, 1.0], [1.0, 0.0]]), bins=np.int64(2)).hist
+    assert bins.tolist() == [[0, 1], [1, 0]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from functools import lru_cache as _cached
+from numbers import Integral
 from typing import Any
 
 from .. import dtypes as dt
@@ -336,7 +337,7 @@ def interpolate(
     old = tuple(input.shape[2:])
     scales: tuple = (None,) * dims
     if size is not None:
-        new = (size,) * dims if isinstance(size, int) else tuple(size)
+        new = (int(size),) * dims if isinstance(size, Integral) else tuple(size)
     else:
         scales = tuple(scale_factor) if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * dims
         new = tuple(math.floor(n * float(s)) for n, s in zip(old, scales))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 from .. import dtypes as dt
@@ -97,7 +98,7 @@ def gradient(
     require_tensor("gradient", input)
     if edge_order not in (1, 2):
         raise RuntimeError(f"gradient only supports edge_order=1 and edge_order=2, got {edge_order}")
-    named = range(input.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
+    named: Any = range(input.ndim) if dim is None else [dim] if isinstance(dim, Integral) else dim
     dims = [canonical_dim(d, input.ndim, "gradient") for d in named]
     if len(set(dims)) != len(dims):
         raise RuntimeError(f"gradient: dim {tuple(dims)} names a dimension twice")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from numbers import Integral
 from typing import Any
 
 from .. import dtypes as dt
@@ -279,7 +280,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     if indices.is_floating_point() or indices.dtype is dt.bool:
         raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
     indices = indices.to(dt.int64)
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    sizes = (shape,) if isinstance(shape, Integral) else tuple(shape)
     if any(n < 0 for n in sizes):
         raise ValueError(f"'shape' cannot have negative values, but got {sizes}")
     total = 1

@@ -16,7 +16,7 @@ from ..devices import as_device
 from ..devices import device as Device
 from ..layouts import strided_only
 from ..meta import MetaArray
-from ..tensor import Tensor, wrap
+from ..tensor import Size, Tensor, wrap
 from .registry import method
 
 
@@ -709,11 +709,28 @@ def legacy_constructor(data: Sequence, device: Any) -> Any:
     """The array of `Tensor(2, 3)` or `Tensor([1., 2.])`."""
     where = as_device(device)
     d = dt.get_default_dtype()
-    if len(data) == 1 and not isinstance(data[0], (int, np.integer)):
-        if isinstance(data[0], tuple) and type(data[0]).__name__ == "Size":
-            return filled(tuple(data[0]), None, d, where, False)._a
+    shape = legacy_shape(tuple(data) or (0,), "Tensor")
+    if shape is None:
         return array_on(host_array(data[0], d), where)
-    return filled(_shape(tuple(data) or (0,), "Tensor"), None, d, where, False)._a
+    return filled(shape, None, d, where, False)._a
+
+
+def legacy_shape(arguments: tuple, name: str) -> tuple[int, ...] | None:
+    """The shape that `Tensor(2, 3)` names; None if `arguments` are data.
+
+    Raises:
+        TypeError: one number that is no size, or several arguments that are no sizes.
+    """
+    first = arguments[0]
+    if len(arguments) > 1 or isinstance(first, (Size, int, np.integer)):
+        return _shape(tuple(first) if isinstance(first, Size) else arguments, name)
+    if isinstance(first, np.ndarray) and not first.ndim and first.dtype.kind in "iu":
+        return _shape((int(first),), name)
+    if first is None or isinstance(first, (float, complex, str, np.generic)):
+        raise TypeError(
+            f"{name}(): data must be a sequence (got {type(first).__name__}); use gradgpu.tensor({first!r})"
+        )
+    return None
 
 
 def _new_method(name: str, function: Any) -> None:

@@ -479,8 +479,8 @@ def tensor_split(
     n = input._a.shape[d]
     if isinstance(indices_or_sections, Tensor):
         indices_or_sections = indices_or_sections.tolist()
-    if isinstance(indices_or_sections, int):
-        k = indices_or_sections
+    if isinstance(indices_or_sections, (int, np.integer)):
+        k = int(indices_or_sections)
         if k <= 0:
             raise RuntimeError(f"tensor_split: number of sections must be larger than 0, got {k}")
         sizes = tuple([n // k + (i < n % k) for i in range(k)])

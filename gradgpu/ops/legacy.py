@@ -12,7 +12,7 @@ from .. import dtypes as dt
 from ..autograd.layers import outermost
 from ..devices import device as Device
 from ..tensor import Size, Tensor
-from .creation import _shape, empty, tensor, zeros
+from .creation import _shape, empty, legacy_shape, tensor, zeros
 from .registry import method
 
 
@@ -34,12 +34,9 @@ class TensorType:
         device = Device(self.device if device is None else device)
         if not data:
             return empty(0, dtype=self.dtype, device=device)
-        if isinstance(data[0], int) or len(data) == 1 and isinstance(data[0], Size):
-            return empty(*data, dtype=self.dtype, device=device)
-        if len(data) > 1:
-            raise TypeError(
-                f"{self.__name__}(): expected one sequence or several sizes, got {len(data)} arguments"
-            )
+        shape = legacy_shape(data, self.__name__)
+        if shape is not None:
+            return empty(shape, dtype=self.dtype, device=device)
         return tensor(data[0], dtype=self.dtype).to(device)
 
     def __instancecheck__(self, x: Any) -> bool:

@@ -576,7 +576,11 @@ def _checked(
             f"{name}: Expected {dims + 1}-D or {dims + 2}-D input, got {len(shape)}-D of shape {shape}"
         )
     kernel = pair(name, "kernel_size", kernel, 1, dims)
-    stride = kernel if stride is None or stride == () else pair(name, "stride", stride, 1, dims)
+    stride = (
+        kernel
+        if stride is None or isinstance(stride, tuple) and not stride
+        else pair(name, "stride", stride, 1, dims)
+    )
     padding, dilation = pair(name, "padding", padding, 0, dims), pair(name, "dilation", dilation, 1, dims)
     for p, k, d in zip(padding, kernel, dilation):
         if 2 * p > d * (k - 1) + 1:
@@ -740,10 +744,10 @@ def _adaptive(name: str, x: Tensor, output_size: Any, dims: int) -> tuple[tuple[
     size = tuple(x.shape)[-dims:]
     wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * dims
     out = tuple(n if o is None else o for n, o in zip(size, wanted))
-    if len(wanted) != dims or not all(isinstance(o, int) and o > 0 for o in out) or 0 in size:
+    if len(wanted) != dims or not all(isinstance(o, (int, np.integer)) and o > 0 for o in out) or 0 in size:
         raise RuntimeError(f"{name}: output_size must be {dims} positive sizes (or None) for a non-empty input, got {output_size!r} "
                            f"for {tuple(x.shape)}")  # fmt: skip
-    return size, out
+    return size, tuple([int(o) for o in out])
 
 
 def _bounds(n: int, out: int) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 from .. import dtypes as dt
@@ -300,7 +301,7 @@ def histogramdd(
     if input.ndim < 2:
         raise RuntimeError(f"histogramdd(): input tensor should have at least 2 dimensions, got {input.ndim}")
     d = input.shape[-1]
-    counts = [bins] * d if isinstance(bins, int) else list(bins)
+    counts = [int(bins)] * d if isinstance(bins, Integral) else list(bins)
     if len(counts) != d:
         raise RuntimeError(
             f"histogramdd(): expected bins for {d} dimensions, the last size of input, got {len(counts)}"

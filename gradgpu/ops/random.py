@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod, sqrt
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -260,6 +261,7 @@ def randperm(
     """
     if layout is not None:
         strided_only("randperm", layout)
+    n = index(n)
     if n < 0:
         raise RuntimeError(f"randperm: n must be non-negative, got {n}")
     made = _permutation(n, as_device(device), generator)
@@ -429,6 +431,7 @@ def multinomial(
         raise RuntimeError(f"multinomial: prob_dist must be 1 or 2 dim, got shape {tuple(input.shape)}")
     if not input.is_floating_point():
         raise RuntimeError(f"multinomial: only supports floating-point dtypes for input, got: {input.dtype}")
+    num_samples = index(num_samples)
     if num_samples <= 0:
         raise RuntimeError(f"multinomial: cannot sample n_sample <= 0 samples, got {num_samples}")
     weights = input.detach()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 from .. import dtypes as dt
@@ -61,7 +62,7 @@ def _cut(name: str, input: Tensor, ways: tuple, dim: int, least: int) -> tuple:
             f"{input.ndim} dimensions!"
         )
     n = input.shape[dim]
-    if isinstance(how, int) and (how <= 0 or n % how):
+    if isinstance(how, Integral) and (how <= 0 or n % how):
         raise RuntimeError(
             f"{name} attempted to split along dimension {dim}, but the size of the dimension {n} is not divisible by the "
             f"split_size {how}!"

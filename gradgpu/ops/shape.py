@@ -611,7 +611,7 @@ def squeeze(input: Any, dim: Any = None) -> Any:
     if dim is None:
         dims: Any = range(len(shape))
     else:
-        dims = canonical_dims(dim, len(shape), "squeeze") if dim != () else ()
+        dims = () if isinstance(dim, tuple) and not dim else canonical_dims(dim, len(shape), "squeeze")
     left = tuple([n for d, n in enumerate(shape) if n != 1 or d not in dims])
     made = _reshaped(input, left)
     if made is not None:

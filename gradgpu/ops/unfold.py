@@ -6,6 +6,7 @@ One strided view for each position of the kernel: differentiable to any order, a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 from ..tensor import Tensor
@@ -15,7 +16,7 @@ from .shape import basic_index_backward_op
 
 
 def _pair(op: str, name: str, value: Any, least: int) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
+    pair = (int(value),) * 2 if isinstance(value, Integral) else tuple(map(int, value))
     if len(pair) != 2 or min(pair) < least:
         raise RuntimeError(f"{op}: {name} must be an int or two ints of at least {least}, got {value!r}")
     return pair

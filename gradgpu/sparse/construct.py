@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 from .. import dtypes as dt
@@ -255,7 +256,7 @@ def _constructor(name: str, d: dt.dtype) -> Callable:
     def make(*args: Any, device: Any = None) -> SparseTensor:
         if args and isinstance(args[0], Tensor) and len(args) > 1:
             return sparse_coo_tensor(*args, dtype=d, device=device)
-        sizes = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
+        sizes = args[0] if len(args) == 1 and not isinstance(args[0], Integral) else args
         return sparse_coo_tensor(tuple(sizes), dtype=d, device=device)
 
     make.__name__ = make.__qualname__ = name

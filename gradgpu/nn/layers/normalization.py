@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 from ...autograd.modes import no_grad
@@ -26,7 +27,7 @@ __all__ = [
 
 
 def _shape(normalized_shape: Any) -> tuple[int, ...]:
-    return (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    return (int(normalized_shape),) if isinstance(normalized_shape, Integral) else tuple(normalized_shape)
 
 
 class LayerNorm(Module):

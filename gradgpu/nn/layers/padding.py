@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 from ...tensor import Tensor
@@ -23,7 +24,7 @@ class _Pad(Module):
 
     def __init__(self, padding: Any) -> None:
         super().__init__()
-        self.padding = (padding,) * (2 * self._dims) if isinstance(padding, int) else tuple(padding)
+        self.padding = (int(padding),) * (2 * self._dims) if isinstance(padding, Integral) else tuple(padding)
         self.value = 0.0
 
     def forward(self, input: Tensor) -> Tensor:

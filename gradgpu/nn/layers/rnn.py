@@ -69,7 +69,11 @@ class RNNBase(Module):
                 f"greater than 1, but got dropout={dropout} and num_layers={num_layers}",
                 stacklevel=3,
             )
-        if not isinstance(hidden_size, int) or hidden_size <= 0:
+        if not isinstance(hidden_size, int):
+            raise TypeError(
+                f"hidden_size should be of type int, got: {type(hidden_size).__name__}; use int(hidden_size)"
+            )
+        if hidden_size <= 0:
             raise ValueError(f"hidden_size must be greater than zero, got {hidden_size!r}")
         if num_layers <= 0:
             raise ValueError("num_layers must be greater than zero")
