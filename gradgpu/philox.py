@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-_CHUNK = 8192  # blocks made at a time: enough to hide what a numpy call costs, few enough for the second-level cache
-_PIECE = 4 * _CHUNK  # normal numbers made at a time
+_CHUNK = 16384  # blocks made at a time: enough to hide what a numpy call costs, few enough for the cache
+_PIECE = 65536  # numbers made at a time
 _KEPT = 4096  # blocks of a chunk that is kept for small draws
 # As 0-dim arrays, which a numpy call takes at less cost than a scalar.
-_M0, _M1, _LOW, _32 = (np.array(v, np.uint64) for v in (0xD2511F53, 0xCD9E8D57, 0xFFFFFFFF, 32))
+_M0, _M1, _LOW, _32, _11 = (np.array(v, np.uint64) for v in (0xD2511F53, 0xCD9E8D57, 0xFFFFFFFF, 32, 11))
 
 
 @lru_cache(maxsize=16)
@@ -33,14 +33,41 @@ def _round_keys(seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def _blocks(seed: int, first: int, count: int, out: np.ndarray) -> None:
     """Writes the words of blocks first … first + count - 1 to out, (count, 4) uint32."""
+    first &= 0xFFFFFFFFFFFFFFFF
+    keys = _round_keys(seed)
     a = np.arange(count, dtype=np.uint64)  # a, b, c, d: the words of the state, in the lower halves
-    a += np.uint64(first & 0xFFFFFFFFFFFFFFFF)
-    b = np.right_shift(a, _32)
-    np.bitwise_and(a, _LOW, a)
-    c, d = np.zeros((2, count), np.uint64)
-    p, q = np.empty((2, count), np.uint64)
+    a += np.uint64(first)
+    b, c, d, p, q = np.empty((5, count), np.uint64)
+    low, high = first & 0xFFFFFFFF, first >> 32
+    if low + count <= 1 << 32:
+        # The second word is the same for all blocks, c and d begin as 0: most of the first rounds is arithmetic of numbers.
+        (_, k1), (k2, k3), (k4, k5), *keys = keys
+        np.bitwise_and(a, _LOW, a)
+        np.multiply(a, _M0, p)  # round 1: a = high ^ k0, b = 0
+        np.right_shift(p, _32, c)
+        np.bitwise_xor(c, k1, c)
+        np.bitwise_and(p, _LOW, d)
+        fixed = (high ^ int(_round_keys(seed)[0][0])) * int(_M0)
+        np.multiply(c, _M1, q)  # round 2, whose d is the lower half of `fixed`
+        np.right_shift(q, _32, a)
+        np.bitwise_xor(a, k2, a)
+        np.bitwise_xor(d, np.array(fixed >> 32 ^ int(k3), np.uint64), c)
+        np.bitwise_and(q, _LOW, b)
+        np.multiply(a, _M0, p)  # round 3
+        np.multiply(c, _M1, q)
+        np.right_shift(q, _32, a)
+        np.bitwise_xor(a, b, a)
+        np.bitwise_xor(a, k4, a)
+        np.right_shift(p, _32, c)
+        np.bitwise_xor(c, np.array(fixed & 0xFFFFFFFF ^ int(k5), np.uint64), c)
+        np.bitwise_and(q, _LOW, b)
+        np.bitwise_and(p, _LOW, d)
+    else:
+        np.right_shift(a, _32, b)
+        np.bitwise_and(a, _LOW, a)
+        c[:] = d[:] = 0
     # Row by row: numpy is fastest on one dimension with one number.
-    for k0, k1 in _round_keys(seed):
+    for k0, k1 in keys:
         np.multiply(a, _M0, p)
         np.multiply(c, _M1, q)
         np.right_shift(q, _32, a)
@@ -124,7 +151,12 @@ def _numbers(make: Callable, seed: int, first: int, n: int, dtype: np.dtype) -> 
     if end <= size:
         return _chunk_of(make, seed, number, dtype)[start:end].copy()
     if n > size // 2:
-        return make(seed, first, n, dtype)
+        if n <= _PIECE:
+            return make(seed, first, n, dtype)
+        made = np.empty(n, np.float64 if dtype.itemsize == 8 else np.float32)
+        for done in range(0, n, _PIECE):  # so that what is made on the way stays in the cache
+            made[done : done + _PIECE] = make(seed, first + done // width, min(_PIECE, n - done), dtype)
+        return made
     begin = _chunk_of(make, seed, number, dtype)[start:]
     return np.concatenate((begin, _chunk_of(make, seed, number + 1, dtype)[: end - size]))
 
@@ -139,7 +171,7 @@ def uniform(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
 
 def _uniform(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
     if dtype.itemsize == 8:
-        u = (words64(seed, first, n) >> np.uint64(11)).astype(np.float64)
+        u = (words64(seed, first, n) >> _11).view(np.int64).astype(np.float64)
         u *= 2.0**-53
         return u
     bits = 24 if dtype.itemsize == 4 else 11 if dtype.kind == "f" else 8
@@ -166,7 +198,7 @@ def _open_uniform32(word: np.ndarray) -> np.ndarray:
 
 
 def _open_uniform64(word: np.ndarray) -> np.ndarray:
-    u = (word >> np.uint64(11)).astype(np.float64)
+    u = (word >> _11).view(np.int64).astype(np.float64)
     u *= _64_SCALE
     u += _64_HALF
     return u
@@ -273,19 +305,6 @@ def normal(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
 
 def _normal(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
     double = dtype.itemsize == 8
-    if n <= _PIECE:
-        return _box_muller(seed, first, n, double)
-    z = np.empty(n, np.float64 if double else np.float32)
-    # Piece by piece, so that the many intermediate results stay in the cache.
-    for done in range(0, n, _PIECE):
-        z[done : done + _PIECE] = _box_muller(
-            seed, first + done // (2 if double else 4), min(_PIECE, n - done), double
-        )
-    return z
-
-
-def _box_muller(seed: int, first: int, n: int, double: bool) -> np.ndarray:
-    """`_normal`, all at once."""
     if double:
         pairs = words(seed, first, -(-n // 2)).view("<u8")
         radius, turn = pairs[:, 0], pairs[:, 1].copy()
@@ -343,6 +362,16 @@ def _exponential(seed: int, first: int, n: int, dtype: np.dtype) -> np.ndarray:
 
 def integers(seed: int, first: int, n: int, low: int, high: int) -> np.ndarray:
     """`n` int64 numbers in [low, high): floor(range u / 2^64) up to a range of 2^32, u mod range beyond, u of 64 bits."""
+    if n <= _PIECE // 2:
+        return _integers(seed, first, n, low, high)
+    made = np.empty(n, np.int64)
+    for done in range(0, n, _PIECE // 2):
+        count = min(_PIECE // 2, n - done)
+        made[done : done + count] = _integers(seed, first + done // 2, count, low, high)
+    return made
+
+
+def _integers(seed: int, first: int, n: int, low: int, high: int) -> np.ndarray:
     span = high - low
     u = words64(seed, first, n)
     if n <= 16:  # where Python's arithmetic is faster than numpy's

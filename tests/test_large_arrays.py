@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import gradgpu as gg
+from gradgpu import philox
 from gradgpu.nn import functional as F
 from gradgpu.ops.blocks import BLOCK, LongRows
 
@@ -164,3 +165,20 @@ def test_pools_of_windows_outside_the_image():
     x = gg.zeros(2, 1, 1, 6, requires_grad=True)
     F.max_pool2d(x, 2, 1, 1, 2).sum().backward()
     assert float(x.grad.abs().sum()) == 0.0
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("draw", ["uniform", "normal", "exponential", "integers"])
+@pytest.mark.parametrize("first", [0, 3, (1 << 32) - 9000], ids=["start", "on", "carry"])
+def test_draws_of_any_size_are_of_one_stream(draw, kind, first):
+    """The numbers of a block are the same wherever a draw begins and ends."""
+
+    def drawn(first, n):
+        if draw == "integers":
+            return philox.integers(7, first, n, -5, 1000)
+        return getattr(philox, draw)(7, first, n, np.dtype(kind))
+
+    width = 2 if kind == "float64" or draw == "integers" else 4
+    n, step = 150_000, 1000 * width
+    parts = [drawn(first + start // width, min(step, n - start)) for start in range(0, n, step)]
+    np.testing.assert_array_equal(drawn(first, n), np.concatenate(parts))
