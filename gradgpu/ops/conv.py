@@ -37,6 +37,7 @@ Pair = tuple[int, int]
 
 _ROWS_FROM = 24  # channels * kernel_w from which the row form is faster
 _FLIP_FROM = 8  # input channels from which the input gradient is best made as a convolution of g
+_SHORT_ROW = 12  # places
 _TOGETHER_BELOW = 256  # places of an output below which all images are one product
 
 
@@ -195,17 +196,36 @@ def _input_gradient(g, weight, size, stride, padding, dilation, groups):
         return _input_gradient_by_phases(g, weight, size, stride, padding)
     if oh * ow == 1 and groups == 1 and padding == (0, 0) and size == (kh, kw):
         return np.dot(g.reshape(n, o), weight.reshape(o, -1)).reshape(n, c, *size)
+    return _input_gradient_by_taps(g, weight, size, stride, padding, dilation, groups)
+
+
+def _input_gradient_by_taps(g, weight, size, stride, padding, dilation, groups):
+    """What each tap of the kernel gives to the image, added up (col2im)."""
+    n, o, oh, ow = g.shape
+    _, c, kh, kw = weight.shape
+    # Of short rows the batch stands innermost, so that there are longer pieces of memory to add.
+    inner = ow <= _SHORT_ROW and n >= 2 * ow
     x = np.zeros((n, groups * c, *size), g.dtype)
     matrix = weight.reshape(groups, o // groups, c * kh * kw).swapaxes(-1, -2)
-    g = g.reshape(n, groups, o // groups, oh * ow)
     for part in _batches(n, groups * c * kh * kw * oh * ow * g.itemsize):
-        columns = np.matmul(matrix, g[part]).reshape(-1, groups * c, kh, kw, oh, ow)
-        target = x[part]
+        target, images = x[part], g[part]
+        count = len(images)
+        if inner:
+            factor = images.transpose(1, 2, 3, 0).reshape(groups, o // groups, -1)
+            columns = np.matmul(matrix, factor).reshape(-1, kh, kw, oh, ow, count).transpose(1, 2, 0, 3, 4, 5)
+            target = np.zeros((groups * c, *size, count), g.dtype)
+            span: tuple[slice, ...] = (slice(None),)
+        else:
+            columns = np.matmul(matrix, images.reshape(count, groups, o // groups, oh * ow))
+            columns = columns.reshape(count, -1, kh, kw, oh, ow).transpose(2, 3, 0, 1, 4, 5)
+            span = (slice(None), slice(None))
         for i in range(kh):
             rows, at_rows = overlap(oh, size[0], stride[0], i * dilation[0] - padding[0])
             for j in range(kw):
                 places, at_places = overlap(ow, size[1], stride[1], j * dilation[1] - padding[1])
-                target[:, :, at_rows, at_places] += columns[:, :, i, j, rows, places]
+                target[(*span, at_rows, at_places)] += columns[(i, j, *span, rows, places)]
+        if inner:
+            x[part] = target.transpose(3, 0, 1, 2)
     return x
 
 
