@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from numpy import float32, generic, ndarray
 
+from ..copies import copied
 from ..locks import new_lock
 from .layers import LAYERS, LayerArray, outermost
 from .modes import SPECIAL, set_recording, state
@@ -519,7 +520,7 @@ def _deposit(leaf: Any, g: Any, create_graph: bool, alone: bool) -> None:
             else:
                 leaf._grad = g if LAYERS else g.contiguous()
         elif current is None:
-            leaf._grad = wrap(g if alone and _unshared(g) else g.copy())
+            leaf._grad = wrap(g if alone and _unshared(g) else copied(g) if type(g) is ndarray else g.copy())
         elif current._edge is not None or LAYERS and isinstance(g, LayerArray):
             leaf._grad = current + wrap(g)
         else:

@@ -9,6 +9,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autograd.layers import LAYERS, LayerArray
 from ..autograd.node import Node
+from ..copies import copied
 from ..cuda.array import Array
 from ..devices import device as Device
 from ..meta import MetaArray
@@ -73,7 +74,7 @@ move_op = Op(
 )
 clone_op = Op(
     "clone",
-    lambda x: np.array(x, order="C") if type(x) is not MetaArray else x,
+    lambda x: copied(x) if type(x) is np.ndarray else x if type(x) is MetaArray else np.array(x),
     lambda x: x.copy(),
     {"x": lambda g: g},
 )
