@@ -87,3 +87,19 @@ def test_copies_have_the_same_bits_and_other_memory(dtype: Any, size: int) -> No
         y = t.clone()
         assert y.is_contiguous() and not np.shares_memory(y._a, t._a)
         assert y._a.tobytes() == t._a.tobytes()
+
+
+@pytest.mark.parametrize("shape", [(2000, 16), (300, 64), (10, 3, 1000), (3, 8191), (1, 40_000)])
+def test_cumsum_of_many_elements(shape: tuple[int, ...]) -> None:
+    values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    x = gg.tensor(values, requires_grad=True)
+    y = x.cumsum(-1)
+    exact = np.cumsum(values.astype(np.float64), -1)
+    np.testing.assert_allclose(y.detach().numpy(), exact, atol=1e-5 * shape[-1] ** 0.75)
+    g = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    y.backward(gg.tensor(g))
+    exact = np.cumsum(g.astype(np.float64)[..., ::-1], -1)[..., ::-1]
+    np.testing.assert_allclose(x.grad.numpy(), exact, atol=1e-5 * shape[-1] ** 0.75)
+    values[..., 5] = np.inf
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(np.isinf(gg.tensor(values).cumsum(-1).numpy()), np.isinf(np.cumsum(values, -1)))  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ def _flipped(x: Any, dim: int) -> Any:
     return x[(*(slice(None),) * dim, slice(None, None, -1))]
 
 
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _LONG_ROW = 128  # elements from which on an addition of whole rows costs less than numpy's `accumulate`
 
 
@@ -47,7 +49,51 @@ def _accumulate_rows(ufunc: np.ufunc, x: Any, dim: int, reverse: bool) -> Any:
     return made
 
 
+_MANY = 1 << 14  # elements
+
+
+@lru_cache(maxsize=4096)
+def _block(n: int) -> int:
+    """The length of the pieces in which rows of n are added up, or 0."""
+    return next((length for length in range(32, 7, -1) if n % length == 0), 0)
+
+
+@lru_cache(maxsize=64)
+def _triangle(n: int, dtype: np.dtype, reverse: bool) -> np.ndarray:
+    return np.tri(n, dtype=dtype) if reverse else np.tri(n, dtype=dtype).T
+
+
+def _cumsum_of_blocks(x: np.ndarray, reverse: bool) -> np.ndarray | None:
+    """Along the last dimension: products of pieces of each row with a triangle of ones, to which the sums of the pieces
+    before are added. Half the time of `np.add.accumulate`, whose additions wait for each other, and more exact. None if
+    an infinity or NaN would spread over its piece."""
+    n = x.shape[-1]
+    length = _block(n)
+    last = 0 if reverse else -1
+    y = np.dot(x.reshape(-1, length), _triangle(length, x.dtype, reverse))
+    sums = y[:, last]
+    if not np.isfinite(sums).all():
+        return None
+    if length < n:
+        y = y.reshape(-1, n // length, length)
+        if reverse:
+            y[:, :-1] += np.add.accumulate(y[:, :0:-1, last], axis=1)[:, ::-1, None]
+        else:
+            y[:, 1:] += np.add.accumulate(y[:, :-1, last], axis=1)[..., None]
+    return y.reshape(x.shape)
+
+
 def _cumsum_cpu(x, *, dim, reverse=False):
+    if (
+        x.size >= _MANY
+        and dim == x.ndim - 1
+        and x.dtype in _FLOATS
+        and x.flags.c_contiguous
+        and _block(x.shape[-1])
+    ):
+        made = _cumsum_of_blocks(x, reverse)
+        if made is not None:
+            return made
     return _accumulate(np.add, x, dim, reverse)
 
 
