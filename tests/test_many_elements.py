@@ -103,3 +103,41 @@ def test_cumsum_of_many_elements(shape: tuple[int, ...]) -> None:
     values[..., 5] = np.inf
     with np.errstate(invalid="ignore"):
         np.testing.assert_array_equal(np.isinf(gg.tensor(values).cumsum(-1).numpy()), np.isinf(np.cumsum(values, -1)))  # fmt: skip
+
+
+def test_remainder_and_floor_division_of_many_elements() -> None:
+    rng = np.random.default_rng(2)
+    a = (rng.standard_normal(6000) * 10.0 ** rng.integers(-3, 3, 6000)).astype(np.float32)
+    b = (rng.standard_normal(6000) * 10.0 ** rng.integers(-2, 3, 6000)).astype(np.float32)
+    a[::7] = np.round(a[::7])
+    b[::7] = np.ceil(np.abs(b[::7]))
+    a[::11], a[1::11] = 3 * b[::11], -3 * b[1::11]
+    for other in (b, np.float32(0.1), np.float32(-2.0), np.float32(math.pi)):
+        t = gg.tensor(other) if isinstance(other, np.ndarray) else float(other)
+        expected = a.astype(np.float64) - np.floor(a.astype(np.float64) / other) * np.float64(other)
+        np.testing.assert_array_equal((gg.tensor(a) % t).numpy(), np.remainder(a, other))
+        np.testing.assert_allclose((gg.tensor(a) % t).numpy(), expected, rtol=1e-6, atol=1e-10)
+        np.testing.assert_array_equal((gg.tensor(a) // t).numpy(), np.floor_divide(a, other))
+    a[5], a[7], a[9], b[11], a[13] = np.nan, np.inf, -np.inf, 0.0, 1e30
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal((gg.tensor(a) % gg.tensor(b)).numpy(), np.remainder(a, b))
+        np.testing.assert_array_equal((gg.tensor(a) // gg.tensor(b)).numpy(), np.floor_divide(a, b))
+
+
+def test_logaddexp_of_many_elements() -> None:
+    rng = np.random.default_rng(2)
+    a, b = (rng.standard_normal(3000) * 30 for _ in range(2))
+    made = gg.logaddexp(gg.tensor(a, dtype=gg.float32), gg.tensor(b, dtype=gg.float32)).numpy()
+    np.testing.assert_allclose(made, np.logaddexp(a, b), rtol=3e-7, atol=3e-7)
+    a[:4], b[:4] = [-np.inf, -np.inf, np.inf, np.nan], [-np.inf, 1, np.inf, 0]
+    made = gg.logaddexp(gg.tensor(a, dtype=gg.float32), gg.tensor(b, dtype=gg.float32)).numpy()
+    np.testing.assert_array_equal(made[:4], [-np.inf, 1, np.inf, np.nan])
+
+
+@pytest.mark.parametrize("size", [32_768, 40_001, 1_000_000])
+def test_sum_of_all_of_many_elements(size: int) -> None:
+    x = np.random.default_rng(0).random(size).astype(np.float32)
+    exact = x.astype(np.float64).sum()
+    assert abs(gg.tensor(x).sum().item() / exact - 1) < 3e-7
+    assert abs(gg.tensor(x).reshape(1, -1).mean((0, 1), keepdim=True).item() * size / exact - 1) < 3e-7
+    assert gg.tensor(x).reshape(1, -1).sum((0, 1), keepdim=True).shape == (1, 1)

@@ -17,6 +17,7 @@ _add: Any = np.add.reduce
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 # A product adds in few running sums. Beyond these lengths numpy, which adds pairwise in rows, is as fast or more exact.
 _LONGEST_ROW, _LONGEST_COLUMN = 1024, 65536
+_MANY, _PIECE = 1 << 15, 512  # elements from which on a sum of all is made of products, of pieces of so many
 
 
 @lru_cache(maxsize=64)
@@ -53,6 +54,9 @@ def float_sum(x: np.ndarray, dims: tuple[int, ...], keepdims: bool = False) -> A
     if len(dims) > 1 and dims[-1] - dims[0] >= len(dims):  # not side by side: first the last ones that are
         k = next(k for k in range(len(dims) - 1, 0, -1) if dims[k] - dims[k - 1] > 1)
         return float_sum(float_sum(x, dims[k:], keepdims), dims[:k], keepdims)
+    if x.size >= _MANY and len(dims) == x.ndim and x.dtype in _FLOATS and x.flags.c_contiguous:
+        total = _sum_of_all(x.reshape(-1))
+        return total.reshape((1,) * x.ndim) if keepdims else total
     plan = _plan(x.shape, dims, keepdims, x.dtype)
     if plan is not None and not x.flags.c_contiguous:
         if x.size >= 4096 and _in_order(x.strides):
@@ -67,6 +71,12 @@ def float_sum(x: np.ndarray, dims: tuple[int, ...], keepdims: bool = False) -> A
     if len(inner) == 2:
         return np.dot(vector, x.reshape(inner)).reshape(shape)
     return np.matmul(vector, x.reshape(inner)).reshape(shape)
+
+
+def _sum_of_all(x: np.ndarray) -> Any:
+    head = x.size - x.size % _PIECE
+    total = _add(np.dot(x[:head].reshape(-1, _PIECE), ones(_PIECE, x.dtype)))
+    return total if head == x.size else total + _add(x[head:])
 
 
 def in_range(sums: np.ndarray, limit: float = 1e30) -> bool:
