@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+
+
+class _Constants(dict):
+    """0-dim arrays of one number by numpy dtype."""
+
+    def __init__(self, value: float):
+        self.value = value
+
+    def __missing__(self, d: Any) -> Any:
+        made = self[d] = np.full((), self.value, d)
+        return made
+
+
+ZERO, ONE, INFINITY = _Constants(0.0), _Constants(1.0), _Constants(math.inf)
 
 _MOST = 4096
 _known: dict[Any, dict[float, np.ndarray]] = {np.dtype(np.float32): {}, np.dtype(np.float64): {}}

@@ -13,7 +13,25 @@ from numbers import Integral
 from typing import Any
 
 from .. import dtypes as dt
+from ..ops import activations as _activations
 from ..ops import pointwise as _pointwise
+from ..ops.activations import (
+    celu,
+    elu,
+    gelu,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    logsigmoid,
+    prelu,
+    relu6,
+    selu,
+    softplus,
+    softsign,
+    tanhshrink,
+    threshold,
+)  # fmt: skip
 from ..ops.attention import scaled_dot_product_attention
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
 from ..ops.cross_entropy import cross_entropy, nll_loss
@@ -31,25 +49,7 @@ from ..ops.loss import (
 )  # fmt: skip
 from ..ops.normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from ..ops.pad import pad
-from ..ops.pointwise import (
-    celu,
-    elu,
-    gelu,
-    hardsigmoid,
-    hardswish,
-    hardtanh,
-    leaky_relu,
-    logsigmoid,
-    prelu,
-    relu6,
-    selu,
-    sigmoid,
-    softplus,
-    softsign,
-    tanh,
-    tanhshrink,
-    threshold,
-)  # fmt: skip
+from ..ops.pointwise import sigmoid, tanh
 from ..ops.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -81,13 +81,13 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x · sigmoid(x) (Elfwing et al., 2017)."""
-    result = _pointwise.silu(input)
+    result = _activations.silu(input)
     return _write_inplace("silu_", input, result) if inplace else result
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x · tanh(softplus(x)) (Misra, 2019)."""
-    result = _pointwise.mish(input)
+    result = _activations.mish(input)
     return _write_inplace("mish_", input, result) if inplace else result
 
 

@@ -94,7 +94,7 @@ class _Gelu(Saving):
     def vjp(self, node: Node, g: Any, edges: tuple, create_graph: bool) -> Any:
         x, derivative = unpack(node)
         if create_graph:
-            from .pointwise import gelu_slope
+            from .activations import gelu_slope
 
             return (gelu_slope(g, from_saved(x, node.edges[0])),)
         return (np.multiply(g, derivative.reshape(x.shape)),)

@@ -13,6 +13,7 @@ from ..cuda.reduction import reduce_cuda
 from ..tensor import Tensor, wrap
 from . import pointwise as _pw
 from . import smooth as _smooth
+from .activations import logsigmoid
 from .cross_entropy import cross_entropy, nll_loss, reduction_of  # noqa: F401 - part of FUNCTIONAL
 from .moments import mean_op
 from .pointwise_op import Pointwise
@@ -410,7 +411,7 @@ def binary_cross_entropy_with_logits(
     if pos_weight is None:
         losses = logit_error(input, target)
     else:
-        losses = (1 - target) * input - ((pos_weight - 1) * target + 1) * _pw.logsigmoid(input)
+        losses = (1 - target) * input - ((pos_weight - 1) * target + 1) * logsigmoid(input)
     return reduced(losses if weight is None else losses * weight, reduction)
 
 

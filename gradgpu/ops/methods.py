@@ -12,11 +12,12 @@ from ..cuda import in_flight, pinned
 from ..cuda.array import Array
 from ..devices import device as Device
 from ..tensor import Tensor, wrap
+from .activations import prelu
 from .inplace import check_writable, inplace
 from .join import chunk, split
 from .masks import nonzero
 from .pad import pad
-from .pointwise import _inplace_method, prelu, where
+from .pointwise import _inplace_method, where
 from .reduce import require_tensor
 from .registry import method
 

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autograd.modes import SPECIAL, state
+from ..scalars import INFINITY, ONE, ZERO
 from ..tensor import Tensor
 from . import smooth as _smooth
 from .choice import chosen, kept
 from .doors import binary_door, inplace_door, unary_door
 from .expr import Expr
-from .gelu import SINGLE, gelu_cpu, gelu_of
 from .inplace import check_overlap, inplace
 from .pointwise_op import Pointwise
 from .registry import older_form
@@ -29,11 +28,11 @@ _PI = math.pi
 _LOG2, _LOG10 = math.log(2.0), math.log(10.0)
 
 
-def _unary(name: str, cuda: str, cpu: Any, grad: Any = None, **more: Any) -> Any:
+def unary(name: str, cuda: str, cpu: Any, grad: Any = None, **more: Any) -> Any:
     return unary_door(Pointwise(name, cuda, cpu, grad, parameters="x", **more))
 
 
-def _binary(
+def binary(
     name: str, cuda: str, cpu: Any, a: Any = None, b: Any = None, kind: Any = Pointwise, **more: Any
 ) -> Any:
     grad = {k: v for k, v in (("a", a), ("b", b)) if v is not None}
@@ -55,7 +54,7 @@ def _flat(g: Any) -> Any:
 _BITS: dict[int, Any] = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 
 
-def _only(g: Any, mask: Any) -> Any:
+def only(g: Any, mask: Any) -> Any:
     """`g` where `mask` holds, zero elsewhere."""
     if type(g) is np.ndarray:
         return kept(g, mask)
@@ -65,25 +64,25 @@ def _only(g: Any, mask: Any) -> Any:
 
 
 # ---- comparison, logic, bits ----
-eq = _binary("eq", "a == b", np.equal, result="bool")
-ne = _binary("ne", "a != b", np.not_equal, result="bool")
-lt = _binary("lt", "a < b", np.less, result="bool")
-le = _binary("le", "a <= b", np.less_equal, result="bool")
-gt = _binary("gt", "a > b", np.greater, result="bool")
-ge = _binary("ge", "a >= b", np.greater_equal, result="bool")
-logical_and = _binary("logical_and", "(a != C(0)) && (b != C(0))", np.logical_and, result="bool")
-logical_or = _binary("logical_or", "(a != C(0)) || (b != C(0))", np.logical_or, result="bool")
-logical_xor = _binary("logical_xor", "(a != C(0)) != (b != C(0))", np.logical_xor, result="bool")
-logical_not = _unary("logical_not", "x == C(0)", np.logical_not, result="bool")
-isnan = _unary("isnan", "x != x", np.isnan, result="bool", cuda_int="false")
-isinf = _unary("isinf", "fabs(x) == infinity<C>()", np.isinf, result="bool", cuda_int="false")
-isfinite = _unary("isfinite", "fabs(x) < infinity<C>()", np.isfinite, result="bool", cuda_int="true")
-bitwise_and = _binary("bitwise_and", "a & b", np.bitwise_and, inputs="integer")
-bitwise_or = _binary("bitwise_or", "a | b", np.bitwise_or, inputs="integer")
-bitwise_xor = _binary("bitwise_xor", "a ^ b", np.bitwise_xor, inputs="integer")
-bitwise_not = _unary("bitwise_not", "bitwise_not(x)", np.invert, inputs="integer")
-bitwise_left_shift = _binary("bitwise_left_shift", "a << b", np.left_shift, inputs="integer")
-bitwise_right_shift = _binary("bitwise_right_shift", "a >> b", np.right_shift, inputs="integer")
+eq = binary("eq", "a == b", np.equal, result="bool")
+ne = binary("ne", "a != b", np.not_equal, result="bool")
+lt = binary("lt", "a < b", np.less, result="bool")
+le = binary("le", "a <= b", np.less_equal, result="bool")
+gt = binary("gt", "a > b", np.greater, result="bool")
+ge = binary("ge", "a >= b", np.greater_equal, result="bool")
+logical_and = binary("logical_and", "(a != C(0)) && (b != C(0))", np.logical_and, result="bool")
+logical_or = binary("logical_or", "(a != C(0)) || (b != C(0))", np.logical_or, result="bool")
+logical_xor = binary("logical_xor", "(a != C(0)) != (b != C(0))", np.logical_xor, result="bool")
+logical_not = unary("logical_not", "x == C(0)", np.logical_not, result="bool")
+isnan = unary("isnan", "x != x", np.isnan, result="bool", cuda_int="false")
+isinf = unary("isinf", "fabs(x) == infinity<C>()", np.isinf, result="bool", cuda_int="false")
+isfinite = unary("isfinite", "fabs(x) < infinity<C>()", np.isfinite, result="bool", cuda_int="true")
+bitwise_and = binary("bitwise_and", "a & b", np.bitwise_and, inputs="integer")
+bitwise_or = binary("bitwise_or", "a | b", np.bitwise_or, inputs="integer")
+bitwise_xor = binary("bitwise_xor", "a ^ b", np.bitwise_xor, inputs="integer")
+bitwise_not = unary("bitwise_not", "bitwise_not(x)", np.invert, inputs="integer")
+bitwise_left_shift = binary("bitwise_left_shift", "a << b", np.left_shift, inputs="integer")
+bitwise_right_shift = binary("bitwise_right_shift", "a >> b", np.right_shift, inputs="integer")
 
 # ---- choice ----
 where_op = Pointwise(
@@ -140,9 +139,9 @@ class _Negation(Pointwise):
 
 
 neg = unary_door(_Negation("neg", "-x", np.negative, lambda g: -g, parameters="x", inputs="number"))
-add = _binary("add", "a + b", np.add, lambda g: g, lambda g: g)
-sub = _binary("sub", "a - b", np.subtract, lambda g: g, lambda g: -g, kind=_Difference, inputs="number")
-mul = _binary(
+add = binary("add", "a + b", np.add, lambda g: g, lambda g: g)
+sub = binary("sub", "a - b", np.subtract, lambda g: g, lambda g: -g, kind=_Difference, inputs="number")
+mul = binary(
     "mul",
     "a * b",
     np.multiply,
@@ -183,9 +182,9 @@ def _remainder_cpu(a: Any, b: Any) -> Any:
     return np.subtract(wide, quotient, quotient).astype(np.float32)
 
 
-div = _binary("div", "a / b", np.divide, lambda g, b: g / b, lambda g, a, b: -g * (a / b) / b, result="float")
-floor_divide = _binary("floor_divide", "floor_div(a, b)", _floor_divide_cpu, _flat, _flat, inputs="number")
-remainder = _binary(
+div = binary("div", "a / b", np.divide, lambda g, b: g / b, lambda g, a, b: -g * (a / b) / b, result="float")
+floor_divide = binary("floor_divide", "floor_div(a, b)", _floor_divide_cpu, _flat, _flat, inputs="number")
+remainder = binary(
     "remainder",
     "floor_mod(a, b)",
     _remainder_cpu,
@@ -193,7 +192,7 @@ remainder = _binary(
     lambda g, a, b: -g * floor(a / b),
     inputs="number",
 )
-fmod = _binary(
+fmod = binary(
     "fmod",
     "fmod(a, b)",
     np.fmod,
@@ -259,14 +258,14 @@ pow_op = Pointwise(
     inputs="number",
     half="float32",
 )
-maximum = _binary(
+maximum = binary(
     "maximum",
     "Max::apply(a, b)",
     np.maximum,
     lambda g, a, b: where_op(a < b, 0.0, where_op(a == b, g * 0.5, g)),
     lambda g, a, b: where_op(a > b, 0.0, where_op(a == b, g * 0.5, g)),
 )
-minimum = _binary(
+minimum = binary(
     "minimum",
     "Min::apply(a, b)",
     np.minimum,
@@ -274,21 +273,21 @@ minimum = _binary(
     lambda g, a, b: where_op(a < b, 0.0, where_op(a == b, g * 0.5, g)),
 )
 # The halves of `clamp` with tensors for its limits: at a limit the gradient is the input's.
-at_least = _binary(
+at_least = binary(
     "at_least",
     "Max::apply(a, b)",
     np.maximum,
-    lambda g, a, b: _only(g, a >= b),
-    lambda g, a, b: _only(g, a < b),
+    lambda g, a, b: only(g, a >= b),
+    lambda g, a, b: only(g, a < b),
 )
-at_most = _binary(
+at_most = binary(
     "at_most",
     "Min::apply(a, b)",
     np.minimum,
-    lambda g, a, b: _only(g, a <= b),
-    lambda g, a, b: _only(g, a > b),
+    lambda g, a, b: only(g, a <= b),
+    lambda g, a, b: only(g, a > b),
 )
-atan2 = _binary(
+atan2 = binary(
     "atan2",
     "atan2(a, b)",
     np.arctan2,
@@ -297,9 +296,7 @@ atan2 = _binary(
     result="float",
     half="float32",
 )
-abs = _unary(
-    "abs", "fabs(x)", np.abs, lambda g, x: g * sign(x), cuda_int="x < C(0) ? -x : x", inputs="number"
-)
+abs = unary("abs", "fabs(x)", np.abs, lambda g, x: g * sign(x), cuda_int="x < C(0) ? -x : x", inputs="number")
 
 
 def _sign_cpu(x: Any) -> Any:
@@ -309,7 +306,7 @@ def _sign_cpu(x: Any) -> Any:
     return np.subtract(x > 0, x < 0, dtype=np.int8).astype(x.dtype)
 
 
-sign = _unary(
+sign = unary(
     "sign",
     "C((x > C(0)) - (x < C(0)))",
     _sign_cpu,
@@ -317,10 +314,10 @@ sign = _unary(
     cuda_int="C((x > C(0)) - (x < C(0)))",
     inputs="number",
 )
-reciprocal = _unary(
+reciprocal = unary(
     "reciprocal", "1 / x", lambda x: 1 / x, lambda g, y: -g * y * y, result="float", half="float32"
 )
-square = _unary("square", "x * x", np.square, lambda g, x: g * (x * 2.0), inputs="number")
+square = unary("square", "x * x", np.square, lambda g, x: g * (x * 2.0), inputs="number")
 lerp_op = Pointwise(
     "lerp",
     "a + w * (b - a)",
@@ -338,23 +335,23 @@ def _rounding(ufunc: Any) -> Any:
     return lambda x: np.positive(x) if x.dtype.kind in "iu" else ufunc(x)
 
 
-floor = _unary("floor", "floor(x)", _rounding(np.floor), _flat, cuda_int="x")
-ceil = _unary("ceil", "ceil(x)", _rounding(np.ceil), _flat, cuda_int="x")
-trunc = _unary("trunc", "trunc(x)", _rounding(np.trunc), _flat, cuda_int="x")
-frac = _unary("frac", "x - trunc(x)", lambda x: x - np.trunc(x), lambda g: g, inputs="float")
-_round = _unary("round", "rint(x)", _rounding(np.rint), _flat, cuda_int="x", inputs="number")
+floor = unary("floor", "floor(x)", _rounding(np.floor), _flat, cuda_int="x")
+ceil = unary("ceil", "ceil(x)", _rounding(np.ceil), _flat, cuda_int="x")
+trunc = unary("trunc", "trunc(x)", _rounding(np.trunc), _flat, cuda_int="x")
+frac = unary("frac", "x - trunc(x)", lambda x: x - np.trunc(x), lambda g: g, inputs="float")
+_round = unary("round", "rint(x)", _rounding(np.rint), _flat, cuda_int="x", inputs="number")
 
 # ---- exponentials, logarithms, roots ----
 _F = {"result": "float", "half": "float32"}
-exp = _unary("exp", "exp(x)", np.exp, lambda g, y: g * y, **_F)
-exp2 = _unary("exp2", "exp2(x)", np.exp2, lambda g, y: g * y * _LOG2, **_F)
-expm1 = _unary("expm1", "expm1(x)", _smooth.expm1, lambda g, y: g * (y + 1.0), **_F)
-log = _unary("log", "log(x)", np.log, lambda g, x: g / x, **_F)
-log2 = _unary("log2", "log2(x)", np.log2, lambda g, x: g / (x * _LOG2), **_F)
-log10 = _unary("log10", "log10(x)", np.log10, lambda g, x: g / (x * _LOG10), **_F)
-log1p = _unary("log1p", "log1p(x)", _smooth.log1p, lambda g, x: g / (x + 1.0), **_F)
-sqrt = _unary("sqrt", "sqrt(x)", np.sqrt, lambda g, y: g / (y * 2.0), **_F)
-rsqrt = _unary("rsqrt", "rsqrt(x)", lambda x: 1 / np.sqrt(x), lambda g, y: g * (y * y * y * -0.5), **_F)
+exp = unary("exp", "exp(x)", np.exp, lambda g, y: g * y, **_F)
+exp2 = unary("exp2", "exp2(x)", np.exp2, lambda g, y: g * y * _LOG2, **_F)
+expm1 = unary("expm1", "expm1(x)", _smooth.expm1, lambda g, y: g * (y + 1.0), **_F)
+log = unary("log", "log(x)", np.log, lambda g, x: g / x, **_F)
+log2 = unary("log2", "log2(x)", np.log2, lambda g, x: g / (x * _LOG2), **_F)
+log10 = unary("log10", "log10(x)", np.log10, lambda g, x: g / (x * _LOG10), **_F)
+log1p = unary("log1p", "log1p(x)", _smooth.log1p, lambda g, x: g / (x + 1.0), **_F)
+sqrt = unary("sqrt", "sqrt(x)", np.sqrt, lambda g, y: g / (y * 2.0), **_F)
+rsqrt = unary("rsqrt", "rsqrt(x)", lambda x: 1 / np.sqrt(x), lambda g, y: g * (y * y * y * -0.5), **_F)
 
 
 def _logaddexp_cpu(a: Any, b: Any) -> Any:
@@ -366,7 +363,7 @@ def _logaddexp_cpu(a: Any, b: Any) -> Any:
     return np.logaddexp(a, b)
 
 
-logaddexp = _binary(
+logaddexp = binary(
     "logaddexp",
     "isinf_equal(a, b) ? a : Max::apply(a, b) + log1p(exp(-fabs(a - b)))",
     _logaddexp_cpu,
@@ -377,28 +374,28 @@ logaddexp = _binary(
 )
 
 # ---- trigonometric and hyperbolic ----
-sin = _unary("sin", "sin(x)", np.sin, lambda g, x: g * cos(x), **_F)
-cos = _unary("cos", "cos(x)", np.cos, lambda g, x: -g * sin(x), **_F)
-tan = _unary("tan", "tan(x)", np.tan, lambda g, y: g * (y * y + 1.0), **_F)
-asin = _unary("asin", "asin(x)", np.arcsin, lambda g, x: g * rsqrt(1.0 - x * x), **_F)
-acos = _unary("acos", "acos(x)", np.arccos, lambda g, x: -g * rsqrt(1.0 - x * x), **_F)
-atan = _unary("atan", "atan(x)", np.arctan, lambda g, x: g / (x * x + 1.0), **_F)
-sinh = _unary("sinh", "sinh(x)", np.sinh, lambda g, x: g * cosh(x), **_F)
-cosh = _unary("cosh", "cosh(x)", np.cosh, lambda g, x: g * sinh(x), **_F)
+sin = unary("sin", "sin(x)", np.sin, lambda g, x: g * cos(x), **_F)
+cos = unary("cos", "cos(x)", np.cos, lambda g, x: -g * sin(x), **_F)
+tan = unary("tan", "tan(x)", np.tan, lambda g, y: g * (y * y + 1.0), **_F)
+asin = unary("asin", "asin(x)", np.arcsin, lambda g, x: g * rsqrt(1.0 - x * x), **_F)
+acos = unary("acos", "acos(x)", np.arccos, lambda g, x: -g * rsqrt(1.0 - x * x), **_F)
+atan = unary("atan", "atan(x)", np.arctan, lambda g, x: g / (x * x + 1.0), **_F)
+sinh = unary("sinh", "sinh(x)", np.sinh, lambda g, x: g * cosh(x), **_F)
+cosh = unary("cosh", "cosh(x)", np.cosh, lambda g, x: g * sinh(x), **_F)
 
 
 def _tanh_grad(g: Any, y: Any) -> Any:
     if type(g) is not np.ndarray or not g.ndim:
         return g * (1.0 - y * y)
     h = np.multiply(y, y)
-    np.subtract(_ONE[g.dtype], h, h)
+    np.subtract(ONE[g.dtype], h, h)
     return np.multiply(g, h, h)
 
 
-tanh = _unary("tanh", "tanh(x)", np.tanh, _tanh_grad, **_F)
-asinh = _unary("asinh", "asinh(x)", np.arcsinh, lambda g, x: g * rsqrt(x * x + 1.0), **_F)
-acosh = _unary("acosh", "acosh(x)", np.arccosh, lambda g, x: g * rsqrt(x * x - 1.0), **_F)
-atanh = _unary("atanh", "atanh(x)", np.arctanh, lambda g, x: g / (1.0 - x * x), **_F)
+tanh = unary("tanh", "tanh(x)", np.tanh, _tanh_grad, **_F)
+asinh = unary("asinh", "asinh(x)", np.arcsinh, lambda g, x: g * rsqrt(x * x + 1.0), **_F)
+acosh = unary("acosh", "acosh(x)", np.arccosh, lambda g, x: g * rsqrt(x * x - 1.0), **_F)
+atanh = unary("atanh", "atanh(x)", np.arctanh, lambda g, x: g / (1.0 - x * x), **_F)
 
 # ---- error function ----
 # Rational approximation x * P(x²) / Q(x²) on [-4, 4], float32-exact to 2 ulp; the coefficients are those of
@@ -416,7 +413,7 @@ _erf64 = np.frompyfunc(math.erf, 1, 1)
 _erfc64 = np.frompyfunc(math.erfc, 1, 1)
 
 
-def _erf_cpu(x: Any) -> Any:
+def erf_cpu(x: Any) -> Any:
     if x.dtype != np.float32:
         return np.asarray(_erf64(x)).astype(x.dtype)
     x = np.minimum(np.maximum(x, np.float32(-4)), np.float32(4))
@@ -434,8 +431,8 @@ def _erf_cpu(x: Any) -> Any:
 
 
 _2_SQRT_PI = 2.0 / math.sqrt(_PI)
-erf = _unary("erf", "erf(x)", _erf_cpu, lambda g, x: g * exp(-x * x) * _2_SQRT_PI, **_F)
-erfc = _unary(
+erf = unary("erf", "erf(x)", erf_cpu, lambda g, x: g * exp(-x * x) * _2_SQRT_PI, **_F)
+erfc = unary(
     "erfc",
     "erfc(x)",
     lambda x: np.asarray(_erfc64(x)).astype(x.dtype),
@@ -443,63 +440,48 @@ erfc = _unary(
     **_F,
 )
 
-# ---- activations ----
 
-
-class _Constants(dict):
-    """0-dim arrays of one number by dtype: numpy takes them as operands faster than scalars."""
-
-    def __init__(self, value: float):
-        self.value = value
-
-    def __missing__(self, d: Any) -> Any:
-        made = self[d] = np.full((), self.value, d)
-        return made
-
-
-_ZERO, _ONE, _INFINITY = _Constants(0.0), _Constants(1.0), _Constants(math.inf)
-
-
-def _sigmoid_cpu(x: Any) -> Any:
+# ---- activations that are methods, too; the others: activations.py ----
+def sigmoid_cpu(x: Any) -> Any:
     # exp(-x) overflows harmlessly: the result is then 0.
     y = np.negative(x)
     if not isinstance(y, np.ndarray):
         return 1 / (1 + np.exp(y))
     np.exp(y, y)
-    np.add(y, _ONE[x.dtype], y)
+    np.add(y, ONE[x.dtype], y)
     return np.reciprocal(y, y)
 
 
 def _sigmoid_grad(g: Any, y: Any) -> Any:
     if type(g) is not np.ndarray or not g.ndim:
         return g * (1.0 - y) * y
-    h = np.subtract(_ONE[g.dtype], y)
+    h = np.subtract(ONE[g.dtype], y)
     np.multiply(h, g, h)
     return np.multiply(h, y, h)
 
 
-sigmoid = _unary("sigmoid", "1 / (1 + exp(-x))", _sigmoid_cpu, _sigmoid_grad, **_F)
+sigmoid = unary("sigmoid", "1 / (1 + exp(-x))", sigmoid_cpu, _sigmoid_grad, **_F)
 
 
 def _relu_cpu(x: Any) -> Any:
     # clip costs more to call and a third as much an element.
     d = x.dtype
     if x.size > 2048 and d.kind == "f":
-        return x.clip(_ZERO[d], _INFINITY[d])
-    return np.maximum(x, _ZERO[d])
+        return x.clip(ZERO[d], INFINITY[d])
+    return np.maximum(x, ZERO[d])
 
 
 def _relu_grad(g: Any, y: Any) -> Any:
     if type(g) is np.ndarray and g.itemsize > 2:
         d = g.dtype
         if g.size > 512:
-            bits, mask = _BITS[d.itemsize], np.not_equal(y, _ZERO[d])
+            bits, mask = _BITS[d.itemsize], np.not_equal(y, ZERO[d])
             if g.size > 8192:
                 return np.multiply(g.view(bits), mask).view(d)
             h = mask.astype(bits)  # a product that converts as it goes is slow to set up
             return np.multiply(h, g.view(bits), h).view(d)
-        return np.where(y, g, _ZERO[d])
-    return _only(g, y != 0.0)  # y is not negative; where it is NaN the gradient passes, as in PyTorch
+        return np.where(y, g, ZERO[d])
+    return only(g, y != 0.0)  # y is not negative; where it is NaN the gradient passes, as in PyTorch
 
 
 def _relu_overwrite(g: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -508,228 +490,16 @@ def _relu_overwrite(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     return g
 
 
-relu = _unary(
-    "relu", "x < C(0) ? C(0) : x", _relu_cpu, _relu_grad, inputs="number", overwrite=_relu_overwrite
-)
+relu = unary("relu", "x < C(0) ? C(0) : x", _relu_cpu, _relu_grad, inputs="number", overwrite=_relu_overwrite)
+relu.op.zero_second = True
 
 
-def _positive(x: Any) -> Any:
-    """max(x, 0) of floats."""
-    return x.clip(_ZERO[x.dtype], _INFINITY[x.dtype])  # a third of the time of `np.maximum` with a number
-
-
-def _negative(x: Any) -> Any:
-    """min(x, 0) of floats."""
-    return x.clip(-_INFINITY[x.dtype], _ZERO[x.dtype])
-
-
-def _softplus_cpu(x: Any) -> Any:
-    return _positive(x) + _smooth.log1p_exp(x)
-
-
-logsigmoid = _unary(
-    "logsigmoid",
-    "-(Max::apply(-x, C(0)) + log1p(exp(-fabs(x))))",
-    lambda x: -_softplus_cpu(-x),
-    lambda g, x: g * sigmoid(-x),
-    inputs="float",
-    half="float32",
-)
-silu = _unary(
-    "silu",
-    "x / (1 + exp(-x))",
-    lambda x: x * _sigmoid_cpu(x),
-    lambda g, x: _silu_grad(g, x),
-    inputs="float",
-    half="float32",
-)
-
-
-def _silu_grad(g: Any, x: Any) -> Any:
-    s = sigmoid(x)
-    if type(g) is not np.ndarray or not g.ndim:
-        return g * (s * (x * (1.0 - s) + 1.0))
-    h = np.subtract(_ONE[g.dtype], s)
-    np.multiply(h, x, h)
-    np.add(h, _ONE[g.dtype], h)
-    np.multiply(h, s, h)
-    return np.multiply(h, g, h)
-
-
-_SQRT_HALF, _INV_SQRT_2PI = math.sqrt(0.5), 1.0 / math.sqrt(2.0 * _PI)
-
-
-def gelu_slope(g: Any, x: Any) -> Any:
-    """The gradient of gelu: g (Φ(x) + x Φ'(x))."""
-    return g * ((erf(x * _SQRT_HALF) + 1.0) * 0.5 + x * exp(x * x * -0.5) * _INV_SQRT_2PI)
-
-
-def _gelu_cpu(x: Any) -> Any:
-    if x.dtype == SINGLE:
-        return gelu_cpu(x)
-    return 0.5 * x * (1 + _erf_cpu(x * x.dtype.type(_SQRT_HALF)))
-
-
-gelu_exact = _unary(
-    "gelu",
-    f"0.5 * x * (1 + erf(x * {_SQRT_HALF!r}))",
-    _gelu_cpu,
-    gelu_slope,
-    inputs="float",
-    half="float32",
-)
-_K0, _K1 = math.sqrt(2.0 / _PI), 0.044715
-
-
-def _gelu_tanh_grad(g: Any, x: Any) -> Any:
-    t = tanh((x + x * x * x * _K1) * _K0)
-    return g * ((t + 1.0) * 0.5 + x * (1.0 - t * t) * (x * x * (3 * _K1) + 1.0) * (0.5 * _K0))
-
-
-gelu_tanh = _unary(
-    "gelu_tanh",
-    f"0.5 * x * (1 + tanh({_K0!r} * (x + {_K1!r} * x * x * x)))",
-    lambda x: 0.5 * x * (1 + np.tanh(_K0 * (x + _K1 * x * x * x))),
-    _gelu_tanh_grad,
-    inputs="float",
-    half="float32",
-)
-mish = _unary(
-    "mish",
-    "x * tanh(Max::apply(x, C(0)) + log1p(exp(-fabs(x))))",
-    lambda x: x * np.tanh(_softplus_cpu(x)),
-    lambda g, x: _mish_grad(g, x),
-    inputs="float",
-    half="float32",
-)
-
-
-def _mish_grad(g: Any, x: Any) -> Any:
-    s = sigmoid(x)
-    t = tanh(-logsigmoid(-x))
-    return g * (t + x * s * (1.0 - t * t))
-
-
-# Above this the float32 nearest to softplus(x) is x, that to its slope 1.
-_LINEAR = 18.0
-
-
-def _scaled_softplus_cpu(x: Any, *, beta: float, threshold: float) -> Any:
-    if beta == 1.0 and threshold >= _LINEAR and x.dtype == np.float32:
-        return _softplus_cpu(x)
-    return chosen(x * beta > threshold, x, _softplus_cpu(x * beta) / beta, x.dtype)
-
-
-def _softplus_grad(g: Any, x: Any, *, beta: Any, threshold: Any) -> Any:
-    if type(g) is np.ndarray and threshold >= _LINEAR and g.dtype == np.float32:
-        return g * sigmoid(x * beta)
-    return g * where_op(x * beta > threshold, 1.0, sigmoid(x * beta))
-
-
-softplus_op = Pointwise(
-    "softplus",
-    "x * beta > threshold ? x : (Max::apply(x * beta, C(0)) + log1p(exp(-fabs(x * beta)))) / beta",
-    _scaled_softplus_cpu,
-    _softplus_grad,
-    inputs="float",
-    half="float32",
-)
-
-
-def _elu_cpu(x: Any, *, alpha: float, scale: float, input_scale: float) -> Any:
-    y = _negative(x)
-    if input_scale != 1.0:
-        y = y * input_scale
-    y = _smooth.expm1(y) * (alpha * scale)
-    y += _positive(x) if scale == 1.0 else _positive(x) * scale  # one of the two is 0
-    return y
-
-
-def _elu_grad(g: Any, x: Any, *, alpha: Any, scale: Any, input_scale: Any) -> Any:
-    below = alpha * scale * input_scale
-    if type(g) is not np.ndarray:
-        return g * where_op(x <= 0.0, exp(where_op(x > 0.0, 0.0, x) * input_scale) * below, scale)
-    slope = np.exp(_negative(x) * input_scale) * below
-    return g * (slope if below == scale else chosen(x > 0, scale, slope, g.dtype))
-
-
-elu_op = Pointwise(
-    "elu",
-    "x > C(0) ? x * scale : alpha * scale * expm1(x * input_scale)",
-    _elu_cpu,
-    _elu_grad,
-    inputs="float",
-    half="float32",
-)
-
-
-def _leaky_relu_cpu(x: Any, *, negative_slope: float) -> Any:
-    scaled = x * negative_slope
-    if 0 < negative_slope <= 1:
-        return np.maximum(x, scaled).astype(x.dtype, copy=False)
-    return chosen(x > 0, x, scaled, x.dtype)
-
-
-def _leaky_relu_grad(g: Any, x: Any, *, negative_slope: Any) -> Any:
-    if type(g) is np.ndarray:
-        return g * chosen(x > 0, 1.0, negative_slope, g.dtype)
-    return where_op(x > 0.0, g, g * negative_slope)
-
-
-leaky_relu_op = Pointwise(
-    "leaky_relu",
-    "x > C(0) ? x : x * negative_slope",
-    _leaky_relu_cpu,
-    _leaky_relu_grad,
-    inputs="number",
-)
-threshold_op = Pointwise(
-    "threshold",
-    "x <= threshold ? value : x",
-    lambda x, *, threshold, value: chosen(x <= threshold, value, x, x.dtype),
-    lambda g, x, *, threshold, value: where_op(x <= threshold, 0.0, g),
-    inputs="number",
-)
 clamp_op = Pointwise(
     "clamp",
     "Min::apply(Max::apply(x, C(low)), C(high))",
     lambda x, *, low, high: np.clip(x, x.dtype.type(low), x.dtype.type(high)),
-    lambda g, x, *, low, high: _only(g, (x >= low) & (x <= high)),
+    lambda g, x, *, low, high: only(g, (x >= low) & (x <= high)),
     inputs="number",
-)
-hardtanh_op = Pointwise(  # clamp whose gradient is 0 at the limits
-    "hardtanh",
-    "Min::apply(Max::apply(x, C(low)), C(high))",
-    lambda x, *, low, high: np.clip(x, x.dtype.type(low), x.dtype.type(high)),
-    lambda g, x, *, low, high: where_op((x <= low) | (x >= high), 0.0, g),
-    inputs="number",
-)
-for _op in (relu.op, leaky_relu_op, threshold_op, hardtanh_op):
-    _op.zero_second = True
-
-hardswish_op = Pointwise(
-    "hardswish",
-    "x * Min::apply(Max::apply(x + C(3), C(0)), C(6)) / C(6)",
-    lambda x: x * np.clip(x + x.dtype.type(3), x.dtype.type(0), x.dtype.type(6)) / x.dtype.type(6),
-    lambda g, x: _hardswish_grad(g, x),
-    inputs="float",
-    half="float32",
-)
-
-
-def _hardswish_grad(g: Any, x: Any) -> Any:
-    if type(g) is np.ndarray and g.ndim:
-        return g * (kept(x / 3.0 + 0.5, np.abs(x) < 3.0) + ~(x < 3.0))
-    return where_op(x <= -3.0, 0.0, where_op(x < 3.0, g * (x / 3.0 + 0.5), g))
-
-
-hardsigmoid_op = Pointwise(
-    "hardsigmoid",
-    "Min::apply(Max::apply(x + C(3), C(0)), C(6)) / C(6)",
-    lambda x: np.clip(x + x.dtype.type(3), x.dtype.type(0), x.dtype.type(6)) / x.dtype.type(6),
-    lambda g, x: _only(g / 6.0, (x > -3.0) & (x < 3.0)),
-    inputs="float",
-    half="float32",
 )
 
 
@@ -895,102 +665,6 @@ def nan_to_num(input: Any, nan: float = 0.0, posinf: float | None = None, neginf
     return where_op(eq(made, math.inf), high, where_op(eq(made, -math.inf), low, made))
 
 
-# ---- nn.functional ----
-def gelu(input: Any, approximate: str = "none") -> Any:
-    """x · Φ(x) (Hendrycks and Gimpel, 2016); `approximate='tanh'` uses their tanh formula."""
-    if approximate not in ("none", "tanh"):
-        raise RuntimeError(f"gelu: approximate argument must be either none or tanh, got {approximate!r}")
-    if approximate == "tanh":
-        return gelu_tanh(input)
-    if isinstance(input, Tensor):
-        x = input._a
-        if type(x) is np.ndarray and x.dtype is SINGLE and not (SPECIAL and state.special):
-            return gelu_of(input, x)
-    return gelu_exact(input)
-
-
-def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
-    """log(1 + exp(beta · x)) / beta; x itself where beta · x > threshold."""
-    return softplus_op(input, beta=beta, threshold=threshold)
-
-
-def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
-    """x where positive, else negative_slope · x (Maas et al., 2013)."""
-    return _maybe_inplace(input, leaky_relu_op(input, negative_slope=negative_slope), inplace)
-
-
-def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
-    """x where positive, else alpha · (exp(x) - 1) (Clevert et al., 2015)."""
-    return _maybe_inplace(input, elu_op(input, alpha=alpha, scale=1.0, input_scale=1.0), inplace)
-
-
-def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
-    """x where positive, else alpha · (exp(x / alpha) - 1) (Barron, 2017)."""
-    return _maybe_inplace(input, elu_op(input, alpha=alpha, scale=1.0, input_scale=1.0 / alpha), inplace)
-
-
-def selu(input: Any, inplace: bool = False) -> Any:
-    """The self-normalising activation of Klambauer et al. (2017)."""
-    alpha, scale = 1.6732632423543772, 1.0507009873554805
-    return _maybe_inplace(input, elu_op(input, alpha=alpha, scale=scale, input_scale=1.0), inplace)
-
-
-def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
-    """x limited to [min_val, max_val]."""
-    if min_val > max_val:
-        raise ValueError(f"min_val cannot be greater than max_val, got {min_val} and {max_val}")
-    return _maybe_inplace(input, hardtanh_op(input, low=min_val, high=max_val), inplace)
-
-
-def relu6(input: Any, inplace: bool = False) -> Any:
-    """x limited to [0, 6]."""
-    return hardtanh(input, 0.0, 6.0, inplace)
-
-
-def hardsigmoid(input: Any, inplace: bool = False) -> Any:
-    """clamp(x + 3, 0, 6) / 6."""
-    return _maybe_inplace(input, hardsigmoid_op(input), inplace)
-
-
-def hardswish(input: Any, inplace: bool = False) -> Any:
-    """x · hardsigmoid(x) (Howard et al., 2019)."""
-    return _maybe_inplace(input, hardswish_op(input), inplace)
-
-
-def softsign(input: Any) -> Any:
-    """x / (1 + |x|)."""
-    return input / (abs(input) + 1.0)
-
-
-def tanhshrink(input: Any) -> Any:
-    """x - tanh(x)."""
-    return input - tanh(input)
-
-
-def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
-    """x where x > threshold, else value."""
-    return _maybe_inplace(input, threshold_op(input, threshold=threshold, value=value), inplace)
-
-
-def prelu(input: Any, weight: Any) -> Any:
-    """x where positive, else weight · x, one weight a channel (dimension 1) or one for all (He et al., 2015)."""
-    if weight.ndim > 1:
-        raise RuntimeError(
-            f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}"
-        )
-    if weight.numel() == 1:
-        weight = weight.reshape(())
-    elif input.ndim > 1:
-        weight = weight.reshape((1, -1) + (1,) * (input.ndim - 2))
-    elif input.ndim == 0 and weight.numel() == 1:
-        weight = weight.reshape(())
-    return where_op(gt(input, 0.0), input, input * weight)
-
-
-def _maybe_inplace(input: Any, result: Any, flag: bool) -> Any:
-    return inplace("activation", input, result) if flag else result
-
-
 _DOCS = {
     "eq": "a == b", "ne": "a != b", "lt": "a < b", "le": "a <= b", "gt": "a > b", "ge": "a >= b",
     "logical_and": "a and b, as truth values", "logical_or": "a or b, as truth values", "logical_xor": "exactly one of a, b",
@@ -1004,17 +678,16 @@ _DOCS = {
     "log1p": "log(1 + x)", "sqrt": "√x", "rsqrt": "1 / √x", "logaddexp": "log(eᵃ + eᵇ)", "sin": "sin x", "cos": "cos x", "tan": "tan x",
     "asin": "arcsin x", "acos": "arccos x", "atan": "arctan x", "sinh": "sinh x", "cosh": "cosh x", "tanh": "tanh x",
     "asinh": "arsinh x", "acosh": "arcosh x", "atanh": "artanh x", "erf": "the error function", "erfc": "1 - erf(x)",
-    "sigmoid": "1 / (1 + e⁻ˣ)", "relu": "max(x, 0)", "logsigmoid": "log sigmoid(x)", "silu": "x · sigmoid(x) (Elfwing et al., 2017)",
-    "mish": "x · tanh(softplus(x)) (Misra, 2019)",
+    "sigmoid": "1 / (1 + e⁻ˣ)", "relu": "max(x, 0)",
 }  # fmt: skip
 
 _DOMAIN = {"acosh": (1.5, 2.0), "atanh": (0.25, 0.5)}
 
 
-def _document() -> None:
-    """One docstring a table entry: formula, shapes, dtypes, errors, an example that runs."""
-    for name, formula in _DOCS.items():
-        function = globals()[name]
+def document(functions: dict[str, Any], formulas: dict[str, str], module: str) -> None:
+    """One docstring a table entry: formula, shapes, dtypes, errors, an example that runs, with the functions in `module`."""
+    for name, formula in formulas.items():
+        function = functions[name]
         op = function.op
         two = len(op.inputs) == 2
         kinds = {
@@ -1029,10 +702,8 @@ def _document() -> None:
             "bool": "bool",
         }
         values = "[6, 3]" if op.accepts == "integer" else str(list(_DOMAIN.get(name, (0.25, 0.5))))
-        call = f"gg.{name}(x, x)" if two else f"gg.{name}(x)"
+        call = f"{module}.{name}(x, x)" if two else f"{module}.{name}(x)"
         names = "`input`, `other` (Tensors or numbers, broadcast together)" if two else "`input` (a Tensor)"
-        if name not in __all__:
-            call = call.replace("gg.", "gg.nn.functional.")
         function.__doc__ = (
             f"`{name}`: {formula}, elementwise.\n\n"
             f"    Takes {names} of {kinds[op.accepts]}; gives {result[op.result]}. `out=` writes into a tensor.\n"
@@ -1133,10 +804,6 @@ def _inplace_method(name: str, function: Any) -> Any:
     return method
 
 
-FUNCTIONAL = [
-    "gelu", "softplus", "leaky_relu", "elu", "celu", "selu", "hardtanh", "relu6", "hardsigmoid", "hardswish", "softsign",
-    "tanhshrink", "threshold", "prelu", "logsigmoid", "silu", "mish", "relu", "sigmoid", "tanh",
-]  # fmt: skip
 __all__ = [
     "abs", "absolute", "acos", "acosh", "add", "addcdiv", "addcmul", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
     "arctanh", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or",
@@ -1148,7 +815,7 @@ __all__ = [
     "trunc", "where",
 ]  # fmt: skip
 
-_document()
+document(globals(), _DOCS, "gg")
 for _function, _source in ((add_alpha, add), (sub_alpha, sub)):
     _function.__doc__, _function.op = _source.__doc__, _source.op
 
