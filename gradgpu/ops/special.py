@@ -15,7 +15,7 @@ from ..tensor import Tensor
 from .doors import unary_door
 from .expr import Expr
 from .inplace import inplace
-from .pointwise import clamp, floor, log, tan, where_op
+from .pointwise import _MANY, clamp, floor, log, tan, where_op
 from .pointwise_op import Pointwise
 from .registry import method
 
@@ -74,6 +74,14 @@ def _lgamma_of(x: float) -> float:
 _lgamma64 = np.frompyfunc(_lgamma_of, 1, 1)
 
 
+def _lgamma(x: Any) -> Any:
+    if x.size >= _MANY:
+        from .host_special import lgamma_of
+
+        return lgamma_of(x)
+    return np.asarray(_lgamma64(x)).astype(x.dtype)
+
+
 def _special(name: str, cuda: str, cpu: Any, grad: Any) -> Any:
     return unary_door(
         Pointwise(name, f"({cuda})", cpu, {"x": grad}, parameters="x", result="float", half="float32")
@@ -81,9 +89,7 @@ def _special(name: str, cuda: str, cpu: Any, grad: Any) -> Any:
 
 
 digamma = _special("digamma", _digamma(Expr("x")).text, _digamma, lambda g, x: g * _trigamma(x))
-lgamma = _special(
-    "lgamma", "lgamma(x)", lambda x: np.asarray(_lgamma64(x)).astype(x.dtype), lambda g, x: g * digamma(x)
-)
+lgamma = _special("lgamma", "lgamma(x)", _lgamma, lambda g, x: g * digamma(x))
 _logit = _special(
     "logit", "log(x / (1 - x))", lambda x: np.log(x / (1 - x)), lambda g, x: g / (x * (1.0 - x))
 )
