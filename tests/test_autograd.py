@@ -1012,12 +1012,21 @@ def test_gradients_of_leaves_are_contiguous(device: str, create_graph: bool) -> 
     w.grad = None
 
 
+def _targets(x: Any) -> Any:
+    return gg.tensor([3, 5], device=x.device)
+
+
 PIECES = {
     "relu": gg.relu,
     "leaky_relu": gg.nn.functional.leaky_relu,
     "threshold": lambda x: gg.nn.functional.threshold(x, 0.1, 2.0),
     "hardtanh": gg.nn.functional.hardtanh,
     "relu6": gg.nn.functional.relu6,
+    "prelu": lambda x: gg.nn.functional.prelu(x, x.new_full((1,), 0.25)),
+    "hardshrink": gg.nn.functional.hardshrink,
+    "softshrink": gg.nn.functional.softshrink,
+    "nll_loss": lambda x: gg.nn.functional.nll_loss(x.reshape(2, 16), _targets(x)),
+    "nll_loss of images": lambda x: gg.nn.functional.nll_loss(x, _targets(x).new_zeros((1, 4, 4))),
     "max_pool2d": lambda x: gg.nn.functional.max_pool2d(x, 2),
     "max_pool1d": lambda x: gg.nn.functional.max_pool1d(x[0], 2),
     "adaptive_max_pool2d": lambda x: gg.nn.functional.adaptive_max_pool2d(x, 2),

@@ -14,7 +14,7 @@ from . import smooth as _smooth
 from .choice import chosen, kept
 from .gelu import SINGLE, gelu_cpu, gelu_of
 from .inplace import inplace
-from .pointwise import document, erf, erf_cpu, exp, gt, only, sigmoid, sigmoid_cpu, tanh, unary, where_op
+from .pointwise import document, erf, erf_cpu, exp, only, sigmoid, sigmoid_cpu, tanh, unary, where_op
 from .pointwise_op import Pointwise
 
 FUNCTIONAL = [
@@ -208,7 +208,17 @@ hardtanh_op = Pointwise(  # clamp whose gradient is 0 at the limits
     lambda g, x, *, low, high: where_op((x <= low) | (x >= high), 0.0, g),
     inputs="number",
 )
-for _op in (leaky_relu_op, threshold_op, hardtanh_op):
+prelu_op = Pointwise(
+    "prelu",
+    "x > C(0) ? x : x * weight",
+    lambda x, weight: chosen(x > 0, x, x * weight, x.dtype),
+    {
+        "x": lambda g, x, weight: where_op(x > 0.0, g, g * weight),
+        "weight": lambda g, x: where_op(x > 0.0, 0.0, g * x),
+    },
+    inputs="float",
+)
+for _op in (leaky_relu_op, threshold_op, hardtanh_op, prelu_op):
     _op.zero_second = True
 
 hardswish_op = Pointwise(
@@ -326,7 +336,7 @@ def prelu(input: Any, weight: Any) -> Any:
         weight = weight.reshape((1, -1) + (1,) * (input.ndim - 2))
     elif input.ndim == 0 and weight.numel() == 1:
         weight = weight.reshape(())
-    return where_op(gt(input, 0.0), input, input * weight)
+    return prelu_op(input, weight)
 
 
 def _maybe_inplace(input: Any, result: Any, flag: bool) -> Any:

@@ -16,7 +16,7 @@ from ..tensor import Tensor, wrap
 from .index import all_below
 from .reduce import require_floating, require_tensor, sum_op
 from .registry import Op
-from .saved import Saving, from_saved, unpack
+from .saved import Saving, from_saved, unpack, with_zeros
 from .softmax import log_softmax_op, softmax_backward_op, softmax_op
 from .sums import float_max, float_sum
 
@@ -462,6 +462,7 @@ nll_loss_op = Op(
     grads=_nll_rule,
     differentiable=(True, False),
 )
+nll_loss_op.zero_second = True
 
 
 class _NllLoss(Saving):
@@ -492,7 +493,8 @@ class _NllLoss(Saving):
         norm: Any = x.dtype.type(len(x))
         if create_graph:
             x, t, norm = from_saved(x, node.edges[0]), wrap(t), wrap(norm)
-        return nll_loss_backward_op(g, x, t, None, norm, **node.attrs), None
+        grads = nll_loss_backward_op(g, x, t, None, norm, **node.attrs), None
+        return with_zeros(grads, edges) if create_graph else grads
 
 
 _nll_loss_of = _NllLoss().of

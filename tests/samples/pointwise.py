@@ -565,6 +565,8 @@ ACTIVATIONS = [
     unary("hardsigmoid", lambda x: np.clip(x + 3, 0, 6) / 6, -5, 5),
     unary("hardswish", lambda x: x * np.clip(x + 3, 0, 6) / 6, -5, 5),
     unary("softsign", lambda x: x / (1 + np.abs(x))),
+    unary("hardshrink", lambda x: np.where(np.abs(x) > 0.5, x, 0)),
+    unary("softshrink", lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0)),
     unary("tanhshrink", lambda x: x - np.tanh(x)),
     OpSamples(
         "threshold",

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from ...ops.choice import chosen
 from ...ops.inplace import inplace as write_inplace
-from ...ops.pointwise import where
+from ...ops.pointwise import where, where_op
+from ...ops.pointwise_op import Pointwise
 from ...tensor import Tensor
 from .. import functional as F
 
@@ -15,6 +19,23 @@ __all__ = [
 ]  # fmt: skip
 
 
+_hardshrink = Pointwise(
+    "hardshrink",
+    "fabs(x) <= lambd ? C(0) : x",
+    lambda x, *, lambd: chosen(np.abs(x) <= lambd, 0, x, x.dtype),
+    lambda g, x, *, lambd: where_op((x >= -lambd) & (x <= lambd), 0.0, g),
+    inputs="float",
+)
+_softshrink = Pointwise(
+    "softshrink",
+    "x - Min::apply(Max::apply(x, C(-lambd)), C(lambd))",
+    lambda x, *, lambd: x - x.clip(x.dtype.type(-lambd), x.dtype.type(lambd)),
+    lambda g, x, *, lambd: where_op((x >= -lambd) & (x <= lambd), 0.0, g),
+    inputs="float",
+)
+_hardshrink.zero_second = _softshrink.zero_second = True
+
+
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x where |x| > lambd, else 0.
 
@@ -22,7 +43,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     >>> gg.nn.functional.hardshrink(gg.tensor([-1., 0.3, 2.]))
     tensor([-1.,  0.,  2.])
     """
-    return where(input.detach().abs() <= lambd, input.new_zeros(()), input)
+    return _hardshrink(input, lambd=lambd)
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -34,7 +55,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """
     if lambd < 0:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
-    return input - input.clamp(-lambd, lambd)
+    return _softshrink(input, lambd=lambd)
 
 
 def rrelu(
