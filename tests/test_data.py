@@ -679,3 +679,12 @@ def test_pin_memory_of_containers():
 )  # fmt: skip
 def test_lengths_of_several_kinds(lengths, sizes):
     assert [len(part) for part in data.random_split(range(10), lengths)] == sizes
+
+
+def test_a_random_order_of_nothing() -> None:
+    empty = data.TensorDataset(gg.zeros(0, 2))
+    with pytest.raises(
+        ValueError, match="num_samples should be a positive integer value, but got num_samples=0"
+    ):
+        data.DataLoader(empty, shuffle=True)
+    assert list(data.DataLoader(empty)) == []

@@ -303,8 +303,39 @@ def test_only_tensors_can_be_saved(device: str) -> None:
         def forward(ctx: Any, x: Any) -> Any:
             ctx.save_for_backward(3.0)
 
-    with pytest.raises(TypeError, match="save_for_backward"):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 2
+
+    message = "save_for_backward can only save variables, but argument 0 is of type float"
+    with pytest.raises(TypeError, match=message):
         Bad.apply(leaf([1.0], device))
+    # where nothing is recorded nothing is kept, so that a Function serves numbers, too
+    assert Bad.apply(leaf([1.0], device).detach()).tolist() == [2.0] and Bad.apply(3) == 6
+    with gg.no_grad():
+        assert Bad.apply(leaf([1.0], device)).tolist() == [2.0]
+
+
+def test_the_old_base_of_functions_in_place(device: str) -> None:
+    class Sign(gg.autograd.function.InplaceFunction):
+        @staticmethod
+        def forward(ctx: Any, x: Any, inplace: bool = False) -> Any:
+            ctx.inplace = inplace
+            if inplace:
+                ctx.mark_dirty(x)
+            y = x if inplace else x.clone()
+            return y.sign_()
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g, None
+
+    x = leaf([2.0, -3.0], device)
+    Sign.apply(x * 1, True).sum().backward()
+    Sign.apply(x, False).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0] and Sign.apply(x).tolist() == [1.0, -1.0]
 
 
 def test_a_gradient_is_summed_to_its_input(device: str) -> None:

@@ -371,6 +371,14 @@ def test_headers_that_lie(header: Any, body: bytes, match: str) -> None:
         gg.load(safetensors_bytes(header, body))
 
 
+def test_a_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path, named in (("runs/net.pt", "runs"), (tmp_path / "runs" / "net.pt", str(tmp_path / "runs"))):
+        with pytest.raises(RuntimeError, match=f"Parent directory {named} does not exist."):
+            gg.save({"w": gg.ones(2)}, path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_no_file_of_any_kind(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         gg.load(tmp_path / "absent")

@@ -940,3 +940,40 @@ def test_dimensions_and_sections_are_numpy_integers(device: str) -> None:
     assert gg.fft.rfftn(x, s=np.int64(6), dim=zero).shape == (4,)
     bins = gg.histogramdd(gg.tensor([[0.0, 1.0], [1.0, 0.0]]), bins=np.int64(2)).hist
     assert bins.tolist() == [[0, 1], [1, 0]]
+
+
+def test_names_of_nodes() -> None:
+    x, t = gg.ones(2, 3, requires_grad=True), gg.tensor([0, 1])
+    image, weight = gg.ones(1, 1, 4, 4, requires_grad=True), gg.ones(1, 1, 2, 2, requires_grad=True)
+    for y, name in (
+        (x**2, "PowBackward0"),
+        (x.square(), "PowBackward0"),
+        (x.log1p(), "Log1PBackward0"),
+        (x.norm(), "LinalgVectorNormBackward0"),
+        (F.logsigmoid(x), "LogSigmoidBackward0"),
+        (F.pad(x, (1, 1)), "ConstantPadNdBackward0"),
+        (F.conv2d(image, weight), "ConvolutionBackward0"),
+        (F.max_pool2d(image, 2), "MaxPool2DWithIndicesBackward0"),
+        (F.avg_pool2d(image, 2), "AvgPool2DBackward0"),
+        (gg.nn.LayerNorm(3)(x), "NativeLayerNormBackward0"),
+        (F.layer_norm(x, (3,)), "NativeLayerNormBackward0"),
+        (gg.nn.GroupNorm(1, 3)(x), "NativeGroupNormBackward0"),
+        (gg.nn.BatchNorm1d(3)(x), "NativeBatchNormBackward0"),
+        (F.cross_entropy(x, t), "NllLossBackward0"),
+        (F.mse_loss(x, gg.zeros(2, 3), reduction="none"), "MseLossBackward0"),
+    ):
+        assert y.grad_fn.name() == name and f"grad_fn=<{name}>" in repr(y)
+
+
+def test_what_losses_say_of_two_sizes(device: str) -> None:
+    message = (
+        r"target size \(torch.Size\(\[2, 1\]\)\) that is different to the input size \(torch.Size\(\[2\]\)\)"
+    )
+    with pytest.warns(UserWarning, match=message.replace("torch", gg.__name__)):
+        F.mse_loss(gg.ones(2, device=device), gg.ones(2, 1, device=device))
+
+
+def test_switches_of_an_older_pytorch() -> None:
+    gg.utils.backcompat.broadcast_warning.enabled = True
+    assert gg.utils.backcompat.broadcast_warning.enabled and not gg.utils.backcompat.keepdim_warning.enabled
+    gg.utils.backcompat.broadcast_warning.enabled = False

@@ -34,11 +34,6 @@ class FunctionCtx:
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keeps inputs or outputs for `backward`, where `saved_tensors` gives them."""
-        for t in tensors:
-            if t is not None and not isinstance(t, Tensor):
-                raise TypeError(
-                    f"save_for_backward can only save variables, but argument is of type {type(t).__name__}"
-                )
         self._saved = tensors
 
     def save_for_forward(self, *tensors: Tensor | None) -> None:
@@ -345,6 +340,12 @@ def _link(cls: type, ctx: Any, args: tuple, outputs: list, record: bool) -> list
     if node is None:
         ctx._saved = ()
         return made
+    for place, t in enumerate(ctx._saved):
+        if t is not None and not isinstance(t, Tensor):
+            raise TypeError(
+                f"save_for_backward can only save variables, but argument {place} is of type {type(t).__name__}; "
+                "keep other things as attributes of ctx"
+            )
     saved = [
         None if t is None else _Saved(t, node, places[id(t)] if id(t) in places and id(t) not in inputs else None, len(outputs))
         for t in ctx._saved
@@ -459,4 +460,17 @@ def _refusing(h: Any) -> Any:
     return h
 
 
-__all__ = ["Function", "FunctionCtx", "once_differentiable"]
+class InplaceFunction(Function):
+    """The old base of operations that may work in place; `inplace` is kept, and nothing else differs from `Function`.
+
+    >>> import gradgpu as gg
+    >>> issubclass(gg.autograd.function.InplaceFunction, gg.autograd.Function)
+    True
+    """
+
+    def __init__(self, inplace: bool = False):
+        super().__init__()
+        self.inplace = inplace
+
+
+__all__ = ["Function", "FunctionCtx", "InplaceFunction", "once_differentiable"]

@@ -352,7 +352,7 @@ cross_entropy_op = Op(
 class _CrossEntropy(Saving):
     """`cross_entropy` of float32 or float64 rows and int64 classes that all count alike, on the CPU in few steps."""
 
-    node_name = "CrossEntropyBackward0"
+    name, node_name = "cross_entropy", "NllLossBackward0"
     inputs = ("x", "target")
 
     def of(

@@ -147,8 +147,7 @@ def _operands(op: str, input: Tensor, target: Tensor) -> None:
     require_floating(op, target if both and target.is_floating_point() else input)
     if input._a.shape != target._a.shape:
         warnings.warn(
-            f"Using a target size ({tuple(target._a.shape)}) that is different to the input size "
-            f"({tuple(input._a.shape)}) in {op}. This will likely lead to incorrect results due to broadcasting. "
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) in {op}. This will likely lead to incorrect results due to broadcasting. "
             "Please ensure they have the same size.",
             stacklevel=3,
         )

@@ -338,7 +338,7 @@ layer_norm_op = Op(
 class _LayerNorm(Saving):
     """`layer_norm` with weight and bias on the CPU in few steps: for small nets the steps cost more than the arithmetic."""
 
-    node_name = "LayerNormBackward0"
+    name, node_name = "layer_norm", "NativeLayerNormBackward0"
     inputs = ("input", "weight", "bias")
 
     def of(self, tensors: tuple, x: np.ndarray, w: np.ndarray, b: np.ndarray, eps: float) -> Tensor:
@@ -439,7 +439,7 @@ def _group_norm_backward_cpu(g, x, weight, values, mean, rstd, *, groups, eps):
 class _GroupNorm(_LayerNorm):
     """Group norm with weight and bias on the CPU. In a derivative that is differentiated again it is layer norm and a product."""
 
-    node_name = "GroupNormBackward0"
+    name, node_name = "group_norm", "NativeGroupNormBackward0"
 
     def of(self, tensors: tuple, x: np.ndarray, w: np.ndarray, b: np.ndarray, eps: float, groups: int = 1) -> Tensor:  # fmt: skip
         """The output for (input, weight, bias) whose arrays are `x`, `w` and `b`."""

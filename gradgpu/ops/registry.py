@@ -65,6 +65,16 @@ class Rule:
         self.takes_all = op.attributes == set(self.attrs)
 
 
+# What PyTorch calls the nodes of operations that it has under another name: printed tensors show it.
+_NODES = {
+    "avg_pool2d": "AvgPool2D", "batch_norm": "NativeBatchNorm", "constant_pad": "ConstantPadNd", "conv2d": "Convolution",
+    "conv2d_input_grad": "Convolution", "cross_entropy": "NllLoss", "diagonal_embed": "DiagEmbed",
+    "layer_norm": "NativeLayerNorm", "linalg_cholesky": "LinalgCholeskyEx", "linalg_inv": "LinalgInvEx",
+    "linalg_solve": "LinalgSolveEx", "log1p": "Log1P", "logsigmoid": "LogSigmoid", "max_pool2d": "MaxPool2DWithIndices",
+    "norm2": "LinalgVectorNorm", "square": "Pow", "squared_error": "MseLoss",
+}  # fmt: skip
+
+
 class Op(Saving):
     """An operation with its implementations and gradient rules.
 
@@ -94,7 +104,8 @@ class Op(Saving):
             raise ValueError(f"an op named {name!r} is registered already")
         self.name, self.cpu, self.view = name, cpu, view
         self.cuda: Any = cuda
-        self.node_name = "".join(part[:1].upper() + part[1:] for part in name.split("_")) + "Backward0"
+        self.node_name = _NODES.get(name) or "".join([p[:1].upper() + p[1:] for p in name.split("_")])
+        self.node_name += "Backward0"
         if inputs is None:
             self.inputs, named, self.variadic = parameters_of(cpu)
             self.attributes, self.defaults = set(named), dict(cpu.__kwdefaults__ or {})

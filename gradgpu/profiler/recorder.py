@@ -36,7 +36,7 @@ def _of_door(frame: Any) -> str:
 
 def _of_short_way(frame: Any) -> str:
     way = _values(frame)["self"]
-    if isinstance(way, Op):
+    if hasattr(way, "name"):
         return "aten::" + way.name
     return "aten::" + re.sub(r"(?<!^)(?=[A-Z])", "_", way.node_name.removesuffix("Backward0")).lower()
 

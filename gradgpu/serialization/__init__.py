@@ -146,6 +146,9 @@ def _write(f: Any, data: bytes) -> None:
         f.write(data)
         return
     path = os.path.realpath(os.fspath(f))  # a link stays a link
+    if not os.path.isdir(os.path.dirname(path)):
+        folder = os.path.dirname(os.fsdecode(f)) or os.path.dirname(path)
+        raise RuntimeError(f"Parent directory {folder} does not exist.")
     mode = os.stat(path).st_mode if os.path.exists(path) else None
     if mode is not None and not stat.S_ISREG(mode):  # a pipe or a device has no other name
         with open(path, "wb") as out:

@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from . import data as data
 
 _LATER = (
+    "backcompat",
     "benchmark",
     "checkpoint",
     "collect_env",

@@ -71,11 +71,10 @@ class RandomSampler(Sampler):
         super().__init__(data_source)
         if not isinstance(replacement, bool):
             raise TypeError(f"replacement should be a boolean value, but got replacement={replacement}")
-        if num_samples is not None and (not isinstance(num_samples, int) or num_samples <= 0):
-            raise ValueError(
-                f"num_samples should be a positive integer value, but got num_samples={num_samples}"
-            )
         self.replacement, self.generator, self._num_samples = replacement, generator, num_samples
+        wanted = self.num_samples
+        if not isinstance(wanted, int) or wanted <= 0:
+            raise ValueError(f"num_samples should be a positive integer value, but got num_samples={wanted}")
 
     @property
     def num_samples(self) -> int:
