@@ -228,3 +228,27 @@ def test_log_gamma_near_its_zeros():
         np.testing.assert_allclose(
             gg.lgamma(gg.tensor(x)).numpy(), exact * (slope + square * exact), rtol=1e-14, atol=0
         )
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, math.inf])
+@pytest.mark.parametrize("shape", [(300, 20), (40, 600)], ids=["many", "long"])
+def test_distances(shape, p):
+    """As in float64 from all differences; near and equal rows, far from the origin, keep their digits."""
+    rng = np.random.default_rng(6)
+    x = (rng.standard_normal(shape) + 30).astype(np.float32)
+    x[1] = x[0]
+    x[2] = x[0] + rng.standard_normal(shape[1], np.float32) * np.float32(1e-4)
+    for kind in (np.float32, np.float64):
+        a = gg.tensor(x.astype(kind), requires_grad=True)
+        made = gg.pdist(a, p)
+        exact = np.abs(x[:, None].astype(np.float64) - x.astype(np.float64))
+        full = np.max(exact, -1) if p == math.inf else np.sum(exact**p, -1) ** (1 / p)
+        above = np.triu_indices(shape[0], 1)
+        np.testing.assert_allclose(made.detach().numpy(), full[above], rtol=2e-6)
+        all_pairs = gg.cdist(a.detach(), a.detach(), p, "donot_use_mm_for_euclid_dist")
+        np.testing.assert_allclose(all_pairs.numpy(), full, rtol=2e-6)
+        made[: 2 * shape[0]].square().sum().backward()
+        b = gg.tensor(x.astype(np.float64), requires_grad=True)
+        b[above[0]].sub(b[above[1]]).norm(p, -1)[: 2 * shape[0]].square().sum().backward()
+        expected = b.grad.numpy()
+        np.testing.assert_allclose(a.grad.numpy(), expected, rtol=1e-4, atol=2e-6 * np.abs(expected).max())

@@ -22,6 +22,10 @@ def _cdist(a: Any, b: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
     return np.sum(difference**p, -1) ** (1 / p)
 
 
+def _pdist(x: Any, p: float = 2.0) -> Any:
+    return _cdist(x, x, p)[np.triu_indices(len(x), 1)]
+
+
 OPS = [
     OpSamples(
         "cdist",
@@ -52,6 +56,28 @@ OPS = [
             Bad(In(3, 4, dtype="int64"), In(5, 4, dtype="int64"), raises=RuntimeError, match="floating"),
         ],
         ops=("euclidean_distances",),
+    ),
+    OpSamples(
+        "pdist",
+        gg.pdist,
+        samples=[
+            Sample(In(5, 3)),
+            Sample(In(5, 3), 1.0),
+            Sample(In(5, 3), float("inf")),
+            Sample(In(5, 3), 3.0),
+            Sample(In(3, 7)),
+            Sample(In(3, 7), 1.0),
+            Sample(In(3, 7), float("inf")),
+            Sample(In(1, 4)),
+            Sample(In(0, 4)),
+        ],
+        reference=_pdist,
+        tolerance={"float32": (1e-4, 1e-4), "float16": (1e-2, 1e-2), "bfloat16": (5e-2, 5e-2)},
+        layouts=False,
+        errors=[
+            Bad(In(4), raises=RuntimeError, match="2D"),
+            Bad(In(3, 4), -1.0, raises=RuntimeError, match="non-negative"),
+        ],
     ),
     OpSamples(
         "cdist_zero",

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...dtypes import int64
 from ...ops.conv import conv_transpose2d, pair
-from ...ops.creation import arange, linspace, ones
+from ...ops.creation import arange, linspace
 from ...ops.join import stack
 from ...ops.pointwise import where
 from ...ops.sort import searchsorted
@@ -220,9 +220,9 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
-    n = input.shape[0]
-    upper = ones(n, n, device=input.device).triu(1).nonzero()
-    return (input[upper[:, 0]] - input[upper[:, 1]]).norm(p, -1)
+    from ...ops.distances import pair_distances
+
+    return pair_distances(input, p)
 
 
 def conv_transpose3d(
