@@ -252,3 +252,18 @@ def test_distances(shape, p):
         b[above[0]].sub(b[above[1]]).norm(p, -1)[: 2 * shape[0]].square().sum().backward()
         expected = b.grad.numpy()
         np.testing.assert_allclose(a.grad.numpy(), expected, rtol=1e-4, atol=2e-6 * np.abs(expected).max())
+
+
+def test_incomplete_gamma():
+    """P(n, x) = 1 - e⁻ˣ Σ xᵏ / k! over k < n, and the rest of it with all its digits, also of what is left out early or late."""
+    rng = np.random.default_rng(7)
+    n = rng.integers(1, 30, 3000)
+    x = np.where(rng.random(3000) < 0.1, n + 1.0, rng.uniform(0, 60, 3000))
+    k = np.arange(30)
+    terms = np.exp(k * np.log(x)[:, None] - x[:, None] - np.array([math.lgamma(j + 1) for j in k]))
+    upper = np.where(k < n[:, None], terms, 0.0).sum(1)
+    a, b = gg.tensor(n.astype(np.float64)), gg.tensor(x)
+    np.testing.assert_allclose(gg.special.gammaincc(a, b).numpy(), upper, rtol=1e-12)
+    np.testing.assert_allclose(gg.special.gammainc(a, b).numpy(), 1 - upper, rtol=1e-12, atol=1e-14)
+    ends = gg.special.gammaincc(gg.tensor([2.0, 2.0, 0.0, -1.0]), gg.tensor([0.0, math.inf, 1.0, 1.0]))
+    np.testing.assert_array_equal(ends.numpy(), np.array([1.0, 0.0, 0.0, math.nan], np.float32))

@@ -132,35 +132,77 @@ def standard_gamma(alpha: Tensor, log: bool = False) -> Tensor:
 _standard_gamma = standard_gamma  # PyTorch's name, `torch._standard_gamma`
 
 
-def _incomplete(a: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """P(a, x): the series below a + 1, Lentz's form of the continued fraction of 1 - P above (Numerical Recipes, 6.2)."""
+_STEPS = 8  # of a series or fraction before what has converged is left out
+
+
+def _lower(a: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """S of `_series` where x < a + 1."""
+    made = np.ones_like(x)
+    at, a, c, s = np.arange(x.size), a.copy(), np.ones_like(x), np.ones_like(x)
+    while at.size:
+        for _ in range(_STEPS):
+            a += 1.0
+            c *= x
+            c /= a
+            s += c
+        made[at] = s
+        more = np.flatnonzero(c > 1e-17 * s)
+        if more.size < at.size:
+            at, a, x, c, s = at[more], a[more], x[more], c[more], s[more]
+    return made
+
+
+def _upper(a: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The continued fraction for Γ(a, x) / (xᵃ e⁻ˣ) where x ≥ a + 1, by Lentz's method (Numerical Recipes, 6.2)."""
+    made = np.zeros_like(x)
+    at, b = np.arange(x.size), x + 1.0 - a
+    c, d = np.full_like(x, 1e300), 1.0 / b
+    h, i = d.copy(), 0
+    while at.size:
+        for _ in range(_STEPS):
+            i += 1
+            over = (a - i) * i
+            b += 2.0
+            d *= over
+            d += b
+            np.divide(1.0, d, d)
+            np.divide(over, c, c)
+            c += b
+            factor = d * c
+            h *= factor
+        made[at] = h
+        more = np.flatnonzero(np.abs(factor - 1.0) > 1e-15) if i < 100000 else at[:0]
+        if more.size < at.size:
+            at, a, b, c, d, h = at[more], a[more], b[more], c[more], d[more], h[more]
+    return made
+
+
+def _incomplete(a: np.ndarray, x: np.ndarray, upper: bool) -> np.ndarray:
+    """P(a, x), or 1 - P: the series below a + 1, the continued fraction of 1 - P above."""
+    shape = x.shape
+    a, x = (np.asarray(v, np.float64).reshape(-1) for v in (a, x))
+    made = np.full(x.shape, np.nan)
     with np.errstate(all="ignore"):
-        front = np.exp(a * np.log(x) - x - np.asarray(lgamma(np.asarray(a))))
-    low = x < a + 1
-    s, _ = _series(a, np.where(low, x, 0.0))
-    far = np.where(low, a + 2, x)
-    tiny = 1e-300
-    b = far + 1 - a
-    c, d = np.full_like(far, 1 / tiny), 1 / b
-    h = d
-    for i in range(1, 100000):
-        an = -i * (i - a)
-        b = b + 2
-        d = 1 / np.where(np.abs(an * d + b) < tiny, tiny, an * d + b)
-        c = b + an / c
-        c = np.where(np.abs(c) < tiny, tiny, c)
-        h = h * (d * c)
-        if np.all(np.abs(d * c - 1) < 1e-15):
-            break
-    made = np.where(low, front / a * s, 1 - front * h)
-    return np.where(x <= 0, 0.0, np.where(np.isinf(x), 1.0, made))
+        made[x <= 0] = float(upper)
+        made[x == np.inf] = float(not upper)
+        inside = (x > 0) & (x < np.inf)
+        low = x < a + 1
+        for at, mine in ((np.flatnonzero(inside & low), False), (np.flatnonzero(inside & ~low), True)):
+            if at.size:
+                b, y = a[at], x[at]
+                front = np.exp(b * np.log(y) - y - np.asarray(lgamma(b)))
+                part = front * _upper(b, y) if mine else front / b * _lower(b, y)
+                made[at] = part if mine == upper else 1.0 - part
+    return made.reshape(shape)
 
 
 class _GammaInc(Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, x: Tensor) -> Tensor:
+    def forward(ctx: Any, a: Tensor, x: Tensor, upper: bool) -> Tensor:
         ctx.save_for_backward(a, x)
-        return _back(_incomplete(*np.broadcast_arrays(_host(a), _host(x))), x)
+        ctx.upper = upper
+        wide = np.broadcast_arrays(_host(a), _host(x))
+        return _back(_incomplete(wide[0], wide[1], upper), x)
 
     @staticmethod
     @once_differentiable
@@ -170,9 +212,10 @@ class _GammaInc(Function):
                 "Gamma.cdf: no gradient with respect to the concentration; detach() it, or use log_prob"
             )
         a, x = ctx.saved_tensors
-        return None, g * ((a - 1) * x.log() - x - a.lgamma()).exp()
+        slope = g * ((a - 1) * x.log() - x - a.lgamma()).exp()
+        return None, -slope if ctx.upper else slope, None
 
 
-def gammainc(a: Tensor, x: Tensor) -> Tensor:
-    """The regularised lower incomplete gamma function P(a, x), of one shape; computed on the host, differentiable in x."""
-    return _GammaInc.apply(a, x)
+def gammainc(a: Tensor, x: Tensor, upper: bool = False) -> Tensor:
+    """The regularised lower (or upper) incomplete gamma function of one shape; computed on the host, differentiable in x."""
+    return _GammaInc.apply(a, x, upper)

@@ -149,7 +149,7 @@ class InverseGamma(Distribution):
         """1 - P(a, rate / value); see `Gamma.cdf`."""
         self._validate_sample(value)
         a, x = broadcast_all(self.concentration, self.rate / value)
-        return 1 - gammainc(a, x)
+        return gammainc(a, x, upper=True)
 
     def entropy(self) -> Tensor:
         """a + log rate + log Γ(a) - (1 + a) ψ(a)."""

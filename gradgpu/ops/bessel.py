@@ -390,27 +390,31 @@ def igamma(input: Tensor, other: Tensor) -> Tensor:
     >>> gg.igamma(gg.tensor([1.]), gg.tensor([2.]))
     tensor([0.8647])
     """
+    return _incomplete_gamma("igamma", input, other, False)
+
+
+def _incomplete_gamma(name: str, input: Tensor, other: Tensor, upper: bool) -> Tensor:
     from ..distributions import draws
     from .shape import broadcast_tensors
 
-    a, x = _floats("igamma", input), _floats("igamma", other)
+    a, x = _floats(name, input), _floats(name, other)
     if a.dtype is not x.dtype:
-        raise RuntimeError(f"igamma: expected both tensors of one dtype, got {a.dtype} and {x.dtype}")
+        raise RuntimeError(f"{name}: expected both tensors of one dtype, got {a.dtype} and {x.dtype}")
     a, x = broadcast_tensors(a, x)
     good = (a > 0) & (x >= 0)
-    made = draws.gammainc(where(good, a, 1.0), where(good, x, 1.0))
-    return where(good, made, where((a == 0) & (x > 0), 1.0, math.nan))
+    made = draws.gammainc(where(good, a, 1.0), where(good, x, 1.0), upper)
+    return where(good, made, where((a == 0) & (x > 0), 0.0 if upper else 1.0, math.nan))
 
 
 @method
 def igammac(input: Tensor, other: Tensor) -> Tensor:
-    """1 - `igamma`: the regularised upper incomplete gamma function.
+    """1 - `igamma`: the regularised upper incomplete gamma function, with its digits where it is small.
 
     >>> import gradgpu as gg
     >>> gg.igammac(gg.tensor([1.]), gg.tensor([2.]))
     tensor([0.1353])
     """
-    return 1.0 - igamma(input, other)
+    return _incomplete_gamma("igammac", input, other, True)
 
 
 def _change(function: Any) -> None:
