@@ -678,3 +678,37 @@ def test_changes_of_saved_values_are_noticed(change: str, earlier: str, device: 
             with pytest.raises(RuntimeError, match="modified by an inplace operation"):
                 differentiate(function, "result")
         differentiate(lambda y: y.sin(), "result")
+
+
+def test_parts_of_a_base_are_assigned(device: str) -> None:
+    """Numbers, leaves and computed values of the shape of the part, one after the other: as the same by `where`."""
+    w = gg.tensor([2.0, 3.0, 4.0], device=device, requires_grad=True)
+    s = gg.tensor(5.0, device=device, requires_grad=True)
+    x = w * w  # its gradient needs w, not x
+    early = x[1:]
+    x.retain_grad()
+    x[0] = s
+    x[-1:] = (w * s)[:1]
+    x[1] = 7.0
+    x[...] = x + s
+    assert x.tolist() == [10.0, 12.0, 15.0] and early.tolist() == [12.0, 15.0] and early._version == 4
+    (early[1] * x[0]).backward()  # (w0 s + s) (s + s)
+    assert w.grad.tolist() == [50.0, 0.0, 0.0] and s.grad.tolist() == 60.0
+    assert x.grad.tolist() == [15.0, 0.0, 10.0]
+
+
+def test_an_assigned_part_counts_as_a_change(device: str) -> None:
+    w = gg.ones(3, device=device, requires_grad=True)
+    x = w * 2
+    y = x * x
+    x[0] = w[1]
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
+        w[0] = x[0]
+    with pytest.raises(RuntimeError, match="cannot be broadcast|shape mismatch"):
+        x[0] = w
+    z = gg.zeros(2, 2, device=device)
+    z[0], z[:, 1] = w[:2], w[1:]
+    z.sum().backward()
+    assert z.requires_grad and w.grad.tolist() == [1.0, 1.0, 1.0]

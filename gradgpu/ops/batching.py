@@ -638,7 +638,7 @@ RULES: dict[str, Callable] = {
     **_each(
         shifted,
         "sum", "any", "all", "count_nonzero", "amax", "amin", "max", "min", "mean", "var_mean", "std_mean", "logsumexp",
-        "norm2", "cat", "stack", "split", "unbind", "flip", "pad", "pad_backward", "gather", "scatter_add", "scatter", "scatter_reduce",
+        "norm2", "cat", "stack", "split", "unbind", "flip", "roll", "pad", "pad_backward", "gather", "scatter_add", "scatter", "scatter_reduce",
         "cumsum", "cumprod", "linear_recurrence", "running_extremum", "softmax", "softmax_backward", "log_softmax",
         "log_softmax_backward", "sort", "topk", "place", "windows", "windows_backward", "fft_c2c", "fft_r2c", "fft_c2r",
     ),

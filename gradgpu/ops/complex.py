@@ -446,7 +446,7 @@ def _teach() -> None:
         OPS[name].complex = OPS[name].cpu, OPS[name].cuda
     # On cuda they work on the parts as on a further dimension.
     for name in (
-        "sum", "sum_to_size", "mean", "cat", "stack", "index_select", "index_add", "index_put",
+        "sum", "sum_to_size", "mean", "cat", "stack", "roll", "index_select", "index_add", "index_put",
     ):  # fmt: skip
         OPS[name].complex = OPS[name].cpu, by_pairs(OPS[name].cuda)
     for name in ("mm", "matmul", "dot", "conv2d_input_grad", "conv2d_weight_grad"):

@@ -29,7 +29,7 @@ from .index import (
     put_rows_into,
     take_op,
 )
-from .inplace import check_writable, inplace, unrecorded
+from .inplace import assign, check_writable, inplace, unrecorded
 from .masks import flat_nonzero, unravel_op
 from .registry import Op, method
 
@@ -372,7 +372,7 @@ def __setitem__(self: Any, index: Any, value: Any) -> None:
 
 
 def _assign(x: Any, index: tuple, value: Any) -> bool:
-    """`x[index] = value` on the CPU where that needs no more than a write to memory; whether it does."""
+    """`x[index] = value` on the CPU where that needs no more than a write to memory and a node; whether it does."""
     a, source = x._a, None
     if type(a) is not _ndarray or a.dtype.kind not in "fiub":
         return False
@@ -382,8 +382,10 @@ def _assign(x: Any, index: tuple, value: Any) -> bool:
             return False
     elif type(value) is not float and type(value) is not _int:
         return False
-    if not (a.flags.c_contiguous and a.flags.writeable and unrecorded(x, source)):
+    if not (a.flags.c_contiguous and a.flags.writeable):
         return False
+    if not unrecorded(x, source):
+        return a.dtype.kind == "f" and assign(x, index, _shape.basic_index_op, value, source)
     try:
         a[index] = value
     except (ValueError, OverflowError):  # what does not fit: nothing was written

@@ -290,7 +290,7 @@ def _shape_given(op: Any, arrays: list, attrs: dict) -> MetaArray:
 
 
 RULES: dict[str, Callable] = {
-    **dict.fromkeys(("softmax", "log_softmax", "cumsum", "cumprod", "dropout", "flip", "triangle", "index_put", "scatter"), _same),
+    **dict.fromkeys(("softmax", "log_softmax", "cumsum", "cumprod", "dropout", "flip", "roll", "triangle", "index_put", "scatter"), _same),
     **dict.fromkeys(
         (
             "sum", "mean", "amax", "amin", "prod", "any", "all", "norm2", "logsumexp", "argmax", "argmin", "max", "min", "var_mean",

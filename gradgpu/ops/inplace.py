@@ -79,6 +79,38 @@ def unrecorded(target: Tensor, source: Tensor | None = None) -> bool:
     return not state.grad
 
 
+def assign(x: Tensor, index: tuple, step: Any, value: Any, source: Tensor | None) -> bool:
+    """`x[index] = value` with a history, without making the view, which `step` would: where x is no view, and the value has
+    the shape of the place and no part of the memory of x. Whether that was so. `value` is a number or the array of `source`."""
+    old = x._edge
+    if LAYERS or not state.grad or state.mutations is not None:
+        return False
+    if old is LEAF or x._cell is INFERENCE or type(x._shared) is tuple:
+        return False
+    place, edge = x._a[index], None
+    if not isinstance(place, ndarray):
+        place = x._a[(*index, Ellipsis)]
+    if source is not None:
+        cell = source._cell
+        if (
+            source is x
+            or cell is INFERENCE
+            or cell is not None
+            and cell is x._cell
+            or value.shape != place.shape
+        ):
+            return False
+        edge = _edge_of(source)
+        if type(edge) is Node:
+            keep_original(x, edge)
+    place[...] = value
+    x._bump()
+    follow(x, new_node(OVERWRITE, (old, edge), ((None, step, {"index": index}), None)))
+    if x._views:
+        refresh_views(x)
+    return True
+
+
 class _Writable:
     """Tells numpy of the memory of a read-only array that it may be written."""
 

@@ -12,7 +12,7 @@ from ..tensor import Tensor, wrap
 from . import shape as _shape
 from .creation import array_on, as_device
 from .inplace import inplace
-from .join import cat
+from .join import cat_op
 from .registry import Op, method
 
 
@@ -288,6 +288,31 @@ def flipud(input: Any) -> Any:
     return flip(input, 0)
 
 
+def _roll_parts(n: int, shift: int, dim: int) -> tuple[tuple, tuple]:
+    """The last `shift` of n places along `dim`, and those before."""
+    whole = (slice(None),) * dim
+    return (*whole, slice(n - shift, None)), (*whole, slice(0, n - shift))
+
+
+def _roll_cpu(x, *, shift, dim):
+    last, before = _roll_parts(x.shape[dim], shift, dim)
+    return np.concatenate((x[last], x[before]), dim)
+
+
+def _roll_cuda(x, *, shift, dim):
+    n = x.shape[dim]
+    parts = [_shape.basic_index_op.cuda(x, index=at) for at in _roll_parts(n, shift, dim)]
+    return cat_op.cuda(*parts, dim=dim, sizes=(shift, n - shift))
+
+
+roll_op = Op(
+    "roll",
+    _roll_cpu,
+    _roll_cuda,
+    {"x": lambda g, *, shift, dim: roll_op(g, shift=g.shape[dim] - shift, dim=dim)},
+)
+
+
 @method
 def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     """Entries moved by `shifts` places along `dims` (the flattened tensor if None); those pushed out come in in front.
@@ -300,7 +325,9 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     if dims is None:
         if len(shifts) != 1:
             raise RuntimeError(f"roll: shifts and dimensions must align. shifts: {len(shifts)}, dims: 0")
-        return roll(input.reshape((-1,)), shifts, 0).reshape(tuple(input.shape))
+        if input._a.ndim != 1:
+            return roll(input.reshape((-1,)), shifts, 0).reshape(tuple(input.shape))
+        dims = 0
     dims = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
     if len(shifts) != len(dims):
         raise RuntimeError(
@@ -312,7 +339,7 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
         n = input._a.shape[d]
         k = shift % n if n else 0
         if k:
-            out = cat([_shape.narrow(out, d, n - k, k), _shape.narrow(out, d, 0, n - k)], d)
+            out = roll_op(out, shift=int(k), dim=d)
     return input.clone() if out is input else out
 
 

@@ -170,7 +170,7 @@ def _pointwise(op: Pointwise, primals: list, tangents: list, attrs: dict, y: Ten
 LINEAR = frozenset(
     {
         "sum", "sum_to_size", "broadcast", "view", "permute", "expand", "slice", "slice_backward", "cat", "split", "stack", "unbind",
-        "triangle", "diagonal", "diagonal_embed", "flip", "off_diagonal", "mean", "constant_pad", "pad", "pad_backward", "cast",
+        "triangle", "diagonal", "diagonal_embed", "flip", "roll", "off_diagonal", "mean", "constant_pad", "pad", "pad_backward", "cast",
         "to_device", "clone", "view_as_real", "view_as_complex", "complex_from_pairs", "real", "imag", "complex",
         "complex_imaginary", "complex_add", "complex_sub", "complex_neg", "conj", "dropout", "cumsum", "avg_pool2d",
         "avg_pool2d_backward", "as_strided", "as_strided_backward", "windows", "windows_backward", "fft_c2c", "fft_r2c", "fft_c2r",
