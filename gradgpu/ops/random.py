@@ -434,16 +434,19 @@ def multinomial(
     num_samples = index(num_samples)
     if num_samples <= 0:
         raise RuntimeError(f"multinomial: cannot sample n_sample <= 0 samples, got {num_samples}")
-    weights = input.detach()
-    if weights.ndim == 1:
-        weights = weights.reshape((1, -1))
-    if not isinstance(weights._a, np.ndarray) or weights._a.itemsize == 2:
-        weights = weights.to(dt.float64 if input.dtype is dt.float64 else dt.float32)
-    rows, categories = weights._a.shape
-    host = weights.cpu().numpy()
-    if host.size and not (host.min() >= 0 and host.max() < np.inf):
+    a, many = input._a, input.ndim == 2
+    if isinstance(a, np.ndarray) and a.itemsize > 2:
+        weights = host = a if many else a.reshape(1, -1)
+    else:
+        kind = dt.float64 if input.dtype is dt.float64 else dt.float32
+        there = input.detach().to(kind)
+        weights = (there if many else there.reshape((1, -1)))._a
+        host = wrap(weights).cpu().numpy()
+    rows, categories = host.shape
+    lowest: Any = np.minimum.reduce(host, axis=None) if host.size else 1.0
+    if not (lowest >= 0 and (not host.size or np.maximum.reduce(host, axis=None) < np.inf)):
         raise RuntimeError("multinomial: probability tensor contains either `inf`, `nan` or element < 0")
-    least = categories if np.count_nonzero(host) == host.size else int((host != 0).sum(axis=1).min())
+    least = categories if lowest > 0 else int((host != 0).sum(axis=1).min())
     if rows and least == 0:
         raise RuntimeError("multinomial: invalid multinomial distribution (sum of probabilities <= 0)")
     if rows and not replacement and num_samples > least:
@@ -453,12 +456,14 @@ def multinomial(
     source = _generator("multinomial", generator, input.device)
     if replacement:
         seed, first = source.take(philox.blocks64(rows * num_samples))
-        made = wrap(_choose(cumsum_op(weights._a, dim=1, reverse=False), num_samples, seed, first))
-    else:
-        kind = weights.dtype
-        keys = _draw("multinomial", "exponential", (rows, categories), kind, input.device, source, 1.0, _KEY)
-        made = _smallest(wrap(keys) / weights, num_samples)
-    return made if input.ndim == 2 else made.reshape((-1,))
+        chosen = _choose(cumsum_op(weights, dim=1, reverse=False), num_samples, seed, first)
+        return wrap(chosen if many else chosen.reshape((num_samples,)))
+    there = wrap(weights)
+    keys = _draw(
+        "multinomial", "exponential", (rows, categories), there.dtype, input.device, source, 1.0, _KEY
+    )
+    made = _smallest(wrap(keys) / there, num_samples)
+    return made if many else made.reshape((-1,))
 
 
 _KEY = 1e-30  # added to keys: one of 0 would be NaN by a weight of 0, and it is lost in all others
@@ -485,10 +490,12 @@ def _choose(sums: Any, draws: int, seed: int, first: int) -> Any:
         return launch(sums, draws, seed, first)
     u = philox.uniform(seed, first, len(sums) * draws, np.dtype(np.float64)).reshape(len(sums), draws)
     last = sums.shape[1] - 1
-    wide = sums.astype(np.float64)
+    wide = sums.astype(np.float64, copy=False)
     u *= wide[:, last:]
     if len(u) > 2 and u.size * (last + 1) <= _FEW:  # to look at all sums takes less than a search in each row
         return np.minimum(np.add.reduce(wide[:, None] <= u[:, :, None], axis=2, dtype=np.int64), last)
+    if len(u) == 1:
+        return np.minimum(wide[0].searchsorted(u[0], side="right"), last).reshape(1, draws)
     found = np.empty(u.shape, np.int64)
     for row, at, places in zip(wide, u, found):
         places[:] = row.searchsorted(at, side="right")
