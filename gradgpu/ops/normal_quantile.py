@@ -30,7 +30,7 @@ _FAR_TAIL = (
     (2.04426310338993978564e-15, 1.42151175831644588870e-7, 1.84631831751005468180e-5, 7.86869131145613259100e-4,
      1.48753612908506148525e-2, 1.36929880922735805310e-1, 5.99832206555887937690e-1, 1.0),
 )  # fmt: skip
-_CHUNK = 1 << 12  # elements at a time: what is in between stays in the cache
+_CHUNK = 1 << 15  # elements at a time: what is in between stays in the cache
 
 
 def _quotient(coefficients: Any, r: Any) -> Any:
