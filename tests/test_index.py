@@ -221,3 +221,39 @@ def test_assignment_between_parts_of_one_memory_is_refused(device: str) -> None:
         x[1:] = x[:-1]
     x[:2] = x[2:]
     assert x.tolist() == [2.0, 3.0, 2.0, 3.0]
+
+
+def test_reading_and_writing_by_arrays_where_nothing_is_recorded(device: str) -> None:
+    values = np.arange(60.0, dtype=np.float32).reshape(3, 4, 5)
+    i, j, mask = np.array([2, 0, -1]), np.array([[1], [3]]), values[..., 0] % 3 == 0
+    t = {name: gg.tensor(a, device=device) for name, a in {"i": i, "j": j, "m": mask}.items()}
+    for index, same in [
+        ((t["i"], t["j"]), (i, j)),
+        (t["m"], mask),
+        ((t["m"], t["i"][:1]), (mask, i[:1])),
+        ((slice(None), t["j"]), (slice(None), j)),
+        ((slice(None), slice(None), t["i"]), (slice(None), slice(None), i)),
+    ]:
+        expected = values.copy()
+        x = gg.tensor(values, device=device)
+        np.testing.assert_array_equal(x[index].cpu(), expected[same])
+        for recorded in (False, True):  # the long way says the same
+            y = x.clone().requires_grad_(recorded)
+            np.testing.assert_array_equal(y[index].detach().cpu(), expected[same])
+        before = x._version
+        x[index], expected[same] = 7.0, 7.0
+        np.testing.assert_array_equal(x.cpu(), expected)
+        new = -np.arange(float(expected[same].size), dtype=np.float32).reshape(expected[same].shape)
+        x[index] = gg.tensor(new, device=device)
+        expected[same] = new
+        np.testing.assert_array_equal(x.cpu(), expected)
+        assert x._version == before + 2
+    x = gg.arange(5, device=device)
+    x[gg.tensor([1, 2, 3, 4], device=device)] = x[:4]
+    assert x.tolist() == [0, 0, 1, 2, 3]
+    with pytest.raises(IndexError, match="out of (bounds|range)"):
+        gg.zeros(3, 3, device=device)[gg.tensor([[3]], device=device), :]
+    with pytest.raises(IndexError, match="out of (bounds|range)"):
+        gg.zeros(3, 2, device=device)[gg.tensor([0], device=device), gg.tensor([-3], device=device)] = 1.0
+    with pytest.raises((IndexError, RuntimeError), match="shape"):
+        gg.zeros(3, device=device)[gg.ones(4, device=device).bool()]

@@ -204,7 +204,7 @@ threshold_op = Pointwise(
 hardtanh_op = Pointwise(  # clamp whose gradient is 0 at the limits
     "hardtanh",
     "Min::apply(Max::apply(x, C(low)), C(high))",
-    lambda x, *, low, high: np.clip(x, x.dtype.type(low), x.dtype.type(high)),
+    lambda x, *, low, high: x.clip(x.dtype.type(low), x.dtype.type(high)),
     lambda g, x, *, low, high: where_op((x <= low) | (x >= high), 0.0, g),
     inputs="number",
 )

@@ -15,9 +15,10 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autograd.layers import LayerArray
+from ..autograd.modes import MODES, state
 from ..cuda.array import Array
 from ..cuda.elementwise import broadcast_shapes
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 from . import shape as _shape
 from .creation import tensor
 from .index import (
@@ -33,7 +34,8 @@ from .inplace import assign, check_writable, inplace, unrecorded
 from .masks import flat_nonzero, unravel_op
 from .registry import Op, method
 
-_int, _slice, _ndarray, _INT64 = int, slice, np.ndarray, np.dtype(np.int64)
+_int, _slice, _ndarray, _INT64, _BOOL = int, slice, np.ndarray, np.dtype(np.int64), np.dtype(np.bool_)
+_ALL = slice(None)
 _NAME = "index"
 
 
@@ -275,6 +277,40 @@ def _basic(x: Any, index: Any) -> tuple | None:
     return index if d <= n else None
 
 
+def _as_numpy_has_it(index: Any) -> tuple | None:
+    """The index made of arrays if it means the same to numpy: tensors alone, or one of them among whole dimensions."""
+    arrays: list[Any] = []
+    tensors = 0
+    for i in index if type(index) is tuple else (index,):
+        if type(i) is Tensor:
+            a = i._a
+            if type(a) is not _ndarray or not a.ndim or a.dtype is not _INT64 and a.dtype is not _BOOL:
+                return None
+            tensors += 1
+            arrays.append(a)
+        elif type(i) is _slice and i == _ALL:
+            arrays.append(_ALL)
+        else:
+            return None
+    return tuple(arrays) if tensors == len(arrays) or tensors == 1 else None
+
+
+class _Taken:
+    """`x[index]` of an array, where nothing is recorded, by numpy."""
+
+    name = "index"
+
+    def of(self, a: np.ndarray, arrays: tuple) -> Tensor | None:
+        """The entries; None if an index is out of bounds or does not fit, which the long way explains."""
+        try:
+            return wrap(a[arrays])
+        except IndexError:
+            return None
+
+
+_taken = _Taken().of
+
+
 def _all_basic(entries: list) -> bool:
     return not any(isinstance(i, Tensor) for i in entries)
 
@@ -302,6 +338,11 @@ def __getitem__(self: Any, index: Any) -> Any:
     quick = _basic(self, index)
     if quick is not None:
         return _shape.indexed(self, quick)
+    if type(self._a) is _ndarray and (self._edge is None or MODES and not state.grad):
+        arrays = _as_numpy_has_it(index)
+        taken = None if arrays is None else _taken(self._a, arrays)
+        if taken is not None:
+            return taken
     entries = _parts(self, index)
     quick = _basic(self, tuple(entries))  # tensors that stand for numbers are numbers by now
     if quick is not None:
@@ -354,6 +395,10 @@ def __setitem__(self: Any, index: Any, value: Any) -> None:
     quick = _basic(self, index)
     if quick is not None and _assign(self, quick, value):
         return
+    if quick is None:
+        arrays = _as_numpy_has_it(index)
+        if arrays is not None and _assign(self, arrays, value, gathers=True):
+            return
     entries = None if quick is not None else _parts(self, index)
     if entries is not None and len(entries) == 1 and _is_mask(self, entries[0], value):
         self.masked_fill_(entries[0], value)
@@ -371,8 +416,9 @@ def __setitem__(self: Any, index: Any, value: Any) -> None:
     _put(_viewed(self, basic), advanced, value)
 
 
-def _assign(x: Any, index: tuple, value: Any) -> bool:
-    """`x[index] = value` on the CPU where that needs no more than a write to memory and a node; whether it does."""
+def _assign(x: Any, index: tuple, value: Any, gathers: bool = False) -> bool:
+    """`x[index] = value` on the CPU where that needs no more than a write to memory and a node; whether it does. `gathers`:
+    there are arrays in the index, and a value in the memory of x could change while it is written."""
     a, source = x._a, None
     if type(a) is not _ndarray or a.dtype.kind not in "fiub":
         return False
@@ -380,15 +426,17 @@ def _assign(x: Any, index: tuple, value: Any) -> bool:
         source, value = value, value._a
         if not isinstance(value, (_ndarray, np.generic)) or value.dtype is not a.dtype:
             return False
+        if gathers and np.may_share_memory(a, value):
+            return False
     elif type(value) is not float and type(value) is not _int:
         return False
     if not (a.flags.c_contiguous and a.flags.writeable):
         return False
     if not unrecorded(x, source):
-        return a.dtype.kind == "f" and assign(x, index, _shape.basic_index_op, value, source)
+        return not gathers and a.dtype.kind == "f" and assign(x, index, _shape.basic_index_op, value, source)
     try:
         a[index] = value
-    except (ValueError, OverflowError):  # what does not fit: nothing was written
+    except (ValueError, OverflowError, IndexError):  # what does not fit: nothing was written
         return False
     x._bump()
     return True

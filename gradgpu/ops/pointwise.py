@@ -510,7 +510,7 @@ relu.op.zero_second = True
 clamp_op = Pointwise(
     "clamp",
     "Min::apply(Max::apply(x, C(low)), C(high))",
-    lambda x, *, low, high: np.clip(x, x.dtype.type(low), x.dtype.type(high)),
+    lambda x, *, low, high: x.clip(x.dtype.type(low), x.dtype.type(high)),
     lambda g, x, *, low, high: only(g, (x >= low) & (x <= high)),
     inputs="number",
 )
@@ -603,18 +603,19 @@ def clamp(input: Any, min: Any = None, max: Any = None, *, out: Any = None) -> A
             input = at_least(input, min, out=out if max is None else None)
         return input if max is None else at_most(input, max, out=out)
     d = input.dtype
+    if d.is_floating_point:
+        low, high = -math.inf if min is None else min, math.inf if max is None else max
+        return clamp_op(input, low=low, high=high, out=out)
     if d is dt.bool:
         input = input.to(dt.result_type(*[x for x in (input, min, max) if x is not None]))
         d = input.dtype
         if d is dt.bool:
             input, d = input.to(dt.uint8), dt.uint8
             return clamp_op(input, low=int(min or 0), high=int(True if max is None else max)).to(dt.bool)
-    if not d.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
-        input = input.to(dt.get_default_dtype())
-        d = input.dtype
-    info: Any = dt.finfo(d) if d.is_floating_point else dt.iinfo(d)
-    low = (-math.inf if d.is_floating_point else info.min) if min is None else min
-    high = (math.inf if d.is_floating_point else info.max) if max is None else max
+    if isinstance(min, float) or isinstance(max, float):
+        return clamp(input.to(dt.get_default_dtype()), min, max, out=out)
+    info = dt.iinfo(d)
+    low, high = info.min if min is None else min, info.max if max is None else max
     return clamp_op(input, low=low, high=high, out=out)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autograd.layers import LAYERS, LayerArray, top_level
-from ..autograd.modes import state
+from ..autograd.modes import MODES, state
 from ..autograd.node import FLAT, LEAF, Node, new_node, saved_of
 from ..cuda.array import Array
 from ..cuda.elementwise import broadcast_shapes, elementwise
@@ -35,6 +35,7 @@ _NUMBERS = (int, float, bool, generic)
 _I64 = np.dtype(np.int64)
 runs_lock = new_lock()  # taken to add to `Pointwise.runs`, and to open and close regions of autocast
 _F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)  # dtypes with numpy arithmetic of their own
+_BOOL = np.dtype(np.bool_)
 
 
 # PyTorch takes numbers alone for these, as if the first were a tensor.
@@ -109,8 +110,9 @@ class Pointwise(Op):
         self.overwrite = overwrite
         # The kinds of numpy dtypes that `of_integers` takes.
         self.whole_kinds = ""
-        if len(self.inputs) == 2 and not self.attributes and result != "float" and inputs != "float":
+        if len(self.inputs) <= 2 and not self.attributes and result != "float" and inputs != "float":
             self.whole_kinds = "iu" if inputs == "number" else "biu"
+        self.takes_floats = inputs != "integer"
 
     # ---- what is saved ----
     def kept_for(self, needs: tuple) -> tuple:
@@ -157,13 +159,55 @@ class Pointwise(Op):
         output._edge = new_node(self, tuple(edges), pack(tuple(saved), checks), checks or None, attrs)
 
     # ---- forward ----
-    def of_integers(self, x: Any, y: Any) -> Tensor | None:
+    def of_floats(self, inputs: Sequence[Any], attrs: dict) -> Tensor | None:
+        """The operation on float32 or float64 numbers on the CPU of which none is to convert, in few steps; None if they are
+        others."""
+        d: Any = None
+        recorded = False
+        values: list[Any] = []
+        k = 0
+        for x in inputs:
+            if isinstance(x, Tensor):
+                a = x._a
+                if not isinstance(a, (ndarray, generic)):
+                    return None
+                if k in self.conditions:
+                    if a.dtype is not _BOOL:
+                        return None
+                elif a.dtype is not d:
+                    if d is not None or a.dtype is not _F32 and a.dtype is not _F64:
+                        return None
+                    d = a.dtype
+                if x._edge is not None:
+                    recorded = True
+                values.append(a)
+            elif type(x) is float or type(x) is int:
+                values.append(float(x))
+            else:
+                return None
+            k += 1
+        if d is None:
+            return None
+        try:
+            output = wrap(self.cpu(*values, **attrs))
+        except ValueError:
+            broadcast_shapes(self.name, *[getattr(v, "shape", ()) for v in values])
+            raise
+        if MODES and not state.grad:
+            return output
+        if recorded and self.has_gradient:
+            self.record(inputs, values, output, attrs or None)
+        return output
+
+    def of_integers(self, x: Any, y: Any = None) -> Tensor | None:
         """The operation on integers or bools on the CPU of which none is to convert, in few steps; None if they are others."""
         if type(x) is not Tensor:
             return None
         a = x._a
         if not isinstance(a, (ndarray, generic)) or a.dtype.kind not in self.whole_kinds:
             return None
+        if y is None:
+            return wrap(self.cpu(a)) if len(self.inputs) == 1 else None
         if type(y) is Tensor:
             b = y._a
             if not isinstance(b, (ndarray, generic)) or b.dtype is not a.dtype:
@@ -179,10 +223,15 @@ class Pointwise(Op):
             raise
 
     def __call__(self, *inputs: Any, out: Any = None, **attrs: Any) -> Any:
-        if self.whole_kinds and len(inputs) == 2 and out is None:
-            found = self.of_integers(*inputs)
-            if found is not None:
-                return found
+        if out is None:
+            if self.whole_kinds and len(inputs) <= 2:
+                found = self.of_integers(*inputs)
+                if found is not None:
+                    return found
+            if self.takes_floats:
+                found = self.of_floats(inputs, attrs)
+                if found is not None:
+                    return found
         tensors = False
         for x in inputs:
             if isinstance(x, Tensor):
