@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any
 
 from ..tensor import Tensor
-from .linalg import matmul_op, mm_op
+from .linalg import matmul
 
 __all__ = ["einsum"]
 
@@ -43,18 +43,8 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     for x in operands:
         if not isinstance(x, Tensor):
             raise TypeError(f"einsum: operands must be Tensors, got {type(x).__name__}")
-    inputs, output = _parse(equation, operands)
-    sizes: dict[str, int] = {}
-    for labels, x in zip(inputs, operands):
-        for label, n in zip(labels, x.shape):
-            if sizes.setdefault(label, n) == 1:
-                sizes[label] = n
-            elif n not in (1, sizes[label]):
-                raise RuntimeError(
-                    f"einsum: label {label!r} of {equation!r} has size {sizes[label]} in one operand and {n} in another; "
-                    f"the shapes are {[tuple(t.shape) for t in operands]}"
-                )
-    terms = [_simplify(labels, x, sizes) for labels, x in zip(inputs, operands)]
+    inputs, output = _parse(equation, tuple([x._a.shape for x in operands]))
+    terms = [_simplify(labels, x) for labels, x in zip(inputs, operands)]
     while True:
         later = set(output).union(*(labels for labels, _ in terms[1:]))
         terms[0] = _sum_out(*terms[0], later)
@@ -91,29 +81,28 @@ def _label(n: Any) -> int:
     return n
 
 
-def _parse(equation: str, operands: Sequence[Tensor]) -> tuple[list[str], str]:
-    """Labels of every operand and of the output, ellipses written out."""
+@lru_cache(maxsize=1024)
+def _parse(equation: str, shapes: tuple[tuple[int, ...], ...]) -> tuple[list[str], str]:
+    """Labels of every operand and of the output, ellipses written out, for operands of these shapes, which must fit."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     parts = left.split(",")
-    if len(parts) != len(operands):
-        raise RuntimeError(f"einsum: {equation!r} has {len(parts)} operands, but {len(operands)} were given")
+    if len(parts) != len(shapes):
+        raise RuntimeError(f"einsum: {equation!r} has {len(parts)} operands, but {len(shapes)} were given")
     widest = ""
     inputs = []
-    for part, x in zip(parts, operands):
+    for part, shape in zip(parts, shapes):
         if "..." in part:
-            extra = x.ndim - len(part) + 3
+            extra = len(shape) - len(part) + 3
             if extra < 0 or extra > len(_SPARE):
-                raise RuntimeError(
-                    f"einsum: {part!r} has too many labels for an operand of shape {tuple(x.shape)}"
-                )
+                raise RuntimeError(f"einsum: {part!r} has too many labels for an operand of shape {shape}")
             spare = _SPARE[:extra][::-1]
             widest = max(widest, spare, key=len)
             part = part.replace("...", spare)
         if any(not c.isalpha() and c not in _SPARE for c in part):
             raise RuntimeError(f"einsum: labels must be letters, got {part!r} in {equation!r}")
-        if len(part) != x.ndim:
+        if len(part) != len(shape):
             raise RuntimeError(
-                f"einsum: {part!r} names {len(part)} dimensions, but the operand has {x.ndim}: {tuple(x.shape)}; "
+                f"einsum: {part!r} names {len(part)} dimensions, but the operand has {len(shape)}: {shape}; "
                 "write ... for the others"
             )
         inputs.append(part)
@@ -127,19 +116,29 @@ def _parse(equation: str, operands: Sequence[Tensor]) -> tuple[list[str], str]:
     else:
         every = "".join(inputs)
         output = widest + "".join(c for c in sorted(set(every)) if every.count(c) == 1 and c not in widest)
+    sizes: dict[str, int] = {}
+    for labels, shape in zip(inputs, shapes):
+        for label, n in zip(labels, shape):
+            if sizes.setdefault(label, n) == 1:
+                sizes[label] = n
+            elif n not in (1, sizes[label]):
+                raise RuntimeError(
+                    f"einsum: label {label!r} of {equation!r} has size {sizes[label]} in one operand and {n} in another; "
+                    f"the shapes are {list(shapes)}"
+                )
     return inputs, output
 
 
-def _simplify(labels: str, x: Tensor, sizes: dict[str, int]) -> tuple[str, Tensor]:
+def _simplify(labels: str, x: Tensor) -> tuple[str, Tensor]:
     """Takes diagonals of repeated labels and drops dimensions of size 1, which broadcast."""
-    for label in dict.fromkeys(labels):
+    for label in dict.fromkeys(labels) if len(set(labels)) < len(labels) else ():
         while labels.count(label) > 1:
             i = labels.index(label)
             j = labels.index(label, i + 1)
             x = x.diagonal(0, i, j)
             labels = labels[:i] + labels[i + 1 : j] + labels[j + 1 :] + label
-    kept = [i for i, n in enumerate(x.shape) if n != 1]
-    if len(kept) < len(labels):
+    if 1 in x._a.shape:
+        kept = [i for i, n in enumerate(x.shape) if n != 1]
         x = x.reshape(*(x.shape[i] for i in kept))
         labels = "".join(labels[i] for i in kept)
     return labels, x
@@ -170,14 +169,17 @@ def _contract(first: tuple[str, Tensor], second: tuple[str, Tensor], needed: set
         order = [labels.index(label) for group in groups for label in group]
         if order != sorted(order):
             x = x.permute(*order)
-        return x.reshape(*(count(group) for group in groups))
+        return shaped(x, [count(group) for group in groups])
+
+    def shaped(x: Tensor, shape: list[int]) -> Tensor:
+        return x if x._a.shape == tuple(shape) else x.reshape(shape)
 
     result = "".join(batch + rows + columns)
     shape = [size[label] for label in result]
     if not over:
         left, right = ordered(a_labels, a, [batch, rows, []]), ordered(b_labels, b, [batch, [], columns])
-        return result, (left * right).reshape(*shape)
-    left, right = ordered(a_labels, a, [batch, rows, over]), ordered(b_labels, b, [batch, over, columns])
-    if not batch:
-        return result, mm_op(left.squeeze(0), right.squeeze(0)).reshape(*shape)
-    return result, matmul_op(left, right).reshape(*shape)
+        return result, shaped(left * right, shape)
+    several = [batch] if batch else []
+    left = ordered(a_labels, a, [*several, rows, over])
+    right = ordered(b_labels, b, [*several, over, columns])
+    return result, shaped(matmul(left, right), shape)
