@@ -5,6 +5,7 @@ import pytest
 
 import gradgpu as gg
 from gradgpu._tools import bench_cases, compare, compare_cases, kernels
+from gradgpu._tools.bench_cases import operations as bench_operations
 
 STACK = """extern "C" __global__ void k_f32(float* x, int n) {
     float a[64];
@@ -137,3 +138,11 @@ def test_comparison_sees_what_differs() -> None:
     assert all(compare.compare_schedule(gg, gg, name) == 0.0 for name in compare_cases.SCHEDULES)
     table = compare.table([("Tanh", found), ("Tanh", found)], "module")
     assert table[2].startswith("| Tanh | 2 | ")
+
+
+@pytest.mark.parametrize("size", bench_operations.SIZES)
+def test_benchmark_of_operations_runs_each_of_them(size: str) -> None:
+    for name, call in bench_operations.calls(gg, size).items():
+        made, *gradients = call()
+        assert (gradients != [None, None]) is (size == "many" and made.requires_grad), name
+        assert np.isfinite(np.asarray(made.detach(), np.float64)).all(), name

@@ -5,11 +5,13 @@ its turn in every round; ratios are formed within a round and reported as median
 that a slow second of the machine touches all sides alike. Losses are compared before anything is timed.
 
     python -m gradgpu._tools.bench [--rounds 15] [--cases mlp-sgd,cnn] [--output docs/bench.md]
+    python -m gradgpu._tools.bench --operations [--rounds 9] [--output docs/bench_operations.md]
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from gradgpu._tools.bench_cases import CASES, IMPLEMENTATIONS, build
+from gradgpu._tools.bench_cases.operations import OPERATIONS, SIZES, calls
 
 __all__ = ["main"]
 
@@ -55,16 +58,44 @@ def _worker(implementation: str, case: str) -> None:
         print((time.perf_counter() - start) / count, flush=True)
 
 
+def _checksums(results: list[Any]) -> list[float]:
+    """The sum and the sum of squares of each result."""
+    found = []
+    for t in results:
+        if t is not None:
+            t = t.detach().double()
+            found += [t.sum().item(), (t * t).sum().item()]
+    return found
+
+
+def _operations_worker(implementation: str, size: str) -> None:
+    """Prints checksums of every operation, then its seconds for each line on stdin."""
+    lib: Any = importlib.import_module(implementation)
+    lib.set_num_threads(1)
+    every = calls(lib, size)
+    print(json.dumps({name: _checksums(call()) for name, call in every.items()}), flush=True)
+    repeats = 200 if size == "few" else 5
+    for _ in sys.stdin:
+        seconds = {}
+        for name, call in every.items():
+            call()
+            start = time.process_time()
+            for _ in range(repeats):
+                call()
+            seconds[name] = (time.process_time() - start) / repeats
+        print(json.dumps(seconds), flush=True)
+
+
 def _pin(core: int) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
 
 
 class _Process:
-    """One implementation of one case, waiting for its turn."""
+    """One implementation of one case, or of all operations of a size, waiting for its turn."""
 
-    def __init__(self, implementation: str, case: str) -> None:
-        command = [sys.executable, "-m", "gradgpu._tools.bench", "--worker", implementation, case]
+    def __init__(self, implementation: str, case: str, worker: str = "--worker") -> None:
+        command = [sys.executable, "-m", "gradgpu._tools.bench", worker, implementation, case]
         self.name = implementation
         env = {**os.environ, **_ENV, **_OWN_ENV.get(implementation, {})}
         self.process = subprocess.Popen(
@@ -79,11 +110,12 @@ class _Process:
             raise RuntimeError(f"bench: the {self.name} process ended early (exit {self.process.wait()})")
         return json.loads(line)
 
-    def turn(self) -> float:
+    def turn(self) -> Any:
+        """The seconds that it took."""
         assert self.process.stdin is not None
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
-        return float(self._read())
+        return self._read()
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -111,7 +143,7 @@ def run_case(case: str, rounds: int) -> dict[str, Any]:
     times: dict[str, list[float]] = {p.name: [] for p in running}
     for _ in range(rounds):
         for p in running:
-            times[p.name].append(p.turn())
+            times[p.name].append(float(p.turn()))
     for p in processes:
         p.close()
     ratios = {name: [t / base for t, base in zip(times[name], times["torch"])] for name in times}
@@ -119,6 +151,52 @@ def run_case(case: str, rounds: int) -> dict[str, Any]:
         "us": {name: statistics.median(values) * 1e6 for name, values in times.items()},
         "ratio": {name: _quartiles(values) for name, values in ratios.items()},
     }
+
+
+def run_operations(size: str, rounds: int) -> dict[str, tuple[float, float, float]]:
+    """For each operation the microseconds of PyTorch and gradgpu, and the ratio: medians over rounds."""
+    torch, gradgpu = (_Process(name, size, "--operations-worker") for name in ("torch", "gradgpu"))
+    for name in OPERATIONS:
+        pairs = zip(gradgpu.losses[name], torch.losses[name], strict=True)
+        if any(abs(a - b) > 1e-3 * max(1.0, abs(b)) for a, b in pairs):
+            raise RuntimeError(
+                f"bench: {name}: gradgpu computed {gradgpu.losses[name]}, PyTorch {torch.losses[name]}; nothing was timed"
+            )
+    times = [(torch.turn(), gradgpu.turn()) for _ in range(rounds)]
+    torch.close()
+    gradgpu.close()
+    found = {}
+    for name in OPERATIONS:
+        theirs, ours = [t[name] for t, _ in times], [g[name] for _, g in times]
+        ratio = statistics.median([b / a for a, b in zip(theirs, ours)])
+        found[name] = statistics.median(theirs) * 1e6, statistics.median(ours) * 1e6, ratio
+    return found
+
+
+def operations_page(about: str, rounds: int) -> list[str]:
+    """The lines of a page on single operations, those in which gradgpu is slowest first."""
+    few, many = (run_operations(size, rounds) for size in SIZES)
+    rows = [
+        f"| `{name}` | {few[name][0]:.1f} | {few[name][1]:.1f} | {few[name][2]:.2f} "
+        f"| {many[name][0]:.0f} | {many[name][1]:.0f} | {many[name][2]:.2f} |"
+        for name in sorted(OPERATIONS, key=lambda name: -many[name][2])
+    ]
+    (a, b), (c, d) = SIZES.values()
+    medians = [statistics.median(ratio for _, _, ratio in part.values()) for part in (few, many)]
+    lines = [
+        "# Operations",
+        "",
+        f"`make bench BENCH_ARGS=--operations` {about}",
+        "",
+        f"Median ratio: {medians[0]:.2f} on few elements without gradients, {medians[1]:.2f} on many with them.",
+        "",
+        f"| operation | forward on {a}×{b}: PyTorch µs | gradgpu µs | ratio "
+        f"| forward and backward on {c}×{d}: PyTorch µs | gradgpu µs | ratio |",
+        "|---|---|---|---|---|---|---|",
+        *rows,
+    ]
+    print("\n".join(lines))
+    return lines
 
 
 def import_cost(rounds: int) -> tuple[float, float, float]:
@@ -173,6 +251,38 @@ def host_cost() -> str:
     )
 
 
+def cases_page(about: str, cases: list[str], rounds: int) -> list[str]:
+    """The lines of a page on the cases, which are printed as they are measured."""
+    lines = [
+        "# Benchmarks",
+        "",
+        f"`make bench` {about} In brackets: quartiles.",
+        "",
+        "| case | PyTorch µs | gradgpu µs | gradgpu / PyTorch | bar | numpy by hand / PyTorch |",
+        "|---|---|---|---|---|---|",
+    ]
+    print("\n".join(lines), flush=True)
+    for case in cases:
+        title, bar = CASES[case][:2]
+        result = run_case(case, rounds)
+        shown = {n: f"{m:.2f} ({lo:.2f}–{hi:.2f})" for n, (lo, m, hi) in result["ratio"].items()}
+        row = (
+            f"| {title} | {result['us']['torch']:.1f} | {result['us']['gradgpu']:.1f} | {shown['gradgpu']} "
+            f"| {bar} | {shown.get('numpy', '–')} |"
+        )
+        print(row, flush=True)
+        lines.append(row)
+    low, middle, high = import_cost(rounds)
+    rest = [
+        "",
+        f"`import gradgpu` after numpy: {middle:.0f} ms of CPU time ({low:.0f}–{high:.0f}); bar 60 ms.",
+        "",
+        host_cost(),
+    ]
+    print("\n".join(rest))
+    return lines + rest
+
+
 def _cases(text: str) -> list[str]:
     names = text.split(",")
     unknown = [name for name in names if name not in CASES]
@@ -190,11 +300,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--cases", type=_cases, default=list(CASES), help=f"some of {', '.join(CASES)}")
     parser.add_argument("--core", type=int, default=0, help="the core that every process is pinned to")
     parser.add_argument("--host", action="store_true", help="only the host cost of an op on cuda")
+    parser.add_argument("--operations", action="store_true", help="single operations instead of the cases")
     parser.add_argument("--output", type=Path, help="also write the table to this Markdown file")
     parser.add_argument("--worker", nargs=2, metavar=("IMPLEMENTATION", "CASE"), help=argparse.SUPPRESS)
+    parser.add_argument("--operations-worker", nargs=2, metavar=("LIBRARY", "SIZE"), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    if options.worker:
-        _worker(*options.worker)
+    if options.worker or options.operations_worker:
+        run = _worker if options.worker else _operations_worker
+        run(*(options.worker or options.operations_worker))
         return
     _pin(options.core)
     if options.host:
@@ -205,37 +318,17 @@ def main(argv: list[str] | None = None) -> None:
 
     import gradgpu
 
-    lines = [
-        "# Benchmarks",
-        "",
-        f"`make bench` on {platform.machine()}, Python {platform.python_version()}, gradgpu {gradgpu.version.gradgpu}, "
+    about = (
+        f"on {platform.machine()}, Python {platform.python_version()}, gradgpu {gradgpu.version.gradgpu}, "
         f"PyTorch {torch.__version__}, numpy {numpy.__version__}: one thread, {options.rounds} interleaved rounds; "
-        "ratios to PyTorch eager are medians with quartiles. PyTorch's process has the C library's own memory settings, "
-        "the others those of `import gradgpu`.",
-        "",
-        "| case | PyTorch µs | gradgpu µs | gradgpu / PyTorch | bar | numpy by hand / PyTorch |",
-        "|---|---|---|---|---|---|",
-    ]
-    print("\n".join(lines), flush=True)
-    for case in options.cases:
-        title, bar = CASES[case][:2]
-        result = run_case(case, options.rounds)
-        shown = {n: f"{m:.2f} ({lo:.2f}–{hi:.2f})" for n, (lo, m, hi) in result["ratio"].items()}
-        row = (
-            f"| {title} | {result['us']['torch']:.1f} | {result['us']['gradgpu']:.1f} | {shown['gradgpu']} "
-            f"| {bar} | {shown.get('numpy', '–')} |"
-        )
-        print(row, flush=True)
-        lines.append(row)
-    low, middle, high = import_cost(options.rounds)
-    rest = [
-        "",
-        f"`import gradgpu` after numpy: {middle:.0f} ms of CPU time ({low:.0f}–{high:.0f}); bar 60 ms.",
-        "",
-        host_cost(),
-    ]
-    print("\n".join(rest))
-    lines += rest
+        "ratios to PyTorch eager are medians. PyTorch's process has the C library's own memory settings, "
+        "the others those of `import gradgpu`."
+    )
+    lines = (
+        operations_page(about, options.rounds)
+        if options.operations
+        else cases_page(about, options.cases, options.rounds)
+    )
     if options.output:
         options.output.write_text("\n".join(lines) + "\n")
 
