@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import compress, repeat
 from operator import is_not
 from typing import TYPE_CHECKING, Any
@@ -276,6 +276,8 @@ class Tensor:
     def __iter__(self) -> Any:
         if not self._a.ndim:
             raise TypeError("iteration over a 0-d tensor")
+        if self._edge is None and type(self._a) is ndarray and len(self._a) > 2 * _FIRST:
+            return _rows(self)
         return iter(self.unbind(0))
 
     __hash__ = object.__hash__
@@ -600,6 +602,13 @@ class Tensor:
         self._materialise()
         return self._host()
 
+    def to_numpy(self) -> ndarray:
+        """`numpy`, under the name by which plotting libraries ask what they do not know for an array.
+
+        They know PyTorch's tensors by their class; others they would take apart, element by element.
+        """
+        return self.numpy()
+
     def _host(self) -> Any:
         """The values as a numpy array or scalar; a copy if they are on cuda."""
         return self._a if isinstance(self._a, (ndarray, generic)) else self._a.get()
@@ -618,14 +627,30 @@ class Tensor:
         """What numpy's elementwise functions make of a tensor is a tensor: `np.exp(x)`."""
         return wrap(array)
 
+    def _scalar(self) -> Any:
+        """`item` for Python's own conversions, which refuse several elements with an error of their own: other libraries,
+        matplotlib among them, try and go on."""
+        if self._a.size != 1:
+            raise ValueError(
+                f"only one element tensors can be converted to Python scalars, got shape {tuple(self._a.shape)}"
+            )
+        value = self.item()
+        if type(value) is complex:
+            if value.imag:
+                raise RuntimeError(f"{value} has an imaginary part and cannot be converted to a real number")
+            return value.real
+        return value
+
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._scalar())
 
     def __complex__(self) -> complex:
+        if self._a.size != 1:
+            self._scalar()  # raises
         return complex(self.item())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._scalar())
 
     def __index__(self) -> int:
         if self._a.size != 1 or self.dtype.category != dt.INTEGER:
@@ -731,6 +756,16 @@ def note_views(base: Tensor, refs: list) -> None:
         # In one go, without a step of Python between: another thread may be about to add one.
         known[:] = compress(known, map(is_not, map(weakref.ref.__call__, known), repeat(None)))
     known += refs
+
+
+_FIRST = 8
+
+
+def _rows(t: Tensor) -> Iterator[Tensor]:
+    """The rows of a long tensor, a few of them before the others are made: plotting libraries look at the first again and
+    again."""
+    yield from t[:_FIRST].unbind(0)
+    yield from t[_FIRST:].unbind(0)
 
 
 def _python_number(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 import signal
 import warnings
@@ -348,6 +349,16 @@ def test_item(device: str) -> None:
     assert [10, 20, 30][gg.tensor(1, device=device)] == 20
     with pytest.raises(RuntimeError, match="2 elements cannot be converted to Scalar"):
         gg.ones(2, device=device).item()
+    for data in ([1.0, 2.0], [1, 2], []):
+        for kind in (float, int, complex, math.isfinite, math.floor):
+            with pytest.raises(
+                ValueError, match="only one element tensors can be converted to Python scalars"
+            ):
+                kind(gg.tensor(data, device=device))
+    one = gg.tensor([2 + 0j], device=device)
+    assert float(one) == 2.0 and int(one) == 2 and complex(gg.tensor(1 + 2j, device=device)) == 1 + 2j
+    with pytest.raises(RuntimeError, match="imaginary part"):
+        float(gg.tensor(1 + 2j, device=device))
     with pytest.raises(TypeError, match="integer tensors"):
         [1][gg.tensor(0.0, device=device)]
 
@@ -711,6 +722,51 @@ def test_deepcopy_and_pickle(device: str) -> None:
     assert twin.grad.tolist() == [2, 4] and twin.grad is not x.grad
     with pytest.raises(RuntimeError, match="leaves"):
         copy.deepcopy(x * 2)
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_rows_of_a_long_tensor(device: str, recorded: bool) -> None:
+    x = gg.arange(60.0, device=device).reshape(30, 2).clone().requires_grad_(recorded)
+    rows = list(x)
+    assert len(rows) == 30 and all(type(row) is gg.Tensor and row.shape == (2,) for row in rows)
+    assert gg.equal(gg.stack(rows), x) and all(row._base is x for row in rows)
+    assert all(row.requires_grad is recorded for row in rows)
+
+    if not recorded:
+        x[0].zero_()
+    assert next(iter(x)).tolist() == ([0.0, 1.0] if recorded else [0.0, 0.0])
+    if recorded:
+        sum(row[0] for row in x).backward()
+        assert x.grad.tolist() == [[1.0, 0.0]] * 30
+    with pytest.raises(TypeError, match="iteration over a 0-d tensor"):
+        iter(gg.tensor(1.0, device=device))
+
+
+def test_a_tensor_repeats_a_sequence(device: str) -> None:
+    for n in (gg.tensor(2, device=device), gg.tensor([2], device=device)):
+        assert [0] * n == n * [0] == [0, 0] and "ab" * n == "abab" and (1, 2) * n == (1, 2, 1, 2)
+    for n in (gg.tensor(2.0, device=device), gg.tensor([1, 2], device=device)):
+        with pytest.raises(TypeError):
+            [0] * n
+    with pytest.raises(TypeError):
+        [0] + gg.tensor(2, device=device)
+
+
+def test_matplotlib_takes_tensors() -> None:
+    Figure = pytest.importorskip("matplotlib.figure", reason="the notebooks need gradgpu[notebooks]").Figure
+
+    x = gg.linspace(-1, 1, 8)
+    a, b = gg.meshgrid(x, x, indexing="ij")
+    axes = Figure().add_subplot()
+    height = gg.exp(-(a**2) - b**2)
+    assert (
+        axes.contourf(a, b, height).get_array().size and axes.pcolormesh(a, b, height).get_array().size == 64
+    )
+    assert axes.plot(x, x)[0].get_xdata().tolist() == x.tolist()
+    assert len(axes.scatter(a, b, c=height).get_offsets()) == 64 and axes.imshow(
+        height
+    ).get_array().shape == (8, 8)
+    assert axes.hist(x, bins=4)[0].sum() == 8 and axes.quiver(a, b, a, b).N == 64
 
 
 def test_pickle_of_a_computed_tensor(device: str) -> None:

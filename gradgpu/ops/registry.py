@@ -529,7 +529,12 @@ _REFLECTED = {
     "add": "__radd__", "sub": "__rsub__", "mul": "__rmul__", "div": "__rtruediv__", "floor_divide": "__rfloordiv__",
     "remainder": "__rmod__", "matmul": "__rmatmul__",
 }  # fmt: skip
-_SEQUENCES = (list.__rmul__, tuple.__rmul__, str.__rmul__, bytes.__rmul__)  # which repeat themselves
+_SEQUENCES = (
+    list.__rmul__,
+    tuple.__rmul__,
+    str.__rmul__,
+    bytes.__rmul__,
+)  # which repeat themselves, as often as an integer says
 
 
 def with_foreign(op: Any, input: Any, other: Any) -> Any:
@@ -539,7 +544,10 @@ def with_foreign(op: Any, input: Any, other: Any) -> Any:
         TypeError: it says nothing.
     """
     reflected = getattr(type(other), _REFLECTED.get(op.name, ""), None)
-    if reflected is not None and reflected not in _SEQUENCES:
+    if reflected in _SEQUENCES:
+        if op.name == "mul" and input._a.size == 1 and input._a.dtype.kind in "iu":
+            return other * input.__index__()  # `[0] * n`
+    elif reflected is not None:
         found = reflected(other, input)
         if found is not NotImplemented:
             return found
