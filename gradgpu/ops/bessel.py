@@ -11,16 +11,24 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import dtypes as dt
-from ..tensor import Tensor
+from ..autograd.modes import INFERRING, SPECIAL, state
+from ..tensor import Tensor, wrap
 from .inplace import inplace
 from .pointwise import abs, cos, erfc, exp, floor, log, log1p, pow, sin, where
 from .reduce import require_tensor
 from .registry import method
 from .special import _trigamma, digamma
 
+_CHUNK = 1 << 15  # numbers at a time: what is in between stays in the cache
+_DIRECT = (np.dtype(np.float32), np.dtype(np.float64))
 
-def _floats(name: str, x: Any) -> Tensor:
+
+def _floats(name: str, x: Any) -> Any:
+    if type(x) is np.ndarray:
+        return x
     require_tensor(name, x)
     if x.dtype.is_complex:
         raise RuntimeError(f"{name}: not implemented for {x.dtype} tensors")
@@ -28,13 +36,32 @@ def _floats(name: str, x: Any) -> Tensor:
 
 
 def _widely(function: Callable) -> Callable:
-    """A function of the last argument that is computed in float32 where that has a half dtype, and rounded once."""
+    """A function of the last argument that is computed in float32 where that has a half dtype, and rounded once.
+
+    Where nothing is recorded, the formula runs on arrays of the CPU, a part at a time.
+    """
 
     @functools.wraps(function)
     def wrapper(*args: Any) -> Tensor:
         x = args[-1]
-        if isinstance(x, Tensor) and x.dtype in (dt.float16, dt.bfloat16):
-            return function(*args[:-1], x.to(dt.float32)).to(x.dtype)
+        if not isinstance(x, Tensor):
+            require_tensor(function.__name__, x)
+        if x.dtype in (dt.float16, dt.bfloat16):
+            return wrapper(*args[:-1], x.to(dt.float32)).to(x.dtype)
+        a = x._a
+        if (
+            type(a) is np.ndarray
+            and a.dtype in _DIRECT
+            and (x._edge is None or not state.grad)
+            and not (INFERRING or SPECIAL and state.special)
+        ):
+            made = np.empty(a.shape, a.dtype)
+            flat, out = a.reshape(-1), made.reshape(-1)
+            with np.errstate(all="ignore"):
+                for start in range(0, flat.size, _CHUNK):
+                    part = slice(start, start + _CHUNK)
+                    out[part] = function(*args[:-1], flat[part])
+            return wrap(made)
         return function(*args)
 
     return wrapper
@@ -77,9 +104,20 @@ _I1_FAR = (
 )  # fmt: skip
 
 
-def _series(x: Tensor, coefficients: Sequence[float]) -> Tensor:
+def _series(x: Any, coefficients: Sequence[float]) -> Any:
     """Σ c_k T_k(x), by Clenshaw's recurrence."""
     twice = x + x
+    if type(x) is np.ndarray:
+        b1, b2, new = np.full_like(x, coefficients[-1]), np.zeros_like(x), np.empty_like(x)
+        for c in coefficients[-2:0:-1]:
+            np.multiply(twice, b1, new)
+            new -= b2
+            new += c
+            b1, b2, new = new, b1, b2
+        b1 *= x
+        b1 -= b2
+        b1 += coefficients[0]
+        return b1
     first, second = x * 0.0 + coefficients[-1], x * 0.0
     for c in coefficients[-2:0:-1]:
         first, second = twice * first - second + c, first
@@ -261,7 +299,10 @@ def erfcx(input: Tensor) -> Tensor:
     >>> gg.special.erfcx(gg.tensor([0., 10.]))
     tensor([1.0000, 0.0561])
     """
-    x = _floats("erfcx", input)
+    return _scaled_erfc(_floats("erfcx", input))
+
+
+def _scaled_erfc(x: Any) -> Any:
     positive = x >= 0.0
     size = where(positive, x, -x)
     scaled = _series(1.0 - 7.5 / (size + 3.75), _ERFCX) / (1.0 + 2.0 * size)
@@ -280,7 +321,7 @@ def log_ndtr(input: Tensor) -> Tensor:
     x = _floats("log_ndtr", input)
     low = x < -1.0
     left, right = where(low, x, -1.0), where(low, 0.0, x)
-    small = log(0.5 * erfcx(left * -math.sqrt(0.5))) - 0.5 * left * left
+    small = log(0.5 * _scaled_erfc(left * -math.sqrt(0.5))) - 0.5 * left * left
     return where(low, small, log1p(-0.5 * erfc(right * math.sqrt(0.5))))
 
 

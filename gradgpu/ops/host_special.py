@@ -140,9 +140,10 @@ def _erfc(x: Any, single: bool) -> Any:
         rest *= y
         y += rest
     y *= np.exp(np.negative(square, square), square)
-    negative = np.flatnonzero(x < 0.0)
-    if negative.size:
-        y[negative] = 2.0 - y[negative]
+    side = np.copysign(1.0, x)  # y, or 2 - y where x is negative
+    y *= side
+    np.subtract(1.0, side, side)
+    y += side
     return y
 
 
