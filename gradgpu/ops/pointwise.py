@@ -208,8 +208,8 @@ def _refusing_zero(ufunc: Any) -> Any:
 
     def divide(a: Any, b: Any) -> Any:
         d = getattr(b, "dtype", None)
-        whole = type(b) is int if d is None else d.kind in "iu"
-        if whole and not np.all(b):
+        zero = type(b) is int and b == 0 if d is None else d.kind in "iu" and not np.all(b)
+        if zero:
             raise RuntimeError("ZeroDivisionError")
         return ufunc(a, b)
 
