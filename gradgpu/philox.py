@@ -390,7 +390,8 @@ def _integers(seed: int, first: int, n: int, low: int, high: int) -> np.ndarray:
         value >>= _32
     else:
         value = u % np.array(span, np.uint64)
-    value += np.array(low & 0xFFFFFFFFFFFFFFFF, np.uint64)
+    if low:
+        value += np.array(low & 0xFFFFFFFFFFFFFFFF, np.uint64)
     return value.view(np.int64)
 
 

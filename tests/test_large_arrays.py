@@ -39,7 +39,7 @@ def wide(function, x, *parameters):
 @pytest.mark.parametrize("affine", [0, 1, 2])
 def test_layer_norm(n, affine, offset):
     rng = np.random.default_rng(0)
-    rows = -(-2 * BLOCK // n) + 3
+    rows = -(-8 * BLOCK // n) + 3
     x = rng.standard_normal((rows, n), np.float32) + np.float32(offset)
     parameters = [rng.standard_normal(n, np.float32) for _ in range(affine)]
 

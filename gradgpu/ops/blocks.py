@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 
 BLOCK = 1 << 17  # numbers: enough to hide what the calls cost, few enough for the cache
-_LONG, _MANY = (
-    512,
-    1 << 15,
-)  # numbers a row, and in all, from which on it costs less to begin each row than to copy rows together
+_LONG = 512  # numbers a row from which on it costs less to begin each row than to copy rows together
+_MANY = 1 << 15  # numbers in all, likewise
+
+
+def pays(rows: int, n: int) -> bool:
+    """Whether several operations on rows of n numbers take less block by block: of short rows only where they fill the cache."""
+    return rows * n >= (2 if n >= _LONG else 8) * BLOCK
 
 
 def row_blocks(rows: int, n: int) -> Iterator[slice]:

@@ -20,7 +20,7 @@ from ..dtypes import FLOATS
 from ..scalars import zero_dim
 from ..tensor import Tensor, wrap
 from . import pointwise as _pw
-from .blocks import BLOCK, LongRows, row_blocks
+from .blocks import LongRows, pays, row_blocks
 from .moments import mean_op
 from .reduce import broadcast_op, require_floating, sum_op
 from .registry import Op
@@ -73,7 +73,7 @@ def _layer_norm_cpu(x, weight, bias, *, n, eps, centred):
     rows = x.reshape(-1, n)
     if not rows.size:
         return x.copy(), rows, np.ones(rows.shape[0], d)
-    if rows.size >= 2 * BLOCK:
+    if pays(*rows.shape):
         y, xhat, rstd = _large_layer_norm(rows, weight, bias, eps, centred)
         return y.reshape(x.shape), xhat, rstd
     mean = _constant(n, 1.0 / n, d)
@@ -85,12 +85,24 @@ def _layer_norm_cpu(x, weight, bias, *, n, eps, centred):
     np.divide(1, rstd, rstd)
     xhat = np.multiply(xhat, rstd.reshape(-1, 1), xhat if centred else None)
     if weight is not None:
-        np.multiply(xhat, weight.reshape(-1), y)
+        _with_row(np.multiply, xhat, weight.reshape(-1), y)
     elif bias is None:
         y = xhat.copy()
     if bias is not None:
-        np.add(xhat if weight is None else y, bias.reshape(-1), y)
+        _with_row(np.add, xhat if weight is None else y, bias.reshape(-1), y)
     return y.reshape(x.shape), xhat, rstd
+
+
+def _with_row(function: Any, x: np.ndarray, row: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """function(x, row, out) for each row of x."""
+    if x.size >= 1 << 17 and row.size < 1024:
+        wide = _tiled(row, len(x))
+        if wide.size >= 512:
+            with LongRows(wide.size, x.size):
+                function(x.reshape(-1, wide.size), wide, out.reshape(-1, wide.size))
+            return out
+    function(x, row, out)
+    return out
 
 
 def _tiled(row: Any, rows: int) -> Any:
@@ -180,7 +192,7 @@ def _layer_norm_backward_cpu(grad, x, weight, saved, rstd, *, n, eps, centred):
     if not g.size:
         nothing = np.zeros(x.shape, d)
         return nothing if weight is None else (nothing, np.zeros(weight.shape, d), np.zeros(weight.shape, d))
-    if g.size >= 2 * BLOCK:
+    if pays(*g.shape):
         made, *sums = _large_layer_norm_backward(g, weight, saved, rstd, centred)
         made = made.reshape(x.shape)
         return made if weight is None else (made, *[v.reshape(weight.shape) for v in sums])
@@ -191,7 +203,7 @@ def _layer_norm_backward_cpu(grad, x, weight, saved, rstd, *, n, eps, centred):
         w = weight.reshape(-1)
         ones = _constant(len(g), 1.0, d)
         of_weight, of_bias = np.dot(ones, along), np.dot(ones, g)
-        a = np.multiply(g, w)
+        a = _with_row(np.multiply, g, w, np.empty_like(g))
         share = np.multiply(share, w)
     means = np.dot(along, share).reshape(-1, 1)
     made = np.multiply(saved, means, along)
