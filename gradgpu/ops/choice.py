@@ -20,7 +20,7 @@ def kept(g: np.ndarray, mask: Any) -> np.ndarray:
     bits = _BITS.get(g.itemsize) if g.size > 512 else None
     if bits is None or g.itemsize <= 2 and g.size <= _FEW:
         h = g.copy()
-        np.putmask(h, np.logical_not(mask), 0)
+        np.copyto(h, h.dtype.type(0), where=np.logical_not(mask))
         return h
     return np.multiply(g.view(bits), mask, dtype=bits).view(g.dtype)
 

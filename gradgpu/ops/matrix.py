@@ -10,6 +10,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..tensor import Tensor, wrap
 from . import shape as _shape
+from .choice import kept
 from .creation import array_on, as_device
 from .inplace import inplace
 from .join import cat_op
@@ -28,7 +29,7 @@ def _triangle_mask(rows: int, cols: int, diagonal: int, lower: bool) -> np.ndarr
 
 def _triangle_cpu(x, *, diagonal, lower):
     mask = _triangle_mask(x.shape[-2], x.shape[-1], diagonal, lower)
-    return np.where(mask, x, x.dtype.type(0))
+    return kept(x, mask)
 
 
 def _triangle_cuda(x, *, diagonal, lower):
