@@ -112,6 +112,9 @@ def _all_distances(a: np.ndarray, b: np.ndarray, p: float, triangle: bool) -> np
     """(rows of a, rows of b); below the diagonal of a triangle anything."""
     if p == 2 and a.dtype.itemsize == 4 and a.size * len(b) > _FEW:
         return _by_products(a, b).astype(np.float32)
+    if p == 2 and a.size * len(b) <= 4096:
+        d = a[:, None] - b
+        return np.sqrt(np.vecdot(d, d))
     made = np.zeros((len(a), len(b)), a.dtype)
     axis = 0 if len(b) >= b.shape[1] else 2
     for rows, columns, d in _blocks(a, b, triangle):

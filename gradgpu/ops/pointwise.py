@@ -409,12 +409,15 @@ _ERF_Q = (
     -7.37332916720468e-03,
     -1.42647390514189e-02,
 )
+_FEW = 128  # numbers up to which Python's functions one by one take less than a formula
 _MANY = 768  # numbers from which on host_special takes less than Python's functions one by one
 _erf64 = np.frompyfunc(math.erf, 1, 1)
 _erfc64 = np.frompyfunc(math.erfc, 1, 1)
 
 
 def erf_cpu(x: Any) -> Any:
+    if x.size <= _FEW:
+        return np.asarray(_erf64(x)).astype(x.dtype)
     if x.dtype != np.float32:
         if x.size >= _MANY:
             from .host_special import erf_of
