@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -661,3 +662,68 @@ def test_line_search_by_itself() -> None:
     assert (loss, gradient.tolist()) == (along(x, t, -g)[0], along(x, t, -g)[1].tolist()) and evaluations >= 1
     assert _cubic_interpolate(0.0, 1.0, -2.0, 2.0, 1.0, 2.0) == 1.0
     assert _cubic_interpolate(0.0, 1.0, -2.0, 2.0, 1.0, 2.0, bounds=(1.5, 2.0)) == 1.5
+
+
+class _Descent(optim.Optimizer):
+    """An optimiser as programs write them: with a step of its own."""
+
+    def __init__(self, params: Any, lr: float = 0.5) -> None:
+        super().__init__(params, {"lr": lr})
+
+    @gg.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        loss = None if closure is None else gg.enable_grad()(closure)()
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.add_(p.grad, alpha=-group["lr"])
+        return loss
+
+
+class _Clipped(_Descent):
+    def step(self, closure: Any = None) -> Any:
+        loss = super().step(closure)
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.data.clamp_(-1, 1)
+        return loss
+
+
+class _Wrapper(optim.Optimizer):
+    """Another optimiser within, and no `Optimizer.__init__`, as some wrappers have it."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.param_groups, self.state, self.defaults = inner, inner.param_groups, inner.state, {}
+
+    def step(self, closure: Any = None) -> Any:
+        return self.inner.step(closure)
+
+
+@pytest.mark.parametrize("kind", [_Descent, _Clipped])
+def test_hooks_of_a_step_of_ones_own(kind: Any) -> None:
+    w = gg.nn.Parameter(gg.tensor([1.0, 3.0]))
+    w.grad = gg.tensor([1.0, -1.0])
+    optimizer, seen = kind([w]), []
+    before = optimizer.register_step_pre_hook(lambda o, args, kwargs: seen.append(("before", w.tolist())))
+    after = optimizer.register_step_post_hook(lambda o, args, kwargs: seen.append(("after", w.tolist())))
+    assert optimizer.step(lambda: gg.tensor(7.0)).item() == 7.0
+    end = [0.5, 3.5] if kind is _Descent else [0.5, 1.0]
+    assert seen == [("before", [1.0, 3.0]), ("after", end)] and w.tolist() == end
+    before.remove(), after.remove()
+    optimizer.step()
+    assert len(seen) == 2 and kind.step.__name__ == "step"
+
+
+def test_a_schedule_before_a_step_of_ones_own() -> None:
+    w = gg.nn.Parameter(gg.ones(1))
+    w.grad = gg.ones(1)
+    schedule = optim.lr_scheduler.StepLR(_Descent([w]), 1)
+    with pytest.warns(UserWarning, match="before `optimizer.step"):
+        schedule.step()
+    optimizer = _Descent([w])
+    schedule = optim.lr_scheduler.StepLR(optimizer, 1)
+    optimizer.step(), schedule.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
+    wrapper = _Wrapper(optim.SGD([w], lr=1.0))
+    schedule = optim.lr_scheduler.StepLR(wrapper, 1)
+    wrapper.step(), schedule.step()
+    assert wrapper.inner.param_groups[0]["lr"] == pytest.approx(0.1)

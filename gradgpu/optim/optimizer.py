@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from itertools import chain
 from typing import Any
 
@@ -22,6 +23,37 @@ class _Required:
 
 
 required = _Required()
+
+
+def _is_own(cls: type) -> bool:
+    return cls.__module__.startswith(__package__ + ".")
+
+
+def _with_hooks(step: Callable) -> Callable:
+    """The `step` of an optimiser that programs define, with the hooks around it (once, if it calls another's that has them)."""
+
+    @wraps(step)
+    def hooked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        known = self.__dict__
+        before, after = (
+            known.get("_pre_hooks"),
+            known.get("_post_hooks"),
+        )  # missing without Optimizer.__init__
+        if not before and not after or known.get("_stepping"):
+            return step(self, *args, **kwargs)
+        self._stepping = True
+        try:
+            for hook in [*before.values()]:
+                hook(self, args, kwargs)
+            result = step(self, *args, **kwargs)
+            for hook in [*after.values()]:
+                hook(self, args, kwargs)
+        finally:
+            del self._stepping
+        return result
+
+    hooked.runs_hooks = True  # type: ignore[attr-defined]
+    return hooked
 
 
 class Optimizer:
@@ -53,6 +85,12 @@ class Optimizer:
             groups = [{"params": groups}]
         for group in groups:
             self.add_param_group(group)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Of the library's own optimisers `step` is the one below, which runs the hooks, also when a subclass calls it.
+        if cls._step_group is Optimizer._step_group and "step" in cls.__dict__ and not _is_own(cls):
+            cls.step = _with_hooks(cls.__dict__["step"])  # type: ignore[method-assign]
 
     def _init_hooks(self) -> None:
         self._pre_hooks: dict[int, Callable] = {}

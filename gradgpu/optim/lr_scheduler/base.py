@@ -49,7 +49,7 @@ class LRScheduler:
     def _count_steps(self) -> None:
         """Let the optimiser note its steps, so that a schedule that runs first can warn."""
         optimizer: Any = self.optimizer
-        if not hasattr(optimizer, "_steps_taken"):
+        if not hasattr(optimizer, "_steps_taken") and hasattr(optimizer, "_post_hooks"):
             optimizer._steps_taken = 0
 
             def count(optimizer: Any, args: Any, kwargs: Any) -> None:
@@ -75,8 +75,8 @@ class LRScheduler:
 
     def step(self, epoch: int | None = None) -> None:
         """Go to the next epoch (or a given one) and set the rates."""
-        # An optimiser with a step() of its own does not count its steps.
-        counted = type(self.optimizer).step is Optimizer.step
+        step = type(self.optimizer).step
+        counted = step is Optimizer.step or hasattr(step, "runs_hooks")
         if counted and self._step_count == 1 and self.optimizer.__dict__.get("_steps_taken", 1) == 0:
             warnings.warn(
                 "Detected call of `lr_scheduler.step()` before `optimizer.step()`. You should call them in the opposite "
