@@ -5,6 +5,7 @@ import pytest
 
 import gradgpu as gg
 from gradgpu._tools import bench_cases, compare, compare_cases, kernels
+from gradgpu._tools.bench_cases import nets as bench_nets
 from gradgpu._tools.bench_cases import operations as bench_operations
 
 STACK = """extern "C" __global__ void k_f32(float* x, int n) {
@@ -71,6 +72,15 @@ def test_benchmark_of_a_training_step_trains(case: str) -> None:
     _, losses = bench_cases.build("gradgpu", case)
     first, *_, last = losses()
     assert 0 < last < first
+
+
+@pytest.mark.parametrize("case", bench_nets.NETS)
+def test_benchmark_of_a_net_trains(case: str) -> None:
+    step, losses = bench_cases.build("gradgpu", case)
+    first, *_ = losses()
+    for _ in range(3):
+        last = step().item()
+    assert np.isfinite([first, last]).all() and first != last
 
 
 @pytest.mark.parametrize("case", ["add", "mul", "matmul", "relu", "depthwise-3", "depthwise-7"])

@@ -268,7 +268,7 @@ def cases_page(about: str, cases: list[str], rounds: int) -> list[str]:
         shown = {n: f"{m:.2f} ({lo:.2f}–{hi:.2f})" for n, (lo, m, hi) in result["ratio"].items()}
         row = (
             f"| {title} | {result['us']['torch']:.1f} | {result['us']['gradgpu']:.1f} | {shown['gradgpu']} "
-            f"| {bar} | {shown.get('numpy', '–')} |"
+            f"| {'–' if bar is None else bar} | {shown.get('numpy', '–')} |"
         )
         print(row, flush=True)
         lines.append(row)

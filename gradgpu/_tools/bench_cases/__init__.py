@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from . import by_hand, pieces, training
+from . import by_hand, nets, pieces, training
 from .common import Step
 
 __all__ = ["CASES", "IMPLEMENTATIONS", "Case", "build"]
@@ -23,7 +23,7 @@ class Case(NamedTuple):
     """One row of the table."""
 
     title: str
-    bar: float  # for gradgpu's time / PyTorch's
+    bar: float | None  # for gradgpu's time / PyTorch's
     library: Callable[[Any, str], tuple[Step, Step]]  # of the library module and the device
     numpy: Callable[[], tuple[Step, Step]] | None = None  # written by hand
 
@@ -54,6 +54,7 @@ CASES: dict[str, Case] = {
     "mul": Case("a * b on 4×4, forward + backward", 0.5, pieces.mul),
     "matmul": Case("a @ b on 4×4, forward + backward", 0.5, pieces.matmul),
     "relu": Case("relu(a) on 4×4, forward + backward", 0.5, pieces.relu),
+    **{name: Case(title, None, library) for name, (title, library) in nets.NETS.items()},
 }
 
 

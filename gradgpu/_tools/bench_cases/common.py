@@ -16,7 +16,10 @@ __all__ = [
     "graph_data",
     "indexing_data",
     "layer_shapes",
+    "load",
+    "on",
     "regression_data",
+    "trainer",
     "weights",
 ]
 
@@ -75,3 +78,29 @@ def indexing_data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(3)
     table = rng.standard_normal((1000, 64), dtype=np.float32)
     return table, rng.integers(0, 1000, (32, 32)), rng.integers(0, 64, (32, 31, 8))
+
+
+def load(lib: Any, model: Any, device: str) -> Any:
+    """`model` on `device` with the weights that every implementation starts from."""
+    state = model.state_dict()
+    arrays = weights([tuple(t.shape) for t in state.values()])
+    model.load_state_dict({name: lib.from_numpy(a) for name, a in zip(state, arrays)})
+    return model.to(device)
+
+
+def trainer(optimizer: Any, loss_of: Callable[[], Any]) -> tuple[Step, Step]:
+    """The step of an optimiser on a loss, and its first losses."""
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = loss_of()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step, lambda: [step().item() for _ in range(5)]
+
+
+def on(lib: Any, device: str, *arrays: np.ndarray) -> list[Any]:
+    """The arrays as tensors."""
+    return [lib.from_numpy(a).to(device) for a in arrays]

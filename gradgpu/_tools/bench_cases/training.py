@@ -2,61 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .common import Step, classifier_data, graph_data, regression_data, weights
+from .common import Step, classifier_data, graph_data, load, on, regression_data, trainer, weights
 
 __all__ = ["cnn", "gcn", "gpt", "lstm", "lstm_of_ops", "mlp_classifier", "mlp_regression"]
 
 
-def _load(lib: Any, model: Any, device: str) -> Any:
-    """`model` on `device` with the weights that every implementation starts from."""
-    state = model.state_dict()
-    arrays = weights([tuple(t.shape) for t in state.values()])
-    model.load_state_dict({name: lib.from_numpy(a) for name, a in zip(state, arrays)})
-    return model.to(device)
-
-
-def _trainer(optimizer: Any, loss_of: Callable[[], Any]) -> tuple[Step, Step]:
-    def step() -> Any:
-        optimizer.zero_grad()
-        loss = loss_of()
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step, lambda: [step().item() for _ in range(5)]
-
-
-def _on(lib: Any, device: str, *arrays: np.ndarray) -> list[Any]:
-    return [lib.from_numpy(a).to(device) for a in arrays]
-
-
 def mlp_classifier(lib: Any, device: str) -> tuple[Step, Step]:
     nn = lib.nn
-    model = _load(lib, nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)), device)
-    x, y = _on(lib, device, *classifier_data())
+    model = load(lib, nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)), device)
+    x, y = on(lib, device, *classifier_data())
     criterion = nn.CrossEntropyLoss()
-    return _trainer(lib.optim.SGD(model.parameters(), lr=0.1), lambda: criterion(model(x), y))
+    return trainer(lib.optim.SGD(model.parameters(), lr=0.1), lambda: criterion(model(x), y))
 
 
 def mlp_regression(lib: Any, device: str) -> tuple[Step, Step]:
     nn = lib.nn
     net = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
-    model = _load(lib, net, device)
-    x, y = _on(lib, device, *regression_data())
+    model = load(lib, net, device)
+    x, y = on(lib, device, *regression_data())
     criterion = nn.MSELoss()
-    return _trainer(lib.optim.Adam(model.parameters(), lr=1e-3), lambda: criterion(model(x), y))
+    return trainer(lib.optim.Adam(model.parameters(), lr=1e-3), lambda: criterion(model(x), y))
 
 
 def gcn(lib: Any, device: str) -> tuple[Step, Step]:
     """Two graph convolutions: each a product with the sparse adjacency matrix after a linear layer."""
     nn = lib.nn
-    first, second = _load(lib, nn.ModuleList([nn.Linear(64, 16), nn.Linear(16, 7)]), device)
-    at, values, x, y = _on(lib, device, *graph_data())
+    first, second = load(lib, nn.ModuleList([nn.Linear(64, 16), nn.Linear(16, 7)]), device)
+    at, values, x, y = on(lib, device, *graph_data())
     adjacency = lib.sparse_coo_tensor(at, values, (len(x), len(x))).coalesce()
     criterion = nn.CrossEntropyLoss()
 
@@ -65,7 +41,7 @@ def gcn(lib: Any, device: str) -> tuple[Step, Step]:
         return criterion(lib.sparse.mm(adjacency, second(hidden)), y)
 
     parameters = [*first.parameters(), *second.parameters()]
-    return _trainer(lib.optim.Adam(parameters, lr=0.01), loss)
+    return trainer(lib.optim.Adam(parameters, lr=0.01), loss)
 
 
 def cnn(lib: Any, device: str) -> tuple[Step, Step]:
@@ -80,32 +56,32 @@ def cnn(lib: Any, device: str) -> tuple[Step, Step]:
         nn.Flatten(),
         nn.Linear(32 * 7 * 7, 10),
     )
-    model = _load(lib, net, device)
-    x, y = _on(lib, device, *classifier_data())
+    model = load(lib, net, device)
+    x, y = on(lib, device, *classifier_data())
     x = x.reshape(32, 1, 28, 28)
     criterion = nn.CrossEntropyLoss()
-    return _trainer(lib.optim.Adam(model.parameters(), lr=1e-3), lambda: criterion(model(x), y))
+    return trainer(lib.optim.Adam(model.parameters(), lr=1e-3), lambda: criterion(model(x), y))
 
 
 def _sequence_data(lib: Any, device: str, hidden: int = 64) -> list[Any]:
     """32 steps of 16 sequences: inputs of 32 features, targets of `hidden`."""
     rng = np.random.default_rng(4)
     x = rng.standard_normal((32, 16, 32), dtype=np.float32)
-    return _on(lib, device, x, rng.random((32, 16, hidden), dtype=np.float32) - np.float32(0.5))
+    return on(lib, device, x, rng.random((32, 16, hidden), dtype=np.float32) - np.float32(0.5))
 
 
 def lstm(lib: Any, device: str) -> tuple[Step, Step]:
-    model = _load(lib, lib.nn.LSTM(32, 64), device)
+    model = load(lib, lib.nn.LSTM(32, 64), device)
     x, y = _sequence_data(lib, device)
     criterion = lib.nn.MSELoss()
-    return _trainer(lib.optim.Adam(model.parameters(), lr=1e-3), lambda: criterion(model(x)[0], y))
+    return trainer(lib.optim.Adam(model.parameters(), lr=1e-3), lambda: criterion(model(x)[0], y))
 
 
 def lstm_of_ops(lib: Any, device: str, hidden: int = 64) -> tuple[Step, Step]:
     """What a person writes who wants to see inside: a loop over steps, a product and elementwise ops in each."""
     F = lib.nn.functional
     shapes = ((4 * hidden, 32), (4 * hidden, hidden), (4 * hidden,))
-    w_x, w_h, bias = parameters = [t.requires_grad_() for t in _on(lib, device, *weights(shapes))]
+    w_x, w_h, bias = parameters = [t.requires_grad_() for t in on(lib, device, *weights(shapes))]
     x, y = _sequence_data(lib, device, hidden)
     zero = lib.zeros(16, hidden, device=device)
 
@@ -120,7 +96,7 @@ def lstm_of_ops(lib: Any, device: str, hidden: int = 64) -> tuple[Step, Step]:
             outputs.append(h)
         return F.mse_loss(lib.stack(outputs), y)
 
-    return _trainer(lib.optim.Adam(parameters, lr=1e-3), loss)
+    return trainer(lib.optim.Adam(parameters, lr=1e-3), loss)
 
 
 def wide_lstm_of_ops(lib: Any, device: str) -> tuple[Step, Step]:
@@ -158,8 +134,8 @@ def gpt(lib: Any, device: str) -> tuple[Step, Step]:
             x = self.words(tokens) + self.places(self.numbers)
             return self.head(self.norm(self.blocks(x)))
 
-    model = _load(lib, GPT(), device)
+    model = load(lib, GPT(), device)
     text = np.random.default_rng(5).integers(0, words, (batch, length + 1))
-    tokens, following = _on(lib, device, text[:, :-1].copy(), text[:, 1:].reshape(-1))
+    tokens, following = on(lib, device, text[:, :-1].copy(), text[:, 1:].reshape(-1))
     optimizer = lib.optim.AdamW(model.parameters(), lr=1e-3)
-    return _trainer(optimizer, lambda: F.cross_entropy(model(tokens).view(-1, words), following))
+    return trainer(optimizer, lambda: F.cross_entropy(model(tokens).view(-1, words), following))
