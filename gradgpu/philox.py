@@ -76,8 +76,9 @@ def _blocks(seed: int, first: int, count: int, out: np.ndarray) -> None:
         np.right_shift(p, _32, c)
         np.bitwise_xor(c, d, c)
         np.bitwise_xor(c, k1, c)
-        np.bitwise_and(q, _LOW, b)
-        np.bitwise_and(p, _LOW, d)
+        np.bitwise_and(q, _LOW, q)
+        np.bitwise_and(p, _LOW, p)
+        b, q, d, p = q, b, p, d
     for k, word in enumerate((a, b, c, d)):
         out[:, k] = word
 
