@@ -688,3 +688,10 @@ def test_a_random_order_of_nothing() -> None:
     ):
         data.DataLoader(empty, shuffle=True)
     assert list(data.DataLoader(empty)) == []
+
+
+def test_batches_that_do_not_fit() -> None:
+    with pytest.raises(RuntimeError, match=r"equal size, but got \[\(2,\), \(3,\)\]"):
+        data.default_collate([np.ones(2), np.ones(3)])
+    with pytest.raises(TypeError, match="default_collate"):
+        data.default_collate([1, "a"])

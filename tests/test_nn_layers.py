@@ -370,3 +370,14 @@ def test_sizes_are_numpy_integers(device: str) -> None:
     for cell in (nn.LSTM, nn.GRU, nn.RNN):
         with pytest.raises(TypeError, match="hidden_size should be of type int, got: int64"):
             cell(2, two)
+
+
+def test_refusals_of_pytorchs_kind() -> None:
+    with pytest.raises(AssertionError, match="embed_dim must be divisible by num_heads"):
+        nn.MultiheadAttention(5, 2)
+    with pytest.raises(RuntimeError, match="Expected target of shape"):
+        F.cross_entropy(gg.ones(2, 3), gg.tensor([[0], [1]]))
+    with pytest.raises(ValueError, match="Expected target of shape"):
+        F.cross_entropy(gg.ones(2, 3), gg.tensor([0]))
+    kept = nn.ParameterDict({"a": nn.Parameter(gg.ones(2))})
+    assert repr(kept) == f"ParameterDict(  (a): Parameter containing: [{gg.ones(1).type()} of size 2])"

@@ -977,3 +977,37 @@ def test_switches_of_an_older_pytorch() -> None:
     gg.utils.backcompat.broadcast_warning.enabled = True
     assert gg.utils.backcompat.broadcast_warning.enabled and not gg.utils.backcompat.keepdim_warning.enabled
     gg.utils.backcompat.broadcast_warning.enabled = False
+
+
+@pytest.mark.parametrize("other", [np.ones((1, 4, 4), np.float32), [[1.0]], None])
+def test_what_is_no_tensor_is_refused(other: Any) -> None:
+    t = gg.ones(4, 4)
+    for call, name in (
+        (lambda: F.linear(other, t), "linear"),
+        (lambda: F.linear(t, other), "linear"),
+        (lambda: gg.nn.Linear(4, 2)(other), "linear"),
+        (lambda: F.max_pool2d(other, 2), "max_pool2d"),
+        (lambda: F.avg_pool2d(other, 2), "avg_pool2d"),
+        (lambda: F.adaptive_avg_pool2d(other, 1), "adaptive_avg_pool2d"),
+        (lambda: F.dropout(other), "dropout"),
+        (lambda: F.pad(other, (1, 1)), "pad"),
+        (lambda: gg.reshape(other, (-1,)), "reshape"),
+        (lambda: gg.flatten(other), "flatten"),
+        (lambda: gg.squeeze(other), "squeeze"),
+        (lambda: gg.unsqueeze(other, 0), "unsqueeze"),
+        (lambda: gg.transpose(other, 0, 1), "transpose"),
+        (lambda: gg.unbind(other), "unbind"),
+        (lambda: gg.chunk(other, 2), "chunk"),
+        (lambda: gg.clamp(other, 0, 1), "clamp"),
+        (lambda: gg.topk(other, 1), "topk"),
+        (lambda: gg.cumsum(other, 0), "cumsum"),
+        (lambda: gg.multinomial(other, 1), "multinomial"),
+        (lambda: gg.bernoulli(other), "bernoulli"),
+        (lambda: gg.diag(other), "diag"),
+        (lambda: gg.zeros_like(other), "zeros_like"),
+    ):
+        with pytest.raises(TypeError, match=rf"{name}.*must be Tensor, not {type(other).__name__}"):
+            call()
+    if other is not None:
+        with pytest.raises(TypeError, match=r"convolution.*must be Tensor, not"):
+            F.conv2d(other, gg.ones(1, 1, 2, 2))

@@ -29,7 +29,7 @@ from .join import cat
 from .linalg import _check_types
 from .pad import constant_pad_op
 from .reduce import sum_op
-from .registry import Op
+from .registry import Op, refuse_others
 
 __all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d"]
 
@@ -424,7 +424,11 @@ def _check_shapes(name: str, x: tuple, weight: tuple, bias: tuple | None, groups
 
 
 def _shape(x: Tensor | None) -> Any:
-    return None if x is None else tuple(x._a.shape)
+    if x is None:
+        return None
+    if not isinstance(x, Tensor):
+        refuse_others("convolution", input=x)
+    return tuple(x._a.shape)
 
 
 def fixed(value: Any) -> Any:

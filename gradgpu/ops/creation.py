@@ -17,7 +17,7 @@ from ..devices import device as Device
 from ..layouts import strided_only
 from ..meta import MetaArray
 from ..tensor import Size, Tensor, wrap
-from .registry import method
+from .registry import method, refuse_others
 
 
 def array_on(values: np.ndarray, device: Device) -> Any:
@@ -471,6 +471,8 @@ def _into(name: str, out: Any, made: Tensor) -> Tensor:
 
 
 def _like(input: Any, value: Any, dtype: Any, device: Any, requires_grad: bool, pin_memory: bool) -> Tensor:
+    if not isinstance(input, Tensor):
+        refuse_others("a function of the kind zeros_like", input=input)
     where = input.device if device is None else device
     made = filled(tuple(input.shape), value, dtype or input.dtype, where, requires_grad, pin_memory)
     return _beside(input, made)

@@ -526,7 +526,10 @@ def _checked_target(op: str, input: Tensor, target: Tensor, weight: Tensor | Non
         raise RuntimeError(f"{op}: input must be (C), (N, C) or (N, C, d1, …), got a 0-dim tensor")
     wanted = shape[:1] + shape[2:] if len(shape) > 1 else ()
     if target._a.shape != wanted:
-        raise ValueError(
+        kind = (
+            RuntimeError if len(target._a.shape) != len(wanted) and len(wanted) < 2 else ValueError
+        )  # as PyTorch
+        raise kind(
             f"{op}: Expected target of shape {wanted} for input of shape {shape}, got {target._a.shape}"
         )
     if target._a.dtype.kind not in "iu":

@@ -16,7 +16,7 @@ from ..autograd.modes import INFERRING, MODES, SPECIAL, state
 from ..autograd.node import SELECT, Node, next_sequence
 from ..tensor import Tensor, note_views, wrap
 from . import shape as _shape
-from .registry import Op, method
+from .registry import Op, method, refuse_others
 
 _ALL = slice(None)
 _new, ndarray = object.__new__, np.ndarray
@@ -452,7 +452,11 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
     """
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    shape = input._a.shape
+    try:
+        shape = input._a.shape
+    except AttributeError:
+        refuse_others("chunk", input=input)
+        raise
     if not shape:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     d = _shape.canonical_dim(dim, len(shape), "chunk")
@@ -498,7 +502,11 @@ def unbind(input: Any, dim: int = 0) -> tuple:
     >>> gg.unbind(gg.tensor([[1, 2], [3, 4]]))
     (tensor([1, 2]), tensor([3, 4]))
     """
-    shape = input._a.shape
+    try:
+        shape = input._a.shape
+    except AttributeError:
+        refuse_others("unbind", input=input)
+        raise
     if not shape:
         raise IndexError("unbind: Dimension specified as 0 but tensor has no dimensions")
     d = _shape.canonical_dim(dim, len(shape), "unbind")

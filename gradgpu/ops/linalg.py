@@ -21,7 +21,7 @@ from ..autograd.products import may_wait
 from ..cuda.gemm import fold, gemm, unfold
 from ..tensor import Tensor, wrap
 from .reduce import sum_to_size_op
-from .registry import Op, method, older_form, with_foreign
+from .registry import Op, method, older_form, refuse_others, with_foreign
 from .saved import Saving, from_saved, unpack
 from .sums import float_sum, ones
 
@@ -372,7 +372,11 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     tensor([[3., 3., 3., 3.],
             [3., 3., 3., 3.]])
     """
-    a, b, c = input._a, weight._a, None if bias is None else bias._a
+    try:
+        a, b, c = input._a, weight._a, None if bias is None else bias._a
+    except AttributeError:
+        refuse_others("linear", input=input, weight=weight, bias=bias)
+        raise
     d = a.dtype
     if (
         (d is _F32 or d is _F64)

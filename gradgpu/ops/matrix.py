@@ -14,7 +14,7 @@ from .choice import kept
 from .creation import array_on, as_device
 from .inplace import inplace
 from .join import cat_op
-from .registry import Op, method
+from .registry import Op, method, refuse_others
 
 
 # ---- triangles ----
@@ -221,6 +221,8 @@ def diag(input: Any, diagonal: int = 0) -> Any:
     >>> gg.diag(gg.tensor([[1, 2], [3, 4]]), 1)
     tensor([2])
     """
+    if not isinstance(input, Tensor):
+        refuse_others("diag", input=input)
     if input.ndim == 1:
         return diag_embed(input, diagonal)
     if input.ndim != 2:

@@ -10,7 +10,7 @@ import numpy as np
 from ..tensor import Tensor
 from . import shape as _shape
 from .join import span
-from .registry import Op
+from .registry import Op, refuse_others
 
 
 def _constant_pad_cpu(x, *, pads, value):
@@ -144,7 +144,11 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     tensor([3, 2, 1, 2, 3, 2])
     """
     amounts = [int(p) for p in pad]
-    shape = input._a.shape
+    try:
+        shape = input._a.shape
+    except AttributeError:
+        refuse_others("pad", input=input)
+        raise
     if len(amounts) % 2:
         raise RuntimeError(f"pad: Padding length must be divisible by 2, got {len(amounts)} numbers")
     if len(amounts) > 2 * len(shape):

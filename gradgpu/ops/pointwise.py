@@ -22,7 +22,7 @@ from .doors import binary_door, inplace_door, unary_door
 from .expr import Expr
 from .inplace import check_overlap, inplace
 from .pointwise_op import Pointwise
-from .registry import older_form
+from .registry import older_form, refuse_others
 
 _PI = math.pi
 _LOG2, _LOG10 = math.log(2.0), math.log(10.0)
@@ -597,6 +597,8 @@ def clamp(input: Any, min: Any = None, max: Any = None, *, out: Any = None) -> A
     """
     if min is None and max is None:
         raise ValueError("clamp: At least one of 'min' or 'max' must not be None")
+    if not isinstance(input, Tensor):
+        refuse_others("clamp", input=input)
     if input.dtype.is_complex:
         raise NotImplementedError("clamp is not supported for complex types")
     if isinstance(min, complex) or isinstance(max, complex):

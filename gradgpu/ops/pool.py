@@ -23,7 +23,7 @@ from .blocks import BLOCK
 from .conv import Pair, fixed, pair
 from .depthwise import overlap
 from .index import index_select
-from .registry import Op
+from .registry import Op, refuse_others
 from .sums import float_sum
 
 _MANY_TAPS = 32
@@ -600,6 +600,8 @@ def _arguments(
     name: str, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, dims: int
 ) -> tuple:
     """(out, kernel, stride, padding, dilation), checked; `dims` of each."""
+    if not isinstance(x, Tensor):
+        refuse_others(name, input=x)
     if not x.is_floating_point():
         raise RuntimeError(f"{name}: not implemented for {x.dtype}; convert with .float()")
     return _checked(
@@ -735,6 +737,8 @@ def avg_pool1d(
 
 def _adaptive(name: str, x: Tensor, output_size: Any, dims: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(size, output size) of the last `dims` dimensions; None in an output size keeps the input's."""
+    if not isinstance(x, Tensor):
+        refuse_others(name, input=x)
     if x.ndim not in (dims + 1, dims + 2):
         raise RuntimeError(
             f"{name}: Expected {dims + 1}-D or {dims + 2}-D input, got {x.ndim}-D of shape {tuple(x.shape)}"

@@ -21,7 +21,7 @@ from ..random import Generator, generator_of
 from ..tensor import Tensor, wrap
 from .creation import _finish, _shape, ones
 from .inplace import check_writable, write
-from .registry import Op, method
+from .registry import Op, method, refuse_others
 from .scan import cumsum_op
 
 _SINGLE = np.dtype(np.float32)
@@ -397,6 +397,8 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
     >>> gg.bernoulli(gg.tensor([0., 1.]))
     tensor([0., 1.])
     """
+    if not isinstance(input, Tensor):
+        refuse_others("bernoulli", input=input)
     if p is None and not input.is_floating_point():
         raise RuntimeError(f"bernoulli: expected a floating-point tensor of probabilities, got {input.dtype}")
     return wrap(
@@ -427,6 +429,8 @@ def multinomial(
     >>> gg.multinomial(gg.tensor([0., 3., 0.]), 2, replacement=True)
     tensor([1, 1])
     """
+    if not isinstance(input, Tensor):
+        refuse_others("multinomial", input=input)
     if input.ndim not in (1, 2):
         raise RuntimeError(f"multinomial: prob_dist must be 1 or 2 dim, got shape {tuple(input.shape)}")
     if not input.is_floating_point():
@@ -651,6 +655,8 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0:
         return input
+    if not isinstance(input, Tensor):
+        refuse_others("dropout", input=input)
     if not input.is_floating_point():
         raise RuntimeError(f"dropout: expected a floating-point tensor, got {input.dtype}; use input.float()")
     if LAYERS and state.layers:

@@ -521,6 +521,16 @@ def older_form(function: Callable, args: Sequence[Any], operands: int, keywords:
     return function(*tensors, **dict(zip(keywords, numbers)))
 
 
+def refuse_others(op: str, **arguments: Any) -> None:
+    """For functions that found an argument without an array: TypeError naming the first that is no Tensor."""
+    for place, (name, x) in enumerate(arguments.items()):
+        if not isinstance(x, Tensor) and (x is not None or name != "bias"):
+            raise TypeError(
+                f"{op}(): argument {name!r} (position {place + 1}) must be Tensor, not {type(x).__name__}; "
+                "make one with gradgpu.tensor(...)"
+            ) from None
+
+
 def _is_number(x: Any) -> bool:
     return hasattr(x, "__float__")
 

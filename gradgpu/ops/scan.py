@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..tensor import Tensor
 from . import shape as _shape
 from .inplace import inplace
 from .pad import constant_pad_op
-from .registry import Op, method
+from .registry import Op, method, refuse_others
 
 
 def _flipped(x: Any, dim: int) -> Any:
@@ -181,6 +182,8 @@ cumprod_op = Op(
 
 
 def _cumulative(name: str, op: Op, input: Any, dim: int, dtype: Any) -> Any:
+    if not isinstance(input, Tensor):
+        refuse_others(name, input=input)
     d = (
         dt.as_dtype(dtype)
         if dtype is not None

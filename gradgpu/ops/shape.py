@@ -20,7 +20,7 @@ from ..autograd.node import LEAF, Node, next_sequence
 from ..meta import MetaArray
 from ..tensor import Tensor, note_views, wrap
 from . import reduce as _reduce
-from .registry import Op, Plan, method
+from .registry import Op, Plan, method, refuse_others
 
 ndarray = np.ndarray
 _new = object.__new__
@@ -397,7 +397,11 @@ def reshape(input: Any, *sizes: Any, shape: Any = None) -> Any:
     """
     if shape is not None:
         sizes = (shape,)
-    made = _reshaped(input, sizes, True)
+    try:
+        made = _reshaped(input, sizes, True)
+    except AttributeError:
+        refuse_others("reshape", input=input)
+        raise
     if made is not None:
         return made
     a = input._a
@@ -422,7 +426,11 @@ def reshape_as(self: Any, other: Any) -> Any:
 @method
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """Joins dimensions `start_dim` to `end_dim` into one."""
-    shape = input._a.shape
+    try:
+        shape = input._a.shape
+    except AttributeError:
+        refuse_others("flatten", input=input)
+        raise
     if not shape:
         return reshape(input, 1)
     start, end = (
@@ -477,7 +485,11 @@ def _permutation(given: tuple[int, ...], n: int) -> tuple[int, ...]:
 @method
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Swaps two dimensions."""
-    a = input._a
+    try:
+        a = input._a
+    except AttributeError:
+        refuse_others("transpose", input=input)
+        raise
     order = (_swapped if type(dim0) is type(dim1) is int else _swapped.__wrapped__)(a.ndim, dim0, dim1)
     return _permuted(input, a, order)
 
@@ -607,7 +619,11 @@ def broadcast_tensors(*tensors: Any) -> tuple:
 @method
 def squeeze(input: Any, dim: Any = None) -> Any:
     """Drops dimensions of size 1: all, or those in `dim`."""
-    shape = input._a.shape
+    try:
+        shape = input._a.shape
+    except AttributeError:
+        refuse_others("squeeze", input=input)
+        raise
     if dim is None:
         dims: Any = range(len(shape))
     else:
@@ -625,7 +641,11 @@ def squeeze(input: Any, dim: Any = None) -> Any:
 @method
 def unsqueeze(input: Any, dim: int) -> Any:
     """Inserts a dimension of size 1 at `dim`."""
-    shape = input._a.shape
+    try:
+        shape = input._a.shape
+    except AttributeError:
+        refuse_others("unsqueeze", input=input)
+        raise
     d = canonical_dim(dim, len(shape) + 1, "unsqueeze")
     made = _reshaped(input, (*shape[:d], 1, *shape[d:]))
     if made is not None:

@@ -13,7 +13,7 @@ from ..tensor import Tensor, wrap
 from . import shape as _shape
 from .index import flat_offsets, gather_op, index_add_op, index_tensor, scatter_add_op
 from .pointwise import isnan, where
-from .registry import Op, method
+from .registry import Op, method, refuse_others
 
 
 def _sort_keys(x):
@@ -216,7 +216,11 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     >>> gg.topk(gg.tensor([1., 5., 3.]), 2).indices
     tensor([1, 2])
     """
-    d = _shape.canonical_dim(dim, input.ndim, "topk")
+    try:
+        d = _shape.canonical_dim(dim, input._a.ndim, "topk")
+    except AttributeError:
+        refuse_others("topk", input=input)
+        raise
     n = input._a.shape[d] if input.ndim else 1
     if not 0 <= k <= n:
         raise RuntimeError(f"topk: selected index k out of range: k={k} for dimension {d} of size {n}")

@@ -69,7 +69,8 @@ class MultiheadAttention(Module):
     ) -> None:
         super().__init__()
         if embed_dim <= 0 or num_heads <= 0 or embed_dim % num_heads:
-            raise ValueError(f"embed_dim must be divisible by num_heads: got {embed_dim} and {num_heads}")
+            kind = ValueError if embed_dim <= 0 or num_heads <= 0 else AssertionError  # as PyTorch
+            raise kind(f"embed_dim must be divisible by num_heads: got {embed_dim} and {num_heads}")
         self.embed_dim, self.num_heads, self.dropout, self.batch_first = (
             embed_dim,
             num_heads,

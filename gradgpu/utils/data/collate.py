@@ -58,12 +58,18 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, np.ndarray):
         if first.dtype.kind in "SUO":
             raise TypeError(_message(first.dtype))
+        if any(np.shape(sample) != first.shape for sample in batch):
+            shapes = sorted({np.shape(sample) for sample in batch})
+            raise RuntimeError(f"stack expects each array to be equal size, but got {shapes}")
         return from_numpy(np.stack(batch))
     if isinstance(first, np.generic):
         return from_numpy(np.asarray(batch))
     if isinstance(first, float):
         return from_numpy(np.asarray(batch, np.float64))
     if isinstance(first, (bool, int)):
+        for sample in batch:
+            if isinstance(sample, (str, bytes)):
+                raise TypeError(_message(type(sample)))
         return tensor(list(batch))
     if isinstance(first, (str, bytes)):
         return batch  # as it came: a list of samples, a tuple where they are part of samples
