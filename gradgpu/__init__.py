@@ -165,6 +165,7 @@ _LAZY = {
     "functional": "functional",
     "_dynamo": "_dynamo",
     "_inductor": "_inductor",
+    "futures": "futures",
     "hub": "hub",
     "jit": "jit",
     "library": "library",

@@ -520,3 +520,40 @@ def test_what_kernels_print_and_report_goes_to_their_thread(capfd: pytest.Captur
     gg.cuda.synchronize()
     said = [int(line) for line in capfd.readouterr().out.split()]
     assert sorted(said) == [10 * k + n for k in range(THREADS) for n in range(10)]
+
+
+def test_futures() -> None:
+    from gradgpu.futures import Future, collect_all, wait_all
+
+    first: Future = Future()
+    seen: list = []
+    first.add_done_callback(lambda future: seen.append(future.value()))
+    double = first.then(lambda future: future.value() * 2)
+    broken = double.then(lambda future: future.value() / 0)
+    assert not first.done() and not double.done()
+    with pytest.raises(RuntimeError, match="no result yet"):
+        first.value()
+    setter = threading.Thread(target=first.set_result, args=(gg.ones(2),))
+    setter.start()
+    assert double.wait().tolist() == [2.0, 2.0] and first.wait().tolist() == [1.0, 1.0]
+    setter.join()
+    assert seen[0].tolist() == [1.0, 1.0] and broken.wait().isinf().all()
+    with pytest.raises(RuntimeError, match="set already"):
+        first.set_result(1)
+    failed: Future = Future()
+    after = failed.then(lambda future: future.value())
+    failed.set_exception(ValueError("no"))
+    for future in (failed, after):
+        with pytest.raises(ValueError, match="no"):
+            future.wait()
+    with pytest.raises(TypeError, match="not an Exception"):
+        Future().set_exception("no")  # type: ignore[arg-type]
+    first.add_done_callback(lambda future: seen.append("at once"))
+    assert seen[-1] == "at once" and collect_all([]).wait() == []
+    late: Future = Future()
+    both = collect_all([first, late])
+    assert not both.done()
+    late.set_result(3)
+    assert both.done() and wait_all([late, late]) == [3, 3]
+    with pytest.raises(ValueError, match="no"):
+        wait_all([late, failed])
