@@ -145,3 +145,14 @@ def test_sum_of_all_of_many_elements(size: int) -> None:
     assert abs(gg.tensor(x).sum().item() / exact - 1) < 3e-7
     assert abs(gg.tensor(x).reshape(1, -1).mean((0, 1), keepdim=True).item() * size / exact - 1) < 3e-7
     assert gg.tensor(x).reshape(1, -1).sum((0, 1), keepdim=True).shape == (1, 1)
+
+
+@pytest.mark.parametrize("kernel, stride, padding", [(1, 1, 0), (2, 2, 0), (2, 1, 1), (3, 2, 1), (3, 3, 0)])
+@pytest.mark.parametrize("dilation, ceil_mode", [(1, False), (2, True)])
+def test_maxima_without_their_places(kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> None:  # fmt: skip
+    x = np.random.default_rng(0).standard_normal((2, 3, 9, 11)).astype(np.float32)
+    x[0, 0, 3, 3], x[1, 1, :3, :3] = np.nan, -np.inf
+    windows = (kernel, stride, padding, dilation, ceil_mode)
+    for pool, values in ((gg.nn.functional.max_pool2d, x), (gg.nn.functional.max_pool1d, x[0])):
+        known = pool(gg.tensor(values, requires_grad=True), *windows).detach()
+        np.testing.assert_array_equal(pool(gg.tensor(values), *windows), known)

@@ -243,18 +243,19 @@ def _joined(op: Op, tensors: Any, dim: Any) -> Tensor | None:
         or SPECIAL
     ):
         return None
-    arrays = []
     recorded = False
-    for t in tensors:
-        if not isinstance(t, Tensor):
-            return None
-        a = t._a
-        if type(a) is not ndarray or a.dtype is not tensors[0]._a.dtype:
-            return None
-        if t._edge is not None:
-            recorded = True
-        arrays.append(a)
-    if not arrays or not arrays[0].ndim:
+    try:
+        arrays = [t._a for t in tensors]
+        d = arrays[0].dtype
+        for t in tensors:
+            a = t._a
+            if type(a) is not ndarray or a.dtype is not d:
+                return None
+            if t._edge is not None:
+                recorded = True
+    except (AttributeError, IndexError):  # what is no tensor, or no tensors
+        return None
+    if not arrays[0].ndim:
         return None
     first = arrays[0].shape
     n = len(first)

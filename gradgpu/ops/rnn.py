@@ -7,6 +7,7 @@ Sequences are (L, N, features), or packed (rows, features) with `sizes`, the seq
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -90,18 +91,25 @@ def layers(
 
 def _check_group(kind: Kind, group: Sequence[Any], width: int, layer: int) -> None:
     """The shapes of a layer's weights."""
-    w_ih, w_hh = group[:2]
-    rows = w_ih.shape[0] if w_ih.ndim == 2 else 0
-    hidden, output = rows // kind.gates, w_hh.shape[-1] if w_hh.ndim == 2 else 0
-    projected = len(group) > 4 and group[4] is not None
+    _check_shapes(
+        kind.name, kind.gates, tuple([None if w is None else w._a.shape for w in group]), width, layer
+    )
+
+
+@lru_cache(maxsize=1024)
+def _check_shapes(
+    kind: str, gates: int, shapes: tuple[tuple[int, ...] | None, ...], width: int, layer: int
+) -> None:
+    w_ih, w_hh = shapes[0] or (), shapes[1] or ()
+    rows = w_ih[0] if len(w_ih) == 2 else 0
+    hidden, output = rows // gates, w_hh[-1] if len(w_hh) == 2 else 0
+    projected = len(shapes) > 4 and shapes[4] is not None
     wanted = [(rows, width), (rows, output), (rows,), (rows,), (output, hidden)]
-    if not rows or rows % kind.gates or not projected and hidden != output:
-        wanted = [(kind.gates * output, width), (kind.gates * output, output)]
-    for name, weight, shape in zip(("w_ih", "w_hh", "b_ih", "b_hh", "w_hr"), group, wanted):
-        if weight is not None and tuple(weight.shape) != shape:
-            raise RuntimeError(
-                f"{kind.name}: {name} of layer {layer} must have shape {shape}, got {tuple(weight.shape)}"
-            )
+    if not rows or rows % gates or not projected and hidden != output:
+        wanted = [(gates * output, width), (gates * output, output)]
+    for name, shape, right in zip(("w_ih", "w_hh", "b_ih", "b_hh", "w_hr"), shapes, wanted):
+        if shape is not None and shape != right:
+            raise RuntimeError(f"{kind}: {name} of layer {layer} must have shape {right}, got {shape}")
 
 
 def _groups(kind: Kind, params: Sequence[Tensor], has_biases: bool, layers: int) -> list[tuple]:
@@ -232,21 +240,21 @@ def cell(kind: Kind, input: Tensor, states: Sequence[Any], group: Sequence[Any])
     x, before = input, tuple(states)
     if not batched:
         x, before = x.unsqueeze(0), tuple(None if s is None else s.unsqueeze(0) for s in before)
-    width, size = group[0].shape[1], group[1].shape[1]
-    if x.shape[1] != width:
-        raise RuntimeError(f"input has inconsistent input_size: got {x.shape[1]} expected {width}")
+    count, features = x._a.shape[:2]
+    width, size = group[0]._a.shape[1], group[1]._a.shape[1]
+    if features != width:
+        raise RuntimeError(f"input has inconsistent input_size: got {features} expected {width}")
     for name, state in zip(("0", "1"), before):
-        if state is None:
-            continue
-        if state.ndim != 2 or state.shape[0] != x.shape[0]:
-            raise RuntimeError(f"Input batch size {x.shape[0]} doesn't match hidden{name} batch size {state.shape[0]}")  # fmt: skip
-        if state.shape[1] != size:
+        shape = (count, size) if state is None else state._a.shape
+        if len(shape) != 2 or shape[0] != count:
             raise RuntimeError(
-                f"hidden{name} has inconsistent hidden_size: got {state.shape[1]}, expected {size}"
+                f"Input batch size {count} doesn't match hidden{name} batch size {shape[0] if shape else None}"
             )
+        if shape[1] != size:
+            raise RuntimeError(f"hidden{name} has inconsistent hidden_size: got {shape[1]}, expected {size}")
     _check_group(kind, group, width, 0)
     extra = (None,) if kind.states == 2 else ()
-    made = kind.op(x, *before, *group, *extra, sizes=(x.shape[0],), reverse=False, **kind.attrs)
+    made = kind.op(x, *before, *group, *extra, sizes=(count,), reverse=False, **kind.attrs)
     finals = made[1 : 1 + kind.states]
     return finals if batched else tuple(s.squeeze(0) for s in finals)
 
