@@ -205,7 +205,7 @@ def _open_uniform64(word: np.ndarray) -> np.ndarray:
     return u
 
 
-def _polynomial(z: np.ndarray, coefficients: tuple) -> np.ndarray:
+def polynomial(z: np.ndarray, coefficients: tuple) -> np.ndarray:
     """Horner's scheme, highest power first, one rounding a step."""
     y = z * coefficients[0]
     for c in coefficients[1:-1]:
@@ -261,9 +261,9 @@ def log_exactly(x: np.ndarray) -> np.ndarray:
     np.divide(f, s, s)
     z = s * s
     w = z * z
-    series = _polynomial(w, odd)
+    series = polynomial(w, odd)
     series *= z
-    powers = _polynomial(w, even)
+    powers = polynomial(w, even)
     powers *= w
     series += powers
     half_square = np.multiply(f, half, z)
@@ -284,10 +284,10 @@ def _sin_cos(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     sine, cosine = _SIN_COS32 if single else _SIN_COS64
     _, minus_half, _, one, _ = _NUMBERS32 if single else _NUMBERS64
     z = a * a
-    y = _polynomial(z, sine)
+    y = polynomial(z, sine)
     y *= a * z
     y += a
-    x = _polynomial(z, cosine)
+    x = polynomial(z, cosine)
     x *= z * z
     z *= minus_half
     z += one

@@ -23,10 +23,11 @@ from . import pointwise as _pw
 from .creation import arange, ones
 from .index import gather_op, take_op
 from .join import stack
+from .layer_norm import layer_norm_backward_op, layer_norm_op
 from .linalg import matmul_op
 from .loss import reduced, squared_error
 from .moments import mean_op, var_mean_op
-from .normalization import batch_norm_backward_op, batch_norm_op, layer_norm_backward_op, layer_norm_op
+from .normalization import batch_norm_backward_op, batch_norm_op
 from .pointwise_op import Pointwise
 from .random import dropout_op
 from .reduce import sum_op

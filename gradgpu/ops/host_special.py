@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ..philox import polynomial
+
 __all__ = ["erf_of", "erfc_of", "lgamma_of"]
 
 _CHUNK = 1 << 15  # numbers at a time: what is in between stays in the cache
@@ -55,18 +57,9 @@ _LGAMMA_SINGLE = (
 _STIRLING = (-3617 / 122400, 1 / 156, -691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
 
 
-def _horner(coefficients: tuple, z: Any) -> Any:
-    y = z * coefficients[0]
-    for c in coefficients[1:-1]:
-        y += c
-        y *= z
-    y += coefficients[-1]
-    return y
-
-
 def _quotient(coefficients: tuple, z: Any) -> Any:
-    y = _horner(coefficients[0], z)
-    y /= _horner(coefficients[1], z)
+    y = polynomial(z, coefficients[0])
+    y /= polynomial(z, coefficients[1])
     return y
 
 
@@ -197,7 +190,7 @@ def _below_eight(x: Any, coefficients: tuple) -> Any:
 
 def _from_eight(x: Any) -> Any:
     over = 1.0 / x
-    series = _horner(_STIRLING, over * over)
+    series = polynomial(over * over, _STIRLING)
     series *= over
     series += 0.5 * math.log(2 * math.pi) - 0.5
     made = np.log(x)
