@@ -345,7 +345,8 @@ def index_tensor(op: str, index: Any, device: Any = None) -> Any:
     if d is dt.int64:
         return index
     if d.category != dt.INTEGER:
-        raise IndexError(
+        kind = IndexError if op.startswith(("index_fill", "index_put")) or op == "index" else RuntimeError
+        raise kind(
             f"{op}: tensors used as indices must be integer tensors, got {d}; convert with index.long()"
         )
     return index.long()

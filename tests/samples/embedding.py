@@ -39,7 +39,7 @@ OPS = [
             ),
             Bad(In(5, 3), In(values=[-1], dtype="int64"), raises=IndexError, match="out of bounds"),
             Bad(In(5), at(2, n=5), raises=RuntimeError, match="2-D"),
-            Bad(In(5, 3), In(2), raises=IndexError, match="integer"),
+            Bad(In(5, 3), In(2), raises=RuntimeError, match="integer"),
             Bad(In(5, 3), at(2, n=5), padding_idx=5, raises=ValueError, match="padding_idx"),
         ],
     ),
