@@ -13,13 +13,21 @@ tensor([3., 3., 3.])
 
 from __future__ import annotations
 
+import gc as _gc
 import warnings as _warnings
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 # Infinities and NaN are values here, as in PyTorch: numpy need not warn of what gradgpu computes.
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"gradgpu\.")
 
-from . import allocation, autograd, cuda, nn, ops, return_types, utils  # noqa: E402
+# What is imported stays: to look for garbage in it would take a tenth of the time of the import.
+_collecting = _gc.isenabled()
+_gc.disable()
+try:
+    from . import allocation, autograd, cuda, nn, ops, return_types, utils
+finally:
+    if _collecting:
+        _gc.enable()
 from .autograd import (  # noqa: E402
     enable_grad,
     inference_mode,

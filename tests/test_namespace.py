@@ -318,3 +318,9 @@ def test_pinverse_cuts_off_where_pytorch_does() -> None:
     x = gg.tensor([[1.0, 0.0], [0.0, 1e-9]], dtype=gg.float64)
     assert gg.pinverse(x)[1, 1].item() == pytest.approx(1e9)
     assert gg.pinverse(x, 1e-3)[1, 1].item() == 0
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_import_leaves_the_garbage_collector_as_it_was(enabled: bool) -> None:
+    code = f"import gc; {'' if enabled else 'gc.disable(); '}import gradgpu; assert gc.isenabled() is {enabled}"
+    subprocess.run([sys.executable, "-c", code], check=True)
