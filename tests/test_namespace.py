@@ -322,5 +322,7 @@ def test_pinverse_cuts_off_where_pytorch_does() -> None:
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_import_leaves_the_garbage_collector_as_it_was(enabled: bool) -> None:
-    code = f"import gc; {'' if enabled else 'gc.disable(); '}import gradgpu; assert gc.isenabled() is {enabled}"
+    code = (
+        f"import gc; {'' if enabled else 'gc.disable(); '}import gradgpu; assert gc.isenabled() is {enabled}"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
