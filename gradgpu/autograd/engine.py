@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from numpy import float32, generic, ndarray
 
-from ..copies import copied
+from ..copies import SMALLEST, copied
 from ..locks import new_lock
 from .layers import LAYERS, LayerArray, outermost
 from .modes import SPECIAL, set_recording, state
@@ -104,7 +104,7 @@ def run(
         )
         front_g: Any = None  # the sum of its gradients so far
         leaves: dict[Any, Any] = {}
-        sums: dict[Any, Sum] = {}  # products that are still to be added to `leaves`
+        sums: dict[Any, Sum] | None = None  # products that are still to be added to `leaves`
         owned: set[Any] = set()  # numbers and leaves whose sums were made here and may be added to in place
         k = 0
         for root in roots:
@@ -226,6 +226,7 @@ def run(
                         continue
                     if type(h) is tuple:
                         if left is None:
+                            sums = {} if sums is None else sums
                             _collect(sums, leaves, edge, h)
                             continue
                         h = product(h)
@@ -256,8 +257,9 @@ def run(
         if follow is not None:
             follow.end()
         g = None
-        for edge, products in sums.items():
-            leaves[edge] = products.added_to(leaves[edge])
+        if sums is not None:
+            for edge, products in sums.items():
+                leaves[edge] = products.added_to(leaves[edge])
         while leaves:
             edge, g = leaves.popitem()
             if (
@@ -520,7 +522,9 @@ def _deposit(leaf: Any, g: Any, create_graph: bool, alone: bool) -> None:
             else:
                 leaf._grad = g if LAYERS else g.contiguous()
         elif current is None:
-            leaf._grad = wrap(g if alone and _unshared(g) else copied(g) if type(g) is ndarray else g.copy())
+            if not (alone and _unshared(g)):
+                g = copied(g) if type(g) is ndarray and g.nbytes >= SMALLEST else g.copy()
+            leaf._grad = wrap(g)
         elif current._edge is not None or LAYERS and isinstance(g, LayerArray):
             leaf._grad = current + wrap(g)
         else:

@@ -11,15 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .node import Node
-
-_FEW, _LARGE = 128, 1 << 16  # with more rows, or weights of fewer elements, nothing is gained
-_ROOM = 4 * _FEW
-
-
-def may_wait(edge: Any, g: np.ndarray) -> bool:
-    """Whether a product for this edge, of as many rows as `g`, should be left to the engine."""
-    return len(g) <= _FEW and type(edge) is not Node and edge._a.size >= _LARGE
+# A rule leaves a product to the engine for a leaf of so many elements, if there are so few rows: else nothing is gained.
+LARGE, FEW = 1 << 16, 128
+_ROOM = 4 * FEW
 
 
 def product(pair: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autograd.modes import MODES, SPECIAL, state
 from ..autograd.node import LEAF, Node, next_sequence
-from ..autograd.products import may_wait
+from ..autograd.products import FEW, LARGE
 from ..cuda.gemm import fold, gemm, unfold
 from ..tensor import Tensor, wrap
 from .reduce import sum_to_size_op
@@ -159,7 +159,8 @@ class _Product(Saving):
             )
         of_y: Any = None
         if b is not None:
-            of_y = (x, g) if may_wait(b, x) else np.dot(x.T, g)
+            waits = type(b) is not Node and b._a.size >= LARGE and len(x) <= FEW
+            of_y = (x, g) if waits else np.dot(x.T, g)
         return None if a is None else np.dot(g, y.T), of_y
 
 
@@ -338,7 +339,8 @@ class _Linear(Saving):
         of_x = None if to_x is None else np.dot(g, w)
         of_w: Any = None
         if to_w is not None:
-            of_w = (g, x) if may_wait(to_w, g) else np.dot(g.T, x)
+            waits = type(to_w) is not Node and to_w._a.size >= LARGE and len(g) <= FEW
+            of_w = (g, x) if waits else np.dot(g.T, x)
         return (
             of_x if of_x is None or len(shape) == 2 else of_x.reshape(*shape[:-1], of_x.shape[1]),
             of_w,
