@@ -7,9 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from .common import Step, chain_data, classifier_data, indexing_data, layer_shapes, regression_data, weights
+from .common import (
+    Step,
+    chain_data,
+    classifier_data,
+    indexing_data,
+    layer_shapes,
+    regression_data,
+    sequence_data,
+    weights,
+)
 
-__all__ = ["chain", "indexing", "mlp_classifier", "mlp_regression", "scalars"]
+__all__ = ["chain", "indexing", "lstm_of_ops", "mlp_classifier", "mlp_regression", "scalars"]
 
 
 def mlp_classifier() -> tuple[Step, Step]:
@@ -93,6 +102,82 @@ def mlp_regression() -> tuple[Step, Step]:
         np.divide(m, scratch, out=scratch)
         np.multiply(scratch, np.float32(1e-3 / (1 - 0.9**count)), out=scratch)
         np.subtract(flat, scratch, out=flat)
+        return loss
+
+    return step, lambda: [float(step()) for _ in range(5)]
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    y = np.negative(x)
+    np.exp(y, y)
+    np.add(y, np.float32(1), y)
+    return np.reciprocal(y, y)
+
+
+def _through_sigmoid(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    h = np.subtract(np.float32(1), y)
+    np.multiply(h, g, h)
+    return np.multiply(h, y, h)
+
+
+def _through_tanh(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    h = np.multiply(y, y)
+    np.subtract(np.float32(1), h, h)
+    return np.multiply(h, g, h)
+
+
+def lstm_of_ops() -> tuple[Step, Step]:
+    """The calls that one operation after the other makes, forward and backward: nothing is joined over steps or gates."""
+    x, target = sequence_data()
+    w_x, w_h, bias = parameters = weights(((256, 32), (256, 64), (256,)))
+    moments = [(np.zeros_like(p), np.zeros_like(p)) for p in parameters]
+    count = 0
+
+    def step() -> Any:
+        nonlocal count
+        h = c = np.zeros((16, 64), np.float32)
+        tape, outputs = [], []
+        for x_t in x:
+            gates = np.dot(x_t, w_x.T)
+            np.add(gates, bias, gates)
+            gates = np.add(gates, np.dot(h, w_h.T))
+            i, f, o = (_sigmoid(gates[:, k : k + 64]) for k in (0, 64, 192))
+            g = np.tanh(gates[:, 128:192])
+            new = f * c + i * g
+            bent = np.tanh(new)
+            tape.append((x_t, h, c, i, f, g, o, bent))
+            h, c = o * bent, new
+            outputs.append(h)
+        error = np.concatenate(outputs).reshape(target.shape) - target
+        loss = np.dot(error.reshape(-1), error.reshape(-1)) / error.size
+        error *= np.float32(2 / error.size)
+        of_h: Any = None
+        of_c: Any = None
+        grads: Any = None
+        for of_output, (x_t, h, c, i, f, g, o, bent) in zip(error[::-1], tape[::-1]):
+            total = of_output if of_h is None else of_output + of_h
+            of_new = _through_tanh(total * o, bent)
+            if of_c is not None:
+                of_new = of_new + of_c
+            parts = [
+                _through_sigmoid(of_new * g, i),
+                _through_sigmoid(of_new * c, f),
+                _through_tanh(of_new * i, g),
+            ]
+            of_gates = np.concatenate([*parts, _through_sigmoid(total * bent, o)], 1)
+            of_c, of_h = of_new * f, np.dot(of_gates, w_h)
+            made = np.dot(of_gates.T, x_t), np.dot(of_gates.T, h), np.add.reduce(of_gates, 0)
+            if grads is None:
+                grads = made
+            else:
+                for all_steps, one in zip(grads, made):
+                    np.add(all_steps, one, all_steps)
+        count += 1
+        for p, d, (m, v) in zip(parameters, grads, moments):
+            m += np.float32(0.1) * (d - m)
+            v += np.float32(0.001) * (d * d - v)
+            root = np.sqrt(v) * np.float32((1 - 0.999**count) ** -0.5) + np.float32(1e-8)
+            p -= m / root * np.float32(1e-3 / (1 - 0.9**count))
         return loss
 
     return step, lambda: [float(step()) for _ in range(5)]

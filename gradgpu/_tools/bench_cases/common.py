@@ -19,6 +19,7 @@ __all__ = [
     "load",
     "on",
     "regression_data",
+    "sequence_data",
     "trainer",
     "weights",
 ]
@@ -54,6 +55,13 @@ def regression_data() -> tuple[np.ndarray, np.ndarray]:
     """16 rows of 64 features, one target each."""
     rng = np.random.default_rng(1)
     return rng.standard_normal((16, 64), dtype=np.float32), rng.random((16, 1), dtype=np.float32)
+
+
+def sequence_data(hidden: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """32 steps of 16 sequences: inputs of 32 features, targets of `hidden`."""
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((32, 16, 32), dtype=np.float32)
+    return x, rng.random((32, 16, hidden), dtype=np.float32) - np.float32(0.5)
 
 
 def graph_data() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

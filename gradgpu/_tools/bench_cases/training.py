@@ -6,7 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from .common import Step, classifier_data, graph_data, load, on, regression_data, trainer, weights
+from .common import (
+    Step,
+    classifier_data,
+    graph_data,
+    load,
+    on,
+    regression_data,
+    sequence_data,
+    trainer,
+    weights,
+)
 
 __all__ = ["cnn", "gcn", "gpt", "lstm", "lstm_of_ops", "mlp_classifier", "mlp_regression"]
 
@@ -63,16 +73,9 @@ def cnn(lib: Any, device: str) -> tuple[Step, Step]:
     return trainer(lib.optim.Adam(model.parameters(), lr=1e-3), lambda: criterion(model(x), y))
 
 
-def _sequence_data(lib: Any, device: str, hidden: int = 64) -> list[Any]:
-    """32 steps of 16 sequences: inputs of 32 features, targets of `hidden`."""
-    rng = np.random.default_rng(4)
-    x = rng.standard_normal((32, 16, 32), dtype=np.float32)
-    return on(lib, device, x, rng.random((32, 16, hidden), dtype=np.float32) - np.float32(0.5))
-
-
 def lstm(lib: Any, device: str) -> tuple[Step, Step]:
     model = load(lib, lib.nn.LSTM(32, 64), device)
-    x, y = _sequence_data(lib, device)
+    x, y = on(lib, device, *sequence_data())
     criterion = lib.nn.MSELoss()
     return trainer(lib.optim.Adam(model.parameters(), lr=1e-3), lambda: criterion(model(x)[0], y))
 
@@ -82,7 +85,7 @@ def lstm_of_ops(lib: Any, device: str, hidden: int = 64) -> tuple[Step, Step]:
     F = lib.nn.functional
     shapes = ((4 * hidden, 32), (4 * hidden, hidden), (4 * hidden,))
     w_x, w_h, bias = parameters = [t.requires_grad_() for t in on(lib, device, *weights(shapes))]
-    x, y = _sequence_data(lib, device, hidden)
+    x, y = on(lib, device, *sequence_data(hidden))
     zero = lib.zeros(16, hidden, device=device)
 
     def loss() -> Any:
