@@ -61,7 +61,7 @@ class _Sizes:
             ]
         )
         self.steps = 2 if quick else 200
-        # The nets without a bar are too much for a device in software.
+        # Those without a bar, whole nets, are too much for a device in software.
         self.cases = [name for name, case in CASES.items() if not quick or case.bar is not None]
 
 
