@@ -398,7 +398,7 @@ acosh = unary("acosh", "acosh(x)", np.arccosh, lambda g, x: g * rsqrt(x * x - 1.
 atanh = unary("atanh", "atanh(x)", np.arctanh, lambda g, x: g / (1.0 - x * x), **_F)
 
 # ---- error function ----
-# Rational approximation x * P(x²) / Q(x²) on [-4, 4], float32-exact to 2 ulp; the coefficients are those of
+# Rational approximation x * P(x²) / Q(x²) on [-4, 4], within 8 units in the last place of float32; the coefficients are those of
 # Eigen's and XLA's `erf` for float.
 _ERF_P = (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05,
           -7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02)  # fmt: skip
