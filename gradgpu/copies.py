@@ -14,7 +14,7 @@ import numpy as np
 
 SMALLEST, _LARGEST = 1 << 15, 1 << 19  # bytes; for fewer, the calls cost more than may be lost
 _MANY = 1 << 14  # elements
-_BITS = {size: np.dtype(f"i{size}") for size in (2, 4, 8)}
+BITS = {size: np.dtype(f"i{size}") for size in (1, 2, 4, 8)}  # by bytes
 
 
 def copied(x: np.ndarray) -> np.ndarray:
@@ -23,7 +23,7 @@ def copied(x: np.ndarray) -> np.ndarray:
         if x.size >= _MANY and x.ndim > 1 and x.strides[-2] == x.itemsize and not x.strides[-1] % 512:
             x = _with_longer_rows(x.swapaxes(-1, -2)).swapaxes(-1, -2)
         return np.array(x, order="C")
-    bits = _BITS.get(x.itemsize) if SMALLEST <= x.nbytes < _LARGEST else None
+    bits = BITS.get(x.itemsize) if SMALLEST <= x.nbytes < _LARGEST else None
     if bits is None:
         return np.array(x)
     v = x.view(bits)

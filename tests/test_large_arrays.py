@@ -402,6 +402,11 @@ def test_remainder_and_floor_division_of_many_elements() -> None:
         np.testing.assert_array_equal((gg.tensor(a) // gg.tensor(b)).numpy(), np.floor_divide(a, b))
 
 
+def test_remainder_of_many_elements_by_none() -> None:
+    x, y = gg.ones(3000, 1), gg.ones(0)
+    assert (x % y).shape == (x // y).shape == (3000, 0)
+
+
 def test_logaddexp_of_many_elements() -> None:
     rng = np.random.default_rng(2)
     a, b = (rng.standard_normal(3000) * 30 for _ in range(2))

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from ..copies import BITS
+
 _FEW = 2048  # elements up to which numpy's own functions are quicker
-_BITS = {size: np.dtype(f"i{size}") for size in (1, 2, 4, 8)}
 
 
 def kept(g: np.ndarray, mask: Any) -> np.ndarray:
     """`g` where `mask` holds, zero elsewhere; the shape of `g`, to which the mask is broadcast."""
-    bits = _BITS.get(g.itemsize) if g.size > 512 else None
+    bits = BITS.get(g.itemsize) if g.size > 512 else None
     if bits is None or g.itemsize <= 2 and g.size <= _FEW:
         h = g.copy()
         np.copyto(h, h.dtype.type(0), where=np.logical_not(mask))
@@ -27,7 +28,7 @@ def kept(g: np.ndarray, mask: Any) -> np.ndarray:
 
 def chosen(mask: Any, a: Any, b: Any, dtype: np.dtype) -> Any:
     """`np.where(mask, a, b)` of arrays and numbers of one dtype."""
-    bits = _BITS.get(dtype.itemsize)
+    bits = BITS.get(dtype.itemsize)
     if bits is None or not isinstance(mask, np.ndarray) or mask.dtype.kind != "b" or mask.size <= _FEW:
         made = np.where(mask, a, b)
         return made if made.dtype == dtype else made.astype(dtype)

@@ -394,4 +394,3 @@ class _Maxima:
 
 
 maxima = _Maxima().of
-HOST_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))  # dtypes that `maxima` takes

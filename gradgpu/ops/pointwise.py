@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..copies import BITS
 from ..scalars import INFINITY, ONE, ZERO
 from ..tensor import Tensor
 from . import smooth as _smooth
@@ -49,9 +50,6 @@ def _flat(g: Any) -> Any:
     if isinstance(g, Tensor):
         return g.new_zeros(g.shape)
     return type(g)(0)
-
-
-_BITS: dict[int, Any] = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 
 
 def only(g: Any, mask: Any) -> Any:
@@ -165,7 +163,7 @@ def _by_quotient(a: Any, b: Any) -> Any:
     wide, by = a.astype(np.float64), np.asarray(b, np.float32).astype(np.float64)
     with np.errstate(all="ignore"):
         quotient = np.floor(np.divide(wide, by))
-    return (wide, by, quotient) if np.abs(quotient).max() < 2.0**22 else None
+    return (wide, by, quotient) if quotient.size and np.abs(quotient).max() < 2.0**22 else None
 
 
 def _floor_divide_cpu(a: Any, b: Any) -> Any:
@@ -491,7 +489,7 @@ def _relu_grad(g: Any, y: Any) -> Any:
     if type(g) is np.ndarray and g.itemsize > 2:
         d = g.dtype
         if g.size > 512:
-            bits, mask = _BITS[d.itemsize], np.not_equal(y, ZERO[d])
+            bits, mask = BITS[d.itemsize], np.not_equal(y, ZERO[d])
             if g.size > 8192:
                 return np.multiply(g.view(bits), mask).view(d)
             h = mask.astype(bits)  # a product that converts as it goes is slow to set up
@@ -501,7 +499,7 @@ def _relu_grad(g: Any, y: Any) -> Any:
 
 
 def _relu_overwrite(g: np.ndarray, y: np.ndarray) -> np.ndarray:
-    bits = g.view(_BITS[g.dtype.itemsize])
+    bits = g.view(BITS[g.dtype.itemsize])
     np.multiply(bits, y != 0.0, bits)
     return g
 

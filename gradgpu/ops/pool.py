@@ -15,9 +15,9 @@ from ..dtypes import int64
 from ..tensor import Tensor
 from .conv import Pair, fixed, pair
 from .index import index_select
-from .max_pool import HOST_FLOATS, launch, max_pool2d_indices_op, max_pool2d_op, maxima, walk_of, windows_of
+from .max_pool import launch, max_pool2d_indices_op, max_pool2d_op, maxima, walk_of, windows_of
 from .registry import Op, refuse_others
-from .sums import float_sum
+from .sums import FLOATS, float_sum
 
 # Those without torch's top-level names are nn.functional's.
 __all__ = ["adaptive_avg_pool1d", "adaptive_max_pool1d", "avg_pool1d", "max_pool1d", "max_pool2d"]
@@ -293,7 +293,7 @@ def max_pool2d(
 def _max_pool(input: Tensor, out: tuple, windows: dict, return_indices: bool) -> Any:
     x = input._a
     unrecorded = not return_indices and (input._edge is None or MODES and not state.grad)
-    if unrecorded and type(x) is np.ndarray and x.dtype in HOST_FLOATS:
+    if unrecorded and type(x) is np.ndarray and x.dtype in FLOATS:
         return maxima(x, out, windows)
     y, taps = max_pool2d_op(input, out=out, **windows)
     if not return_indices:

@@ -13,13 +13,13 @@ from . import shape as _shape
 from .inplace import inplace
 from .pad import constant_pad_op
 from .registry import Op, method, refuse_others
+from .sums import FLOATS
 
 
 def _flipped(x: Any, dim: int) -> Any:
     return x[(*(slice(None),) * dim, slice(None, None, -1))]
 
 
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _LONG_ROW = 128  # elements from which on an addition of whole rows costs less than numpy's `accumulate`
 
 
@@ -88,7 +88,7 @@ def _cumsum_cpu(x, *, dim, reverse=False):
     if (
         x.size >= _MANY
         and dim == x.ndim - 1
-        and x.dtype in _FLOATS
+        and x.dtype in FLOATS
         and x.flags.c_contiguous
         and _block(x.shape[-1])
     ):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 _add: Any = np.add.reduce
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 # A product adds in few running sums. Beyond these lengths numpy, which adds pairwise in rows, is as fast or more exact.
 _LONGEST_ROW, _LONGEST_COLUMN = 1024, 65536
 _MANY, _PIECE = 1 << 15, 512  # elements from which on a sum of all is made of products, of pieces of so many
@@ -30,7 +30,7 @@ def ones(n: int, dtype: np.dtype) -> np.ndarray:
 def _plan(shape: tuple[int, ...], dims: tuple[int, ...], keepdims: bool, dtype: np.dtype) -> tuple | None:
     """(whether the ones stand right, the shape to multiply, ones, the shape of the sum); None if numpy shall add."""
     n = len(shape)
-    if dtype not in _FLOATS or not dims or len(dims) >= n:
+    if dtype not in FLOATS or not dims or len(dims) >= n:
         return None
     first, behind = dims[0], dims[-1] + 1
     before, length, after = prod(shape[:first]), prod(shape[first:behind]), prod(shape[behind:])
@@ -54,7 +54,7 @@ def float_sum(x: np.ndarray, dims: tuple[int, ...], keepdims: bool = False) -> A
     if len(dims) > 1 and dims[-1] - dims[0] >= len(dims):  # not side by side: first the last ones that are
         k = next(k for k in range(len(dims) - 1, 0, -1) if dims[k] - dims[k - 1] > 1)
         return float_sum(float_sum(x, dims[k:], keepdims), dims[:k], keepdims)
-    if x.size >= _MANY and len(dims) == x.ndim and x.dtype in _FLOATS and x.flags.c_contiguous:
+    if x.size >= _MANY and len(dims) == x.ndim and x.dtype in FLOATS and x.flags.c_contiguous:
         total = _sum_of_all(x.reshape(-1))
         return total.reshape((1,) * x.ndim) if keepdims else total
     plan = _plan(x.shape, dims, keepdims, x.dtype)
